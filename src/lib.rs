@@ -1,0 +1,3 @@
+//! Ashore: the terminal client for coding agents that run somewhere else, and the endpoint they run behind.
+
+pub mod protocol;
