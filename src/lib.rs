@@ -1,3 +1,4 @@
 //! Ashore: the terminal client for coding agents that run somewhere else, and the endpoint they run behind.
 
 pub mod protocol;
+pub mod session;

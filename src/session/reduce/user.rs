@@ -1,0 +1,293 @@
+//! The user's words, drawn once although they are told up to three times (contract 10.1).
+//!
+//! A client message puts them into the queue, the prompt request takes them from there into the transcript, and an
+//! agent repeats them as its echo. Ours carry the command's id in all three; a foreign log is matched by its words.
+
+use serde_json::Value;
+
+use crate::protocol::acp::{Block, Chunk};
+use crate::protocol::command::What;
+use crate::protocol::entry::Entry;
+use crate::protocol::ids::CommandId;
+use crate::protocol::normalize;
+use crate::session::index::{Voice, Words};
+use crate::session::reduce::At;
+use crate::session::state::{QueuedPrompt, Session, Turn};
+use crate::session::transcript::Body;
+
+impl Session {
+    /// A client's message: it waits until a prompt request takes it.
+    pub(super) fn client_said(&mut self, what: &What, entry: &Entry) {
+        let Some((text, _)) = normalize::command_words(what) else {
+            return;
+        };
+        let command = entry.command.clone();
+        if let Some(id) = &command {
+            let waits = self
+                .queued
+                .iter()
+                .any(|one| one.command.as_ref() == Some(id));
+            if waits || self.index.drawn.contains(id) {
+                return;
+            }
+        }
+        if !self.claims_echo(&text, command.as_ref(), entry.who.as_deref()) {
+            self.queued.push(QueuedPrompt {
+                command,
+                text,
+                from: entry.who.clone(),
+            });
+        }
+    }
+
+    /// The reference delivers before it logs, so an echo can stand before the words it repeats.
+    fn claims_echo(&mut self, told: &str, id: Option<&CommandId>, who: Option<&str>) -> bool {
+        let Some(words) = self.index.words.as_mut().filter(|words| words.by_echo) else {
+            return false;
+        };
+        let cell = &mut self.transcript.cells[words.cell];
+        let Body::User {
+            text,
+            from,
+            command,
+            ..
+        } = &mut cell.body
+        else {
+            return false;
+        };
+        if text != told {
+            return false;
+        }
+        words.by_echo = false;
+        words.echoed = text.len();
+        self.index.open = None;
+        *command = command.take().or(id.cloned());
+        *from = from.take().or(who.map(str::to_owned));
+        cell.revision = cell.revision.wrapping_add(1);
+        self.index.drawn.extend(id.cloned());
+        true
+    }
+
+    /// The request line of a turn: the command is taken.
+    pub(super) fn prompt_requested(&mut self, at: At, id: &Value, params: &Value, entry: &Entry) {
+        let request = id.to_string();
+        let known = matches!(&self.turn, Turn::Working { request: open, .. } if *open == request);
+        if known {
+            return;
+        }
+        let (text, attachments) = normalize::prompt_words(params);
+        let command = entry.command.clone();
+        let queued = self.take_queued(command.as_ref(), &text);
+        if self.has_begun_with(&text, command.as_ref()) {
+            self.claims_echo(&text, command.as_ref(), None);
+            return self.name_turn(request);
+        }
+        self.begin_turn(at, request);
+        if command
+            .as_ref()
+            .is_some_and(|id| self.index.drawn.contains(id))
+        {
+            return;
+        }
+        let mut prompt = QueuedPrompt {
+            command,
+            text,
+            from: None,
+        };
+        if let Some(queued) = queued {
+            // A foreign agent may wrap what it was told; the user's own words are the ones to show.
+            if prompt.command.is_none() || prompt.text.is_empty() {
+                prompt.text = queued.text;
+            }
+            prompt.command = prompt.command.or(queued.command);
+            prompt.from = queued.from;
+        }
+        self.draw(at, prompt, attachments);
+    }
+
+    /// Has the turn begun without its request line, by an echo of these very words?
+    fn has_begun_with(&self, told: &str, id: Option<&CommandId>) -> bool {
+        let nameless = matches!(&self.turn, Turn::Working { request, .. } if request.is_empty());
+        let Some(words) = self.index.words.as_ref().filter(|_| nameless) else {
+            return false;
+        };
+        let Body::User { text, command, .. } = &self.transcript.cells[words.cell].body else {
+            return false;
+        };
+        match (command, id) {
+            (Some(command), Some(id)) => command == id,
+            (None, Some(id)) => text == told && !self.index.drawn.contains(id),
+            (_, None) => text == told,
+        }
+    }
+
+    /// The queued message that this prompt is: by its id, in a foreign log by its words, else the oldest.
+    fn take_queued(&mut self, command: Option<&CommandId>, text: &str) -> Option<QueuedPrompt> {
+        let place = match command {
+            Some(_) => self
+                .queued
+                .iter()
+                .position(|one| one.command.as_ref() == command),
+            None => {
+                let same = self.queued.iter().position(|one| one.text == text);
+                same.or((!self.queued.is_empty()).then_some(0))
+            }
+        };
+        place.map(|place| self.queued.remove(place))
+    }
+
+    fn draw(&mut self, at: At, prompt: QueuedPrompt, attachments: Vec<String>) {
+        self.index.drawn.extend(prompt.command.clone());
+        let body = Body::User {
+            text: prompt.text,
+            from: prompt.from,
+            command: prompt.command,
+            attachments,
+        };
+        let cell = self.push(at, body);
+        self.index.words = Some(Words {
+            cell,
+            echoed: 0,
+            by_echo: false,
+        });
+    }
+
+    /// The agent does something although no prompt request was seen: a foreign log has none, so the oldest message
+    /// that came without an id is the one it works on.
+    pub(super) fn agent_is_at_work(&mut self, at: At) {
+        self.index.turn.output = true;
+        let foreign = self.queued.first().is_some_and(|one| one.command.is_none());
+        if self.turn == Turn::Idle && foreign {
+            let prompt = self.queued.remove(0);
+            self.begin_turn(at, String::new());
+            self.draw(at, prompt, Vec::new());
+        }
+    }
+
+    /// A piece of the echo, or words of the user that came no other way.
+    pub(super) fn user_chunk(&mut self, at: At, chunk: &Chunk, command: Option<&CommandId>) {
+        if command.is_some_and(|id| self.index.drawn.contains(id)) {
+            return;
+        }
+        let Block::Text(text) = &chunk.block else {
+            return self.user_attachment(at, &chunk.block);
+        };
+        if text.is_empty() || self.is_echo(text) || self.is_reworded_echo() {
+            return;
+        }
+        let message = chunk.message_id.as_deref();
+        if let Some(place) = self.going_on(Voice::User, message) {
+            return self.append(place, text);
+        }
+        let queued = self.queued.iter().position(|one| match command {
+            Some(_) => one.command.as_ref() == command,
+            // With an id it is taken by its request; only before the first one an echo may be all there is.
+            None => {
+                let free = self.turn == Turn::Idle || one.command.is_none();
+                free && one.text.starts_with(text.as_str())
+            }
+        });
+        let queued = queued.map(|place| self.queued.remove(place));
+        if self.turn == Turn::Idle {
+            self.begin_turn(at, String::new());
+        }
+        let from_queue = queued.is_some();
+        let prompt = queued.unwrap_or(QueuedPrompt {
+            command: command.cloned(),
+            text: text.clone(),
+            from: None,
+        });
+        self.draw(at, prompt, Vec::new());
+        if from_queue {
+            self.is_echo(text);
+            return;
+        }
+        if let Some(words) = &mut self.index.words {
+            words.by_echo = true;
+            let cell = words.cell;
+            self.open_at(cell, Voice::User, message);
+        }
+    }
+
+    /// Is this the next piece of words that are drawn? Blocks come back one by one, so white space between two may
+    /// be missing; and an echo may itself come twice.
+    fn is_echo(&mut self, piece: &str) -> bool {
+        let Some(words) = self.index.words.as_mut().filter(|words| !words.by_echo) else {
+            return false;
+        };
+        let Body::User { text, .. } = &self.transcript.cells[words.cell].body else {
+            return false;
+        };
+        let rest = &text[words.echoed..];
+        let after = rest
+            .strip_prefix(piece)
+            .or_else(|| rest.trim_start().strip_prefix(piece));
+        let after = match after {
+            None if rest.trim_start().is_empty() => text.strip_prefix(piece),
+            found => found,
+        };
+        let Some(after) = after else {
+            return false;
+        };
+        words.echoed = text.len() - after.len();
+        true
+    }
+
+    /// An agent may echo what it made of the words. Where their command is known they are drawn already, and what
+    /// comes before the agent's own first word is no news.
+    fn is_reworded_echo(&self) -> bool {
+        let Some(words) = self
+            .index
+            .words
+            .as_ref()
+            .filter(|_| !self.index.turn.output)
+        else {
+            return false;
+        };
+        let cell = &self.transcript.cells[words.cell];
+        !words.by_echo
+            && matches!(
+                &cell.body,
+                Body::User {
+                    command: Some(_),
+                    ..
+                }
+            )
+    }
+
+    /// An image or link of the user: told by the request already, else it belongs to the echo.
+    fn user_attachment(&mut self, at: At, block: &Block) {
+        let Some(words) = &self.index.words else {
+            self.push(at, Body::Attachment(block.label()));
+            return;
+        };
+        if !words.by_echo {
+            return;
+        }
+        let cell = &mut self.transcript.cells[words.cell];
+        if let Body::User { attachments, .. } = &mut cell.body {
+            attachments.push(block.label());
+            cell.revision = cell.revision.wrapping_add(1);
+        }
+    }
+
+    /// A whole user message, from the log of a resumed run.
+    pub(super) fn user_message(&mut self, at: At, message: &str) {
+        let drawn = self.index.words.as_ref().is_some_and(|words| {
+            matches!(&self.transcript.cells[words.cell].body, Body::User { text, .. } if text == message)
+        });
+        if drawn || message.is_empty() {
+            return;
+        }
+        let queued = self.queued.iter().position(|one| one.text == message);
+        let prompt = match queued {
+            Some(place) => self.queued.remove(place),
+            None => QueuedPrompt {
+                command: None,
+                text: message.to_owned(),
+                from: None,
+            },
+        };
+        self.draw(at, prompt, Vec::new());
+    }
+}

@@ -1,0 +1,110 @@
+//! What is known of a run from its journal alone.
+//!
+//! Pure. A [`Session`] changes only through [`crate::session::reduce::apply`].
+
+use jiff::Timestamp;
+
+use crate::protocol::acp::{ConfigOption, PermissionOption, PlanEntry, SlashCommand, Usage};
+use crate::protocol::entry::{Step, StepStatus};
+use crate::protocol::ids::{CommandId, Seq};
+use crate::protocol::run::Status;
+use crate::session::index::Index;
+use crate::session::transcript::Transcript;
+
+/// Everything that has been said, folded.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Session {
+    /// The last line applied; a line at or below it changes nothing.
+    pub last: Seq,
+    pub transcript: Transcript,
+    /// What the journal itself says; REST may know better (`attach` holds that).
+    pub status: Option<Status>,
+    pub title: Option<String>,
+    pub turn: Turn,
+    /// Finished and running turns, counted from 1.
+    pub turns: u64,
+    /// User messages in the journal that no prompt request has taken yet, in order.
+    pub queued: Vec<QueuedPrompt>,
+    /// Open questions, oldest first.
+    pub permissions: Vec<OpenPermission>,
+    pub plan: Vec<PlanEntry>,
+    pub commands: Vec<SlashCommand>,
+    pub mode: Option<String>,
+    pub config: Vec<ConfigOption>,
+    pub usage: Option<Usage>,
+    /// Provisioning, in the order it began.
+    pub steps: Vec<StepState>,
+    /// Files the agent side reported, newest last, one per path.
+    pub files: Vec<FileEntry>,
+    pub branch: Option<String>,
+    pub pr_url: Option<String>,
+    pub agent_version: Option<String>,
+    /// Lines that were not JSON.
+    pub bad_lines: u64,
+    /// The time of the newest entry that told one.
+    pub last_time: Option<Timestamp>,
+    /// The reducer's own memory.
+    pub(crate) index: Index,
+}
+
+/// Is the agent at work?
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Turn {
+    #[default]
+    Idle,
+    /// Since the prompt's request line.
+    Working {
+        since: Option<Timestamp>,
+        request: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueuedPrompt {
+    pub command: Option<CommandId>,
+    pub text: String,
+    pub from: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenPermission {
+    pub request: String,
+    pub tool_call: String,
+    pub title: String,
+    pub kind: Option<String>,
+    pub options: Vec<PermissionOption>,
+    pub raw_input: Option<serde_json::Value>,
+    pub since: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepState {
+    pub step: Step,
+    pub started: Option<Timestamp>,
+    pub ended: Option<Timestamp>,
+}
+
+impl StepState {
+    pub fn status(&self) -> StepStatus {
+        self.step.status
+    }
+}
+
+/// The newest word of the agent side on one path.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileEntry {
+    pub path: String,
+    pub kind: crate::protocol::file::ChangeKind,
+    pub seq: Seq,
+    pub turn: Option<u64>,
+    pub tool_call: Option<String>,
+    /// Set when it was refused or could not be stored, in words.
+    pub failed: Option<String>,
+}
+
+impl Session {
+    /// `wait --for idle`: no user message without an answer (design 4).
+    pub fn is_idle(&self) -> bool {
+        self.turn == Turn::Idle && self.queued.is_empty()
+    }
+}

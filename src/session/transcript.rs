@@ -1,0 +1,80 @@
+//! The conversation as a list of cells, in the order they began.
+//!
+//! Pure. Chunks join the open cell of their kind; a cell's revision counts its changes, so that a view can cache.
+
+use jiff::Timestamp;
+
+use crate::protocol::ids::{CommandId, Seq};
+use crate::session::tool::ToolCall;
+
+/// All cells of a session.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Transcript {
+    pub cells: Vec<Cell>,
+}
+
+/// One thing said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// The line that began it: its name for ever.
+    pub seq: Seq,
+    /// Grows with every change of `body`.
+    pub revision: u32,
+    pub time: Option<Timestamp>,
+    /// The turn it belongs to, counted from 1; 0 before the first.
+    pub turn: u64,
+    pub body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    User {
+        text: String,
+        from: Option<String>,
+        command: Option<CommandId>,
+        attachments: Vec<String>,
+    },
+    Agent {
+        text: String,
+        open: bool,
+    },
+    Thought {
+        text: String,
+        open: bool,
+        ended: Option<Timestamp>,
+    },
+    Tool(Box<ToolCall>),
+    /// A block that is no text: image, audio, link, resource. One line.
+    Attachment(String),
+    Notice(Notice),
+    /// The end of a turn.
+    TurnEnd {
+        stop_reason: String,
+        error: Option<String>,
+        started: Option<Timestamp>,
+        ended: Option<Timestamp>,
+        files: usize,
+    },
+}
+
+/// One line for the user that nobody said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    pub level: Level,
+    pub text: String,
+    /// More of it, shown when unfolded.
+    pub detail: Option<String>,
+    /// How often it came in a row.
+    pub count: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// An unknown kind, an unreadable line.
+    Dim,
+    Info,
+    Warning,
+    Error,
+    /// A rule across the chat: compaction.
+    Rule,
+}
