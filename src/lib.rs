@@ -1,4 +1,6 @@
 //! Ashore: the terminal client for coding agents that run somewhere else, and the endpoint they run behind.
 
+pub mod cli;
+pub mod config;
 pub mod protocol;
 pub mod session;

@@ -1,0 +1,72 @@
+//! Where this user's things are kept (`directories`, XDG on Linux): config, state and cache apart.
+//!
+//! Pure but for asking the environment once; makes no folders.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::env::Env;
+use crate::protocol::ids::RunId;
+
+/// The three roots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// `config.toml` and `themes/`.
+    pub config: PathBuf,
+    /// Cursors, journals, mirror bases, pre-images, outboxes, the local endpoint, logs.
+    pub state: PathBuf,
+    pub cache: PathBuf,
+}
+
+/// No home folder, so nowhere to keep anything.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there is no home folder to keep things in: set HOME, or XDG_CONFIG_HOME, XDG_STATE_HOME and XDG_CACHE_HOME"
+)]
+pub struct NoHome;
+
+impl Places {
+    /// As the platform says.
+    pub fn find() -> Result<Self, NoHome> {
+        let dirs = directories::ProjectDirs::from("", "", "ashore").ok_or(NoHome)?;
+        let state = dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir());
+        Ok(Self {
+            config: dirs.config_dir().to_owned(),
+            state: state.to_owned(),
+            cache: dirs.cache_dir().to_owned(),
+        })
+    }
+
+    /// Everything below one folder: for tests and `serve --store`.
+    pub fn below(root: &Path) -> Self {
+        Self {
+            config: root.join("config"),
+            state: root.join("state"),
+            cache: root.join("cache"),
+        }
+    }
+
+    /// `--config FILE`, else `ASHORE_CONFIG`, else `config.toml` in its place.
+    pub fn config_file(&self, flag: Option<&Path>, env: &Env) -> PathBuf {
+        flag.map(Path::to_owned)
+            .or_else(|| env.get("ASHORE_CONFIG").map(PathBuf::from))
+            .unwrap_or_else(|| self.config.join("config.toml"))
+    }
+
+    /// Everything of the local endpoint: its state file, its lock, its store.
+    pub fn local_endpoint(&self) -> PathBuf {
+        self.state.join("endpoint")
+    }
+
+    /// What this client keeps of one run: journal cache, outbox, mirror base, pre-images.
+    pub fn run(&self, run: &RunId) -> PathBuf {
+        self.runs().join(run.as_str())
+    }
+
+    pub fn runs(&self) -> PathBuf {
+        self.state.join("runs")
+    }
+
+    pub fn logs(&self) -> PathBuf {
+        self.state.join("logs")
+    }
+}
