@@ -1,0 +1,541 @@
+//! The one task of a live mirror: takes orders, starts one job per path, writes down what became of it.
+//!
+//! It decides when, never what: that is `plan` for one path, `guard` for all of them, `inbox` for the order.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::mirror::base::{Fact, Known, Noted, Waiting};
+use crate::mirror::control::{Answer, Ask, Keep};
+use crate::mirror::disk::{self, Disk, id_of};
+use crate::mirror::guard::{self, Halt};
+use crate::mirror::hand::{Done, End, Hand, Job};
+use crate::mirror::inbox::{Inbox, Taken};
+use crate::mirror::scan::{Local, Tree};
+use crate::mirror::status::MirrorStatus;
+use crate::mirror::watch::Batch;
+use crate::mirror::worker::{ORDERS, Order, Report};
+use crate::protocol::file::{ChangeKind, FileManifest, FileState, Mode};
+use crate::protocol::ids::Seq;
+use crate::protocol::path::RelPath;
+
+/// Fetched and written at once.
+const JOBS: usize = 4;
+/// Reports that may wait before no more orders are taken.
+const REPORTS: usize = 1024;
+
+/// What a job came to.
+pub(super) enum Finished {
+    Change(Done, Option<oneshot::Sender<Answer>>),
+    Undone {
+        path: RelPath,
+        result: Result<Vec<Fact>, String>,
+        reply: Option<oneshot::Sender<Answer>>,
+    },
+    Scanned(Result<Tree, String>),
+    Looked(Vec<(RelPath, Local)>),
+    /// The copy of theirs that was removed.
+    Dropped(RelPath),
+}
+
+pub(super) struct Worker {
+    pub(super) hand: Arc<Hand>,
+    pub(super) known: Known,
+    pub(super) inbox: Inbox,
+    pub(super) jobs: JoinSet<Finished>,
+    pub(super) busy: BTreeMap<RelPath, Seq>,
+    pub(super) outbox: VecDeque<Report>,
+    pub(super) told: MirrorStatus,
+    pub(super) halted: Option<Halt>,
+    pub(super) seeded_here: bool,
+    pub(super) scan_wanted: bool,
+    pub(super) scanning: bool,
+    /// Nothing is written before the directory was seen whole once.
+    pub(super) scanned_once: bool,
+    /// Written while a scan ran: what the scan saw of it is worth nothing.
+    pub(super) touched: BTreeSet<RelPath>,
+    /// The user said that the empty directory is meant.
+    pub(super) empty_is_meant: bool,
+    pub(super) problems: BTreeSet<String>,
+    /// Requests that came before the first scan.
+    pub(super) early: Vec<Ask>,
+    /// Something was staged since our folder was last cleared away.
+    untidy: bool,
+}
+
+impl Worker {
+    pub(super) fn new(hand: Hand, known: Known, seeded_here: bool) -> Self {
+        Self {
+            inbox: Inbox::restore(&known),
+            hand: Arc::new(hand),
+            known,
+            jobs: JoinSet::new(),
+            busy: BTreeMap::new(),
+            outbox: VecDeque::new(),
+            told: MirrorStatus::default(),
+            halted: None,
+            seeded_here,
+            scan_wanted: true,
+            scanning: false,
+            scanned_once: false,
+            touched: BTreeSet::new(),
+            empty_is_meant: false,
+            problems: BTreeSet::new(),
+            early: Vec::new(),
+            untidy: false,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut orders: mpsc::Receiver<Order>,
+        reports: mpsc::Sender<Report>,
+        mut asks: mpsc::Receiver<Ask>,
+        mut batches: mpsc::Receiver<Batch>,
+    ) {
+        let mut drained = Vec::with_capacity(ORDERS);
+        let (mut asked, mut watched) = (true, true);
+        loop {
+            self.pump();
+            self.tidy().await;
+            self.tell_status();
+            let room = self.outbox.len() < REPORTS;
+            tokio::select! {
+                place = reports.reserve(), if !self.outbox.is_empty() => match (place, self.outbox.pop_front()) {
+                    (Ok(place), Some(report)) => place.send(report),
+                    (Ok(_), None) | (Err(_), _) => return,
+                },
+                count = orders.recv_many(&mut drained, ORDERS), if room => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.take(&mut drained).await;
+                }
+                Some(finished) = self.jobs.join_next(), if room && !self.jobs.is_empty() => match finished {
+                    Ok(finished) => self.finished(finished).await,
+                    Err(error) => self.note(format!("the mirror stumbled over itself: {error}")),
+                },
+                batch = batches.recv(), if watched => match batch {
+                    Some(batch) => self.batch(batch),
+                    None => watched = false,
+                },
+                ask = asks.recv(), if asked => match ask {
+                    Some(ask) if self.scanned_once || self.halted.is_some() => self.answer(ask).await,
+                    Some(ask) => self.early.push(ask),
+                    None => asked = false,
+                },
+            }
+        }
+    }
+
+    /// Clears our folder away when nothing is being written, before anybody hears that all is settled.
+    async fn tidy(&mut self) {
+        if !self.busy.is_empty() {
+            self.untidy = true;
+        } else if std::mem::take(&mut self.untidy) {
+            self.hand.blocking(|hand| hand.disk.tidy()).await;
+        }
+    }
+
+    pub(super) fn note(&mut self, line: String) {
+        self.outbox.push_back(Report::Note(line));
+    }
+
+    pub(super) fn halt(&mut self, halt: Halt) {
+        if self.halted.as_ref() != Some(&halt) {
+            self.note(format!("mirror halted: {halt}"));
+            self.halted = Some(halt);
+        }
+    }
+
+    /// Writes down and remembers; a state that cannot be written down halts.
+    pub(super) async fn save(&mut self, facts: &[Fact]) {
+        facts.iter().for_each(|fact| self.known.apply(fact));
+        if let Err(error) = self.hand.base.save(facts).await {
+            self.halt(Halt::Disk(error.to_string()));
+        }
+    }
+
+    pub(super) async fn check_identity(&mut self) {
+        match (self.known.root, id_of(&self.hand.root)) {
+            (None, Some(now)) => self.save(&[Fact::Root(now)]).await,
+            (None, None) => self.halt(Halt::Gone),
+            (Some(recorded), now) => {
+                if let Some(halt) = guard::root(recorded, now, 0, 0) {
+                    self.halt(halt);
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, drained: &mut Vec<Order>) {
+        let mut facts = Vec::new();
+        for order in drained.drain(..) {
+            match order {
+                Order::Remote { seq, change } => {
+                    let change = Waiting::from(change);
+                    if self.inbox.arrive(seq, change.clone()) {
+                        facts.extend([Fact::Waiting(seq, change), Fact::Seen(seq)]);
+                    }
+                }
+                Order::Reached(seq) => {
+                    self.inbox.reach(seq);
+                    facts.push(Fact::Reached(seq));
+                }
+                Order::Baseline(manifest) => self.baseline(manifest, &mut facts),
+                Order::Pause => facts.push(Fact::Paused(true)),
+                Order::Check => self.scan_wanted = true,
+                Order::Resume { accept_deletes } => {
+                    self.save(&std::mem::take(&mut facts)).await;
+                    if let Err(why) = self.resume(accept_deletes).await {
+                        self.note(why);
+                    }
+                }
+                Order::Undo(path) => self.undo(path, None),
+                Order::Resolve { path, keep } => self.resolve(path, keep, None).await,
+            }
+        }
+        self.save(&facts).await;
+    }
+
+    fn baseline(&mut self, manifest: FileManifest, facts: &mut Vec<Fact>) {
+        if self.known.seeded || facts.contains(&Fact::Seeded) {
+            return;
+        }
+        for (path, file) in manifest.files {
+            let state = FileState::from(file);
+            let path = path.parse::<RelPath>();
+            if let Ok(path) = &path {
+                self.hand.rules.keep([path]);
+                facts.push(Fact::Seed(path.clone()));
+            }
+            match path {
+                Ok(_) if self.seeded_here && state.mode == Mode::Directory => (),
+                Ok(path) if self.seeded_here => facts.push(Fact::Base(path, Some(state))),
+                Ok(path) => {
+                    let change = Waiting {
+                        kind: ChangeKind::Created,
+                        path,
+                        now: Some(state),
+                        storage_path: None,
+                        turn: None,
+                        accepted: false,
+                        forced: false,
+                    };
+                    self.inbox.put(Seq::ZERO, change.clone());
+                    facts.push(Fact::Waiting(Seq::ZERO, change));
+                }
+                Err(bad) => self.note(format!("refused a file of the manifest: {bad}")),
+            }
+        }
+        facts.push(Fact::Seeded);
+        self.scan_wanted = true;
+    }
+
+    pub(super) async fn resume(&mut self, accept_deletes: bool) -> Result<(), String> {
+        if accept_deletes {
+            self.accept_deletes().await;
+        }
+        match self.halted.take() {
+            None | Some(Halt::Disk(_)) => (),
+            Some(halt @ Halt::MassDelete { .. }) if !accept_deletes => {
+                let why = halt.to_string();
+                self.halted = Some(halt);
+                return Err(why);
+            }
+            Some(Halt::MassDelete { .. }) => (),
+            Some(Halt::Emptied) => self.empty_is_meant = true,
+            Some(halt @ (Halt::Gone | Halt::Replaced)) => {
+                if let Err(why) = self.reopen().await {
+                    self.halted = Some(halt);
+                    return Err(why);
+                }
+            }
+        }
+        self.scan_wanted = true;
+        self.save(&[Fact::Paused(false)]).await;
+        Ok(())
+    }
+
+    async fn accept_deletes(&mut self) {
+        let turn = self.known.deletes.0;
+        let accepted = self.inbox.accept_deletes().into_iter();
+        let facts: Vec<Fact> = accepted
+            .map(|(seq, change)| Fact::Waiting(seq, change))
+            .chain([Fact::Deletes(turn, 0)])
+            .collect();
+        self.save(&facts).await;
+    }
+
+    /// Goes on in the directory that stands there now. The base stays: what differs from it counts as edited here.
+    async fn reopen(&mut self) -> Result<(), String> {
+        let old = &self.hand;
+        let disk =
+            Disk::open(&old.root, &old.kept).map_err(|error: disk::Error| error.to_string())?;
+        let id = disk.id().map_err(|error| error.to_string())?;
+        self.hand = Arc::new(Hand {
+            root: old.root.clone(),
+            run: old.run.clone(),
+            disk,
+            kept: old.kept.clone(),
+            rules: Arc::clone(&old.rules),
+            cache: Arc::clone(&old.cache),
+            limits: old.limits,
+            blobs: old.blobs.clone(),
+            base: old.base.clone(),
+            lock: Arc::clone(&old.lock),
+        });
+        self.save(&[Fact::Root(id)]).await;
+        Ok(())
+    }
+
+    pub(super) fn undo(&mut self, path: RelPath, reply: Option<oneshot::Sender<Answer>>) {
+        if let Some(why) = self.hindrance(&path) {
+            return self.reply(reply, Err(why));
+        }
+        self.touched.insert(path.clone());
+        self.busy.insert(path.clone(), Seq::ZERO);
+        let hand = Arc::clone(&self.hand);
+        let base = self.known.base.get(&path).copied();
+        self.jobs.spawn(async move {
+            let result = hand.undo(&path, base).await;
+            Finished::Undone {
+                path,
+                result,
+                reply,
+            }
+        });
+    }
+
+    pub(super) async fn resolve(
+        &mut self,
+        path: RelPath,
+        keep: Keep,
+        reply: Option<oneshot::Sender<Answer>>,
+    ) {
+        let open = self
+            .known
+            .conflicts
+            .get(&path)
+            .filter(|noted| !noted.resolved)
+            .cloned();
+        let Some(noted) = open else {
+            return self.reply(reply, Err(format!("{path} is not in conflict")));
+        };
+        if let Some(why) = self.hindrance(&path) {
+            return self.reply(reply, Err(why));
+        }
+        match keep {
+            Keep::Theirs => self.force(path, noted, reply),
+            Keep::Mine | Keep::Both => {
+                if keep == Keep::Mine {
+                    self.drop_copy(noted.clone());
+                }
+                let copy = noted.copy.clone().filter(|_| keep == Keep::Both);
+                let resolved = Noted {
+                    resolved: true,
+                    copy,
+                    ..noted
+                };
+                self.save(&[Fact::Conflict(path.clone(), Some(resolved))])
+                    .await;
+                self.reply(reply, Ok(format!("{path}: yours stays")));
+            }
+        }
+    }
+
+    /// Puts theirs in the place of ours; ours becomes a pre-image.
+    fn force(&mut self, path: RelPath, noted: Noted, reply: Option<oneshot::Sender<Answer>>) {
+        let change = Waiting {
+            kind: if noted.theirs.is_some() {
+                ChangeKind::Modified
+            } else {
+                ChangeKind::Deleted
+            },
+            path,
+            now: noted.theirs,
+            storage_path: noted.storage_path.clone(),
+            turn: None,
+            accepted: true,
+            forced: true,
+        };
+        let taken = Taken {
+            seq: noted.seq,
+            change,
+            overtaken: Vec::new(),
+        };
+        self.spawn(taken, reply);
+    }
+
+    /// Why nothing can be done to this path by hand now.
+    fn hindrance(&self, path: &RelPath) -> Option<String> {
+        match &self.halted {
+            Some(halt @ (Halt::Gone | Halt::Replaced)) => Some(halt.to_string()),
+            Some(Halt::MassDelete { .. } | Halt::Emptied | Halt::Disk(_)) | None => self
+                .busy
+                .contains_key(path)
+                .then(|| format!("{path} is being written just now: try again")),
+        }
+    }
+
+    /// Starts what can be started.
+    pub(super) fn pump(&mut self) {
+        if self.scan_wanted && !self.scanning {
+            self.start_scan();
+        }
+        while self.may_start() {
+            let Some(taken) = self.inbox.peek(&self.busy) else {
+                return;
+            };
+            if let Some(halt) = self.halt_before(taken) {
+                return self.halt(halt);
+            }
+            // Without a way to fetch, only the judgement is made: a command without a holder asks for it.
+            if self.hand.blobs.is_none() {
+                let halt = self
+                    .inbox
+                    .deletes_waiting()
+                    .find_map(|taken| self.halt_before(taken));
+                return halt.into_iter().for_each(|halt| self.halt(halt));
+            }
+            let Some(taken) = self.inbox.take() else {
+                return;
+            };
+            self.spawn(taken, None);
+        }
+    }
+
+    fn may_start(&self) -> bool {
+        self.scanned_once && self.halted.is_none() && !self.known.paused && self.busy.len() < JOBS
+    }
+
+    fn halt_before(&self, taken: &Taken) -> Option<Halt> {
+        let recorded = self.known.root?;
+        if let Some(halt) = guard::root(recorded, id_of(&self.hand.root), 0, 0) {
+            return Some(halt);
+        }
+        let change = &taken.change;
+        if change.now.is_some() || change.accepted || !self.known.base.contains_key(&change.path) {
+            return None;
+        }
+        let done = self.deletes_in(change.turn);
+        guard::deletes(done + self.inbox.deletes(), done + self.known.base.len())
+    }
+
+    fn deletes_in(&self, turn: Option<u64>) -> usize {
+        let (last, number) = self.known.deletes;
+        if last == turn { number } else { 0 }
+    }
+
+    fn spawn(&mut self, taken: Taken, reply: Option<oneshot::Sender<Answer>>) {
+        let path = taken.change.path.clone();
+        let folders = std::iter::successors(path.parent(), RelPath::parent)
+            .filter(|at| self.known.folders.contains(at));
+        let job = Job {
+            base: self.known.base.get(&path).copied(),
+            noted: self.known.conflicts.get(&path).cloned(),
+            folders: folders.collect(),
+            taken,
+        };
+        self.touched.insert(path.clone());
+        self.busy.insert(path, job.taken.seq);
+        let hand = Arc::clone(&self.hand);
+        self.jobs
+            .spawn(async move { Finished::Change(hand.settle(job).await, reply) });
+    }
+
+    pub(super) fn drop_copy(&mut self, noted: Noted) {
+        let Some(copy) = noted.copy.clone() else {
+            return;
+        };
+        self.busy.insert(copy.clone(), noted.seq);
+        let hand = Arc::clone(&self.hand);
+        self.jobs.spawn(async move {
+            hand.drop_copy(&noted).await;
+            Finished::Dropped(copy)
+        });
+    }
+
+    async fn finished(&mut self, finished: Finished) {
+        match finished {
+            Finished::Change(done, reply) => self.settled(done, reply).await,
+            Finished::Undone {
+                path,
+                result,
+                reply,
+            } => {
+                self.busy.remove(&path);
+                // Who asked may be gone, and its process with it, as soon as it has its answer.
+                self.tidy().await;
+                match result {
+                    Ok(facts) => {
+                        self.save(&facts).await;
+                        self.reply(
+                            reply,
+                            Ok(format!("{path}: what stood there before is back")),
+                        );
+                    }
+                    Err(why) => self.reply(reply, Err(why)),
+                }
+            }
+            Finished::Scanned(Ok(tree)) => self.compare(&tree).await,
+            Finished::Scanned(Err(why)) => {
+                self.scanning = false;
+                self.halt(Halt::Disk(why));
+            }
+            Finished::Looked(seen) => self.looked(seen).await,
+            Finished::Dropped(copy) => drop(self.busy.remove(&copy)),
+        }
+    }
+
+    async fn settled(&mut self, done: Done, reply: Option<oneshot::Sender<Answer>>) {
+        let Done {
+            taken,
+            end,
+            mut facts,
+        } = done;
+        let path = taken.change.path.clone();
+        self.busy.remove(&path);
+        if reply.is_some() {
+            self.tidy().await;
+        }
+        if let End::Halted(halt) = end {
+            let why = halt.to_string();
+            // A conflict resolved by hand is not the journal's: it is asked for again.
+            if !taken.change.forced {
+                self.inbox.put_back(taken);
+            }
+            self.halt(halt);
+            return self.reply(reply, Err(why));
+        }
+        self.inbox.decided(&taken);
+        let seqs = taken
+            .overtaken
+            .iter()
+            .map(|(seq, _)| *seq)
+            .chain([taken.seq]);
+        facts.extend(seqs.map(|seq| Fact::Decided(seq, path.clone())));
+        if taken.change.now.is_none() && self.known.base.contains_key(&path) && end == End::Settled
+        {
+            let turn = taken.change.turn;
+            facts.push(Fact::Deletes(turn, self.deletes_in(turn) + 1));
+        }
+        self.save(&facts).await;
+        self.tell(&taken, &end);
+        if reply.is_some() {
+            let answer = match end {
+                End::Settled => Ok(format!(
+                    "{path}: theirs stands here now, yours is among the pre-images"
+                )),
+                End::Conflict(why) | End::Skipped(why) | End::Failed(why) => {
+                    Err(format!("{path}: {why}"))
+                }
+                End::Halted(halt) => Err(halt.to_string()),
+            };
+            self.reply(reply, answer);
+        }
+    }
+}

@@ -1,0 +1,577 @@
+//! What both ends last agreed on, what waits, what is in conflict, which pre-image belongs to what: kept in SQLite.
+//!
+//! One database per run and root. Decides nothing: it is told what to write down and says what is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Row, Sqlite, Transaction};
+
+use crate::mirror::guard::RootId;
+use crate::protocol::file::{ChangeKind, FileChange, FileState};
+use crate::protocol::hash::ContentHash;
+use crate::protocol::ids::Seq;
+use crate::protocol::path::RelPath;
+
+const SCHEMA: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS base (path TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS waiting (seq INTEGER NOT NULL, path TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (seq, path)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS conflicts (path TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS folders (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seed (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS edited (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS preimages (id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL, value TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS preimages_by_path ON preimages (path, id);
+";
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "the mirror's state in {path} was written by a newer ashore (schema {found}, this one knows {SCHEMA}): use that one"
+    )]
+    Newer { path: PathBuf, found: i64 },
+    #[error("cannot use the mirror's state in {path}")]
+    Sql {
+        path: PathBuf,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("cannot make {path}")]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A remote change that has not been decided yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    pub(crate) kind: ChangeKind,
+    pub(crate) path: RelPath,
+    pub(crate) now: Option<FileState>,
+    pub(crate) storage_path: Option<String>,
+    pub(crate) turn: Option<u64>,
+    /// The user said that this delete is meant.
+    #[serde(default)]
+    pub(crate) accepted: bool,
+    /// The user took theirs: what stands here gives way.
+    #[serde(default)]
+    pub(crate) forced: bool,
+}
+
+impl From<FileChange> for Waiting {
+    fn from(change: FileChange) -> Self {
+        Self {
+            kind: change.kind,
+            path: change.path,
+            now: change.now,
+            storage_path: change.storage_path,
+            turn: change.turn,
+            accepted: false,
+            forced: false,
+        }
+    }
+}
+
+/// A path where both sides differ from the base and each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Noted {
+    pub(crate) seq: Seq,
+    /// What stands there on the other side; `None`: it was deleted.
+    pub(crate) theirs: Option<FileState>,
+    /// Where we put theirs.
+    pub(crate) copy: Option<RelPath>,
+    pub(crate) storage_path: Option<String>,
+    /// The user has kept ours: it is noted, not shown, until theirs changes again.
+    pub(crate) resolved: bool,
+}
+
+/// One write of ours: what stood there and what we put there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Written {
+    pub(crate) before: Option<FileState>,
+    pub(crate) after: Option<FileState>,
+    pub(crate) seq: Seq,
+    pub(crate) at: jiff::Timestamp,
+}
+
+/// Everything that is written down, in memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) base: BTreeMap<RelPath, FileState>,
+    pub(crate) waiting: BTreeMap<(Seq, RelPath), Waiting>,
+    pub(crate) conflicts: BTreeMap<RelPath, Noted>,
+    pub(crate) folders: BTreeSet<RelPath>,
+    pub(crate) edited: BTreeSet<RelPath>,
+    /// What the run was seeded with: mirrored whatever a gitignore file says.
+    pub(crate) seed: BTreeSet<RelPath>,
+    /// Every entry up to this one has come.
+    pub(crate) seen: Seq,
+    pub(crate) reached: Seq,
+    /// The first base was set.
+    pub(crate) seeded: bool,
+    pub(crate) paused: bool,
+    pub(crate) root: Option<RootId>,
+    pub(crate) checked_at: Option<jiff::Timestamp>,
+    /// Deletes done in the turn named: a restart must not count them anew.
+    pub(crate) deletes: (Option<u64>, usize),
+}
+
+/// One fact to write down. `None` takes it away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fact {
+    Base(RelPath, Option<FileState>),
+    Waiting(Seq, Waiting),
+    Decided(Seq, RelPath),
+    Conflict(RelPath, Option<Noted>),
+    /// Whether a folder is one that we made.
+    Folder(RelPath, bool),
+    Edited(RelPath, bool),
+    Seed(RelPath),
+    Seen(Seq),
+    Reached(Seq),
+    Seeded,
+    Paused(bool),
+    Root(RootId),
+    Checked(jiff::Timestamp),
+    Deletes(Option<u64>, usize),
+}
+
+impl Known {
+    /// In memory what `Base::save` does on disk.
+    pub(crate) fn apply(&mut self, fact: &Fact) {
+        match fact.clone() {
+            Fact::Base(path, Some(state)) => drop(self.base.insert(path, state)),
+            Fact::Base(path, None) => drop(self.base.remove(&path)),
+            Fact::Conflict(path, Some(noted)) => drop(self.conflicts.insert(path, noted)),
+            Fact::Conflict(path, None) => drop(self.conflicts.remove(&path)),
+            Fact::Waiting(seq, waiting) => {
+                drop(self.waiting.insert((seq, waiting.path.clone()), waiting))
+            }
+            Fact::Decided(seq, path) => drop(self.waiting.remove(&(seq, path))),
+            Fact::Folder(path, true) => drop(self.folders.insert(path)),
+            Fact::Folder(path, false) => drop(self.folders.remove(&path)),
+            Fact::Edited(path, true) => drop(self.edited.insert(path)),
+            Fact::Edited(path, false) => drop(self.edited.remove(&path)),
+            Fact::Seed(path) => drop(self.seed.insert(path)),
+            Fact::Seen(seq) => self.seen = seq,
+            Fact::Reached(seq) => self.reached = seq,
+            Fact::Seeded => self.seeded = true,
+            Fact::Paused(paused) => self.paused = paused,
+            Fact::Root(root) => self.root = Some(root),
+            Fact::Checked(at) => self.checked_at = Some(at),
+            Fact::Deletes(turn, number) => self.deletes = (turn, number),
+        }
+    }
+}
+
+/// The open database.
+#[derive(Debug, Clone)]
+pub(crate) struct Base {
+    pool: SqlitePool,
+    path: PathBuf,
+}
+
+/// The folder of one root below the run's own: a run may have been mirrored into several.
+fn folder(run_folder: &Path, root: &Path) -> PathBuf {
+    let name = ContentHash::of(root.as_os_str().as_encoded_bytes()).to_string();
+    run_folder.join("mirror").join(&name[..16])
+}
+
+impl Base {
+    pub(crate) async fn open(run_folder: &Path, root: &Path) -> Result<Self, Error> {
+        let folder = folder(run_folder, root);
+        std::fs::create_dir_all(&folder).map_err(|source| Error::Folder {
+            path: folder.clone(),
+            source,
+        })?;
+        let path = folder.join("base.sqlite");
+        // WAL fails where memory cannot be shared (NFS); the rollback journal works everywhere.
+        let pool = match connect(&path, SqliteJournalMode::Wal).await {
+            Ok(pool) => pool,
+            Err(_) => connect(&path, SqliteJournalMode::Delete)
+                .await
+                .map_err(|source| Error::Sql {
+                    path: path.clone(),
+                    source,
+                })?,
+        };
+        let base = Self { pool, path };
+        let found: i64 = base.tried(
+            sqlx::query_scalar("PRAGMA user_version")
+                .fetch_one(&base.pool)
+                .await,
+        )?;
+        if found > SCHEMA {
+            return Err(Error::Newer {
+                path: base.path,
+                found,
+            });
+        }
+        base.tried(sqlx::raw_sql(TABLES).execute(&base.pool).await)?;
+        let version = format!("PRAGMA user_version = {SCHEMA}");
+        base.tried(sqlx::raw_sql(&version).execute(&base.pool).await)?;
+        Ok(base)
+    }
+
+    fn tried<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, Error> {
+        result.map_err(|source| Error::Sql {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    pub(crate) async fn load(&self) -> Result<Known, Error> {
+        let waiting: Vec<(i64, Waiting)> =
+            self.rows("SELECT seq AS key, value FROM waiting").await?;
+        Ok(Known {
+            base: self.by_path("SELECT path AS key, value FROM base").await?,
+            waiting: waiting
+                .into_iter()
+                .map(|(seq, w)| ((Seq(seq.cast_unsigned()), w.path.clone()), w))
+                .collect(),
+            conflicts: self
+                .by_path("SELECT path AS key, value FROM conflicts")
+                .await?,
+            folders: self.paths("SELECT path FROM folders").await?,
+            edited: self.paths("SELECT path FROM edited").await?,
+            seed: self.paths("SELECT path FROM seed").await?,
+            seen: self.meta("seen").await?.unwrap_or_default(),
+            reached: self.meta("reached").await?.unwrap_or_default(),
+            seeded: self.meta("seeded").await?.unwrap_or_default(),
+            paused: self.meta("paused").await?.unwrap_or_default(),
+            root: self.meta("root").await?,
+            checked_at: self.meta("checked_at").await?,
+            deletes: self.meta("deletes").await?.unwrap_or_default(),
+        })
+    }
+
+    /// All or nothing.
+    pub(crate) async fn save(&self, facts: &[Fact]) -> Result<(), Error> {
+        if facts.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.tried(self.pool.begin().await)?;
+        for fact in facts {
+            self.tried(write(&mut tx, fact).await)?;
+        }
+        self.tried(tx.commit().await)
+    }
+
+    /// Writes down what is about to be written to a file. Returns the number to `forget` it by.
+    pub(crate) async fn about_to_write(
+        &self,
+        path: &RelPath,
+        written: &Written,
+    ) -> Result<i64, Error> {
+        let query = sqlx::query("INSERT INTO preimages (path, value) VALUES (?, ?)")
+            .bind(path.as_str())
+            .bind(text(written));
+        Ok(self
+            .tried(query.execute(&self.pool).await)?
+            .last_insert_rowid())
+    }
+
+    /// It was not written after all.
+    pub(crate) async fn forget(&self, id: i64) -> Result<(), Error> {
+        let query = sqlx::query("DELETE FROM preimages WHERE id = ?").bind(id);
+        self.tried(query.execute(&self.pool).await).map(drop)
+    }
+
+    pub(crate) async fn last_written(&self, path: &RelPath) -> Result<Option<Written>, Error> {
+        let query =
+            sqlx::query("SELECT value FROM preimages WHERE path = ? ORDER BY id DESC LIMIT 1")
+                .bind(path.as_str());
+        let row = self.tried(query.fetch_optional(&self.pool).await)?;
+        Ok(row.and_then(|row| serde_json::from_str(row.get::<&str, _>(0)).ok()))
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// A row that does not read is passed over: the next scan and the journal tell it again.
+    async fn rows<K, V>(&self, query: &str) -> Result<Vec<(K, V)>, Error>
+    where
+        K: for<'r> sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
+        V: DeserializeOwned,
+    {
+        let rows = self.tried(sqlx::query(query).fetch_all(&self.pool).await)?;
+        let read = rows.iter().filter_map(|row| {
+            let value = serde_json::from_str(row.get::<&str, _>("value")).ok()?;
+            Some((row.get::<K, _>("key"), value))
+        });
+        Ok(read.collect())
+    }
+
+    async fn by_path<V: DeserializeOwned>(
+        &self,
+        query: &str,
+    ) -> Result<BTreeMap<RelPath, V>, Error> {
+        let rows: Vec<(String, V)> = self.rows(query).await?;
+        let parsed = rows
+            .into_iter()
+            .filter_map(|(path, value)| Some((RelPath::from_str(&path).ok()?, value)));
+        Ok(parsed.collect())
+    }
+
+    async fn paths(&self, query: &str) -> Result<BTreeSet<RelPath>, Error> {
+        let rows: Vec<String> =
+            self.tried(sqlx::query_scalar(query).fetch_all(&self.pool).await)?;
+        Ok(rows.iter().filter_map(|path| path.parse().ok()).collect())
+    }
+
+    async fn meta<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        let query =
+            sqlx::query_scalar::<_, String>("SELECT value FROM meta WHERE key = ?").bind(key);
+        let value = self.tried(query.fetch_optional(&self.pool).await)?;
+        Ok(value.and_then(|value| serde_json::from_str(&value).ok()))
+    }
+}
+
+async fn connect(path: &Path, journal: SqliteJournalMode) -> Result<SqlitePool, sqlx::Error> {
+    // A kill loses nothing; after a power cut the journal's last lines are decided again, to the same end.
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(journal)
+        .synchronous(SqliteSynchronous::Normal);
+    SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(options)
+        .await
+}
+
+fn text<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("our own plain values have a JSON form")
+}
+
+async fn write(tx: &mut Transaction<'_, Sqlite>, fact: &Fact) -> Result<(), sqlx::Error> {
+    let put = |table: &str| format!("INSERT OR REPLACE INTO {table} (path, value) VALUES (?, ?)");
+    match fact {
+        Fact::Base(path, Some(state)) => {
+            run(tx, &put("base"), &[path.as_str(), &text(state)]).await
+        }
+        Fact::Base(path, None) => {
+            run(tx, "DELETE FROM base WHERE path = ?", &[path.as_str()]).await
+        }
+        Fact::Conflict(path, Some(noted)) => {
+            run(tx, &put("conflicts"), &[path.as_str(), &text(noted)]).await
+        }
+        Fact::Conflict(path, None) => {
+            run(tx, "DELETE FROM conflicts WHERE path = ?", &[path.as_str()]).await
+        }
+        Fact::Waiting(seq, waiting) => {
+            let sql = "INSERT OR REPLACE INTO waiting (seq, path, value) VALUES (CAST(? AS INTEGER), ?, ?)";
+            run(
+                tx,
+                sql,
+                &[&seq.to_string(), waiting.path.as_str(), &text(waiting)],
+            )
+            .await
+        }
+        Fact::Decided(seq, path) => {
+            let sql = "DELETE FROM waiting WHERE seq = CAST(? AS INTEGER) AND path = ?";
+            run(tx, sql, &[&seq.to_string(), path.as_str()]).await
+        }
+        Fact::Folder(path, ours) => run(tx, member("folders", *ours), &[path.as_str()]).await,
+        Fact::Edited(path, edited) => run(tx, member("edited", *edited), &[path.as_str()]).await,
+        Fact::Seed(path) => {
+            let sql = "INSERT OR IGNORE INTO seed (path) VALUES (?)";
+            run(tx, sql, &[path.as_str()]).await
+        }
+        Fact::Seen(seq) => meta(tx, "seen", seq).await,
+        Fact::Reached(seq) => meta(tx, "reached", seq).await,
+        Fact::Seeded => meta(tx, "seeded", &true).await,
+        Fact::Paused(paused) => meta(tx, "paused", paused).await,
+        Fact::Root(root) => meta(tx, "root", root).await,
+        Fact::Checked(at) => meta(tx, "checked_at", at).await,
+        Fact::Deletes(turn, number) => meta(tx, "deletes", &(turn, number)).await,
+    }
+}
+
+fn member(table: &'static str, is: bool) -> &'static str {
+    match (table, is) {
+        ("folders", true) => "INSERT OR IGNORE INTO folders (path) VALUES (?)",
+        ("folders", false) => "DELETE FROM folders WHERE path = ?",
+        (_, true) => "INSERT OR IGNORE INTO edited (path) VALUES (?)",
+        (_, false) => "DELETE FROM edited WHERE path = ?",
+    }
+}
+
+async fn meta<T: Serialize>(
+    tx: &mut Transaction<'_, Sqlite>,
+    key: &str,
+    value: &T,
+) -> Result<(), sqlx::Error> {
+    let sql = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)";
+    run(tx, sql, &[key, &text(value)]).await
+}
+
+async fn run(
+    tx: &mut Transaction<'_, Sqlite>,
+    sql: &str,
+    values: &[&str],
+) -> Result<(), sqlx::Error> {
+    let query = values.iter().fold(sqlx::query(sql), |query, value| {
+        query.bind((*value).to_owned())
+    });
+    query.execute(&mut **tx).await.map(drop)
+}
+
+/// The directory this run was last mirrored into from here.
+pub fn recorded(run_folder: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(run_folder.join("mirror/directory")).ok()?;
+    let path = PathBuf::from(text);
+    path.is_absolute().then_some(path)
+}
+
+/// Records the directory for the next `attach`.
+pub(crate) fn record(run_folder: &Path, root: &Path) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let folder = run_folder.join("mirror");
+    let mut file = tempfile::NamedTempFile::new_in(&folder)?;
+    file.write_all(root.as_os_str().as_encoded_bytes())?;
+    file.persist(folder.join("directory"))
+        .map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mirror::disk::state_of;
+    use crate::protocol::file::Mode;
+
+    fn path(text: &str) -> RelPath {
+        text.parse().unwrap()
+    }
+
+    fn waiting(at: &str, state: FileState) -> Waiting {
+        Waiting {
+            kind: ChangeKind::Created,
+            path: path(at),
+            now: Some(state),
+            storage_path: None,
+            turn: Some(1),
+            accepted: false,
+            forced: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_saved_is_there_after_a_restart_and_what_is_taken_away_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Path::new("/somewhere");
+        let base = Base::open(dir.path(), root).await.unwrap();
+        let state = state_of(b"a", Mode::Executable);
+        let noted = Noted {
+            seq: Seq(3),
+            theirs: None,
+            copy: None,
+            storage_path: None,
+            resolved: false,
+        };
+        let waiting = waiting("w", state);
+        let id = RootId {
+            device: 1,
+            inode: u64::MAX,
+        };
+        let facts = [
+            Fact::Base(path("a"), Some(state)),
+            Fact::Base(path("b"), Some(state)),
+            Fact::Base(path("b"), None),
+            Fact::Waiting(Seq(7), waiting.clone()),
+            Fact::Waiting(Seq(6), waiting.clone()),
+            Fact::Decided(Seq(6), path("w")),
+            Fact::Conflict(path("c"), Some(noted.clone())),
+            Fact::Folder(path("d"), true),
+            Fact::Edited(path("e"), true),
+            Fact::Seen(Seq(7)),
+            Fact::Paused(true),
+            Fact::Root(id),
+        ];
+        base.save(&facts).await.unwrap();
+        base.close().await;
+        let mut in_memory = Known::default();
+        facts.iter().for_each(|fact| in_memory.apply(fact));
+
+        let known = Base::open(dir.path(), root)
+            .await
+            .unwrap()
+            .load()
+            .await
+            .unwrap();
+
+        assert_eq!(known, in_memory);
+        assert_eq!(known.base, [(path("a"), state)].into());
+        assert_eq!(known.waiting, [((Seq(7), path("w")), waiting)].into());
+        assert_eq!(known.conflicts, [(path("c"), noted)].into());
+        assert_eq!(known.folders, [path("d")].into());
+        assert_eq!(known.edited, [path("e")].into());
+        assert_eq!(
+            (known.seen, known.paused, known.root),
+            (Seq(7), true, Some(id))
+        );
+        assert!(!known.seeded);
+    }
+
+    #[tokio::test]
+    async fn another_root_of_the_same_run_knows_nothing_of_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = Base::open(dir.path(), Path::new("/x")).await.unwrap();
+        base.save(&[Fact::Seeded, Fact::Seen(Seq(3))])
+            .await
+            .unwrap();
+        let other = Base::open(dir.path(), Path::new("/y")).await.unwrap();
+        assert_eq!(other.load().await.unwrap(), Known::default());
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_is_refused_with_a_sentence() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = Base::open(dir.path(), Path::new("/x")).await.unwrap();
+        sqlx::raw_sql("PRAGMA user_version = 99")
+            .execute(&base.pool)
+            .await
+            .unwrap();
+        base.close().await;
+        let error = Base::open(dir.path(), Path::new("/x")).await.unwrap_err();
+        assert!(error.to_string().contains("newer ashore"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_newest_write_of_a_path_is_the_one_that_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = Base::open(dir.path(), Path::new("/x")).await.unwrap();
+        let written = |seq| Written {
+            before: None,
+            after: Some(state_of(b"x", Mode::File)),
+            seq: Seq(seq),
+            at: jiff::Timestamp::UNIX_EPOCH,
+        };
+        base.about_to_write(&path("a"), &written(1)).await.unwrap();
+        let second = base.about_to_write(&path("a"), &written(2)).await.unwrap();
+        assert_eq!(
+            base.last_written(&path("a")).await.unwrap(),
+            Some(written(2))
+        );
+        base.forget(second).await.unwrap();
+        assert_eq!(
+            base.last_written(&path("a")).await.unwrap(),
+            Some(written(1))
+        );
+        assert_eq!(base.last_written(&path("b")).await.unwrap(), None);
+    }
+}

@@ -1,0 +1,47 @@
+//! The port through which contents come and go, by hash.
+//!
+//! No implementation here: `client::api` has the real one, tests one in memory.
+
+use std::path::Path;
+
+use crate::protocol::hash::ContentHash;
+
+/// A content to fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    pub hash: ContentHash,
+    /// In bytes, as announced.
+    pub size: u64,
+    /// A foreign endpoint's name for it (contract 6).
+    pub storage_path: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0} is not there any more")]
+    Gone(ContentHash),
+    #[error("the bytes that came are not {want}: they are {got}")]
+    Wrong { want: ContentHash, got: ContentHash },
+    #[error("refused: {0}")]
+    Refused(String),
+    /// Worth trying again.
+    #[error("not reachable: {0}")]
+    Unreachable(String),
+    #[error("{what}")]
+    Disk {
+        what: String,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Contents by hash, both ways.
+#[async_trait::async_trait]
+pub trait Blobs: Send + Sync {
+    /// Writes the content into the (new or truncated) file at `into`. The caller verifies the hash again.
+    async fn get(&self, want: &Wanted, into: &Path) -> Result<(), Error>;
+    /// Sends the file at `from`, whose bytes had this hash and size a moment ago.
+    async fn put(&self, hash: ContentHash, size: u64, from: &Path) -> Result<(), Error>;
+    /// Which of these the other side lacks.
+    async fn missing(&self, hashes: &[ContentHash]) -> Result<Vec<ContentHash>, Error>;
+}

@@ -1,0 +1,546 @@
+//! One path at a time: look, decide, fetch, write. What `plan` decides is done here, on blocking threads.
+//!
+//! Keeps no state of its own; what became of a path goes back as facts to write down. Never decides twice on the same
+//! look: when the disk says that something changed in between, it starts over.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::mirror::base::{self, Base, Fact, Noted, Waiting, Written};
+use crate::mirror::blobs::{self, Blobs, Wanted};
+use crate::mirror::disk::{self, Disk, Prepared};
+use crate::mirror::guard::Halt;
+use crate::mirror::ignore::Rules;
+use crate::mirror::inbox::Taken;
+use crate::mirror::lock::Held;
+use crate::mirror::plan::{Move, decide, folder, same};
+use crate::mirror::preimage::Preimages;
+use crate::mirror::scan::{Cache, Limits, Local, look};
+use crate::protocol::file::{FileState, Mode};
+use crate::protocol::hash::ContentHash;
+use crate::protocol::ids::{RunId, Seq};
+use crate::protocol::path::RelPath;
+
+/// How often a path that changes under our hands is decided anew.
+const TRIES: usize = 5;
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Everything a job needs. The lock lives as long as any of them.
+pub(crate) struct Hand {
+    pub(crate) root: PathBuf,
+    pub(crate) run: RunId,
+    pub(crate) disk: Disk,
+    pub(crate) kept: Preimages,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) limits: Limits,
+    pub(crate) blobs: Option<Arc<dyn Blobs>>,
+    pub(crate) base: Base,
+    pub(crate) lock: Arc<Held>,
+}
+
+/// One change and what is known of its path.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) taken: Taken,
+    pub(crate) base: Option<FileState>,
+    pub(crate) noted: Option<Noted>,
+    /// The folders above it that we made.
+    pub(crate) folders: BTreeSet<RelPath>,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    Settled,
+    Conflict(String),
+    Skipped(String),
+    Failed(String),
+    /// Not decided: the mirror must stop.
+    Halted(Halt),
+}
+
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) taken: Taken,
+    pub(crate) end: End,
+    pub(crate) facts: Vec<Fact>,
+}
+
+/// Why a step was not done.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Disk(#[from] disk::Error),
+    #[error("{0}")]
+    Content(String),
+    #[error(transparent)]
+    Base(#[from] base::Error),
+}
+
+/// Where the bytes come from.
+enum Source {
+    Blob(Wanted),
+    PreImage(ContentHash),
+    Here(PathBuf),
+}
+
+impl Trouble {
+    fn end(self) -> End {
+        let text = self.to_string();
+        match self {
+            Self::Disk(disk::Error::Full | disk::Error::ReadOnly) | Self::Base(_) => {
+                End::Halted(Halt::Disk(text))
+            }
+            Self::Disk(
+                disk::Error::Link(_) | disk::Error::BehindLink | disk::Error::FolderNotEmpty,
+            ) => End::Skipped(text),
+            Self::Disk(disk::Error::Changed) => {
+                End::Failed("it changes here faster than it can be written".to_owned())
+            }
+            Self::Disk(_) | Self::Content(_) => End::Failed(text),
+        }
+    }
+}
+
+fn standing(local: &Local) -> Option<FileState> {
+    match local {
+        Local::File(state) => Some(*state),
+        Local::Directory => Some(folder()),
+        Local::Absent | Local::Ignored(_) | Local::Obstacle(_) => None,
+    }
+}
+
+/// `NAME.remote-<run8>-<seq>` beside it; a name too long for that is cut.
+pub(crate) fn copy_of(path: &RelPath, run: &RunId, seq: Seq) -> Option<RelPath> {
+    let tail = format!(".remote-{}-{seq}", run.short());
+    let name = path.name();
+    let mut end = name.len().min(255 - tail.len());
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    path.with_name(&format!("{}{tail}", &name[..end])).ok()
+}
+
+impl Hand {
+    pub(super) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> T {
+        let hand = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&hand))
+            .await
+            .expect("the disk's work does not panic")
+    }
+
+    pub(crate) fn look(&self, path: &RelPath) -> Local {
+        look(&self.root, path, &self.rules, self.limits, &self.cache)
+    }
+
+    /// Decides one change and does it.
+    pub(crate) async fn settle(self: Arc<Self>, job: Job) -> Done {
+        let mut last = Trouble::Disk(disk::Error::Changed);
+        for _ in 0..TRIES {
+            let mut facts = Vec::new();
+            match self.attempt(&job, &mut facts).await {
+                Ok(end) => {
+                    let taken = job.taken;
+                    return Done { taken, end, facts };
+                }
+                Err(trouble) => {
+                    let again = matches!(trouble, Trouble::Disk(disk::Error::Changed));
+                    last = trouble;
+                    if !again {
+                        break;
+                    }
+                }
+            }
+        }
+        Done {
+            taken: job.taken,
+            end: last.end(),
+            facts: Vec::new(),
+        }
+    }
+
+    async fn attempt(self: &Arc<Self>, job: &Job, facts: &mut Vec<Fact>) -> Result<End, Trouble> {
+        let change = &job.taken.change;
+        let path = change.path.clone();
+        let local = self.blocking(move |hand| hand.look(&path)).await;
+        let here = standing(&local);
+        let base = if change.forced { here } else { job.base };
+        match decide(base, &local, change.now, self.limits.file) {
+            Move::Agree => (),
+            Move::Keep => {
+                self.end_conflict(job, facts).await;
+                return Ok(End::Settled);
+            }
+            Move::Refuse(refusal) => return Ok(End::Skipped(refusal.to_string())),
+            Move::Conflict(theirs) => return self.keep_both(job, theirs, facts).await,
+            Move::Fetch(want) => self.fetch(job, want, here, facts).await?,
+            Move::FetchOverFolder(want) => match self.fetch(job, want, here, facts).await {
+                Err(Trouble::Disk(disk::Error::FolderNotEmpty)) => {
+                    return self.keep_both(job, Some(want), facts).await;
+                }
+                result => result?,
+            },
+            Move::Chmod(want) => {
+                let source = Source::Here(change.path.below(&self.root));
+                self.write(&change.path, want, source, here, job.taken.seq, true)
+                    .await?;
+            }
+            Move::MakeFolder => {
+                if let Some(ours) = here {
+                    self.remove(&change.path, ours, job.taken.seq).await?;
+                }
+                let created = self.make_folder(&change.path).await?;
+                facts.extend(created.into_iter().map(|path| Fact::Folder(path, true)));
+            }
+            Move::Remove => {
+                if let Some(ours) = here {
+                    self.remove(&change.path, ours, job.taken.seq).await?;
+                }
+                self.remove_empty(job, facts).await;
+            }
+        }
+        facts.push(Fact::Base(change.path.clone(), change.now));
+        facts.push(Fact::Edited(change.path.clone(), false));
+        self.end_conflict(job, facts).await;
+        Ok(End::Settled)
+    }
+
+    async fn fetch(
+        self: &Arc<Self>,
+        job: &Job,
+        want: FileState,
+        here: Option<FileState>,
+        facts: &mut Vec<Fact>,
+    ) -> Result<(), Trouble> {
+        let change = &job.taken.change;
+        let source = self.source(change, want, job.noted.as_ref()).await;
+        let created = self
+            .write(&change.path, want, source, here, job.taken.seq, true)
+            .await?;
+        facts.extend(created.into_iter().map(|path| Fact::Folder(path, true)));
+        Ok(())
+    }
+
+    /// A copy of theirs that lies here need not travel again.
+    async fn source(
+        self: &Arc<Self>,
+        change: &Waiting,
+        want: FileState,
+        noted: Option<&Noted>,
+    ) -> Source {
+        let copy = noted
+            .filter(|noted| same(noted.theirs, Some(want)))
+            .and_then(|noted| noted.copy.clone());
+        if let Some(copy) = copy.filter(|_| want.mode != Mode::Symlink) {
+            let at = copy.below(&self.root);
+            if at.is_file() {
+                return Source::Here(at);
+            }
+        }
+        Source::Blob(Wanted {
+            hash: want.hash,
+            size: want.size,
+            storage_path: change.storage_path.clone(),
+        })
+    }
+
+    /// Brings the bytes, verifies them, keeps what stood there, swaps. `listed`: undo shall find it.
+    async fn write(
+        self: &Arc<Self>,
+        path: &RelPath,
+        want: FileState,
+        source: Source,
+        expect: Option<FileState>,
+        seq: Seq,
+        listed: bool,
+    ) -> Result<Vec<RelPath>, Trouble> {
+        let staged = self.blocking(|hand| hand.disk.staged()).await?;
+        let into = staged.path.clone();
+        match source {
+            Source::Blob(wanted) => self.get(&wanted, &into).await?,
+            Source::PreImage(hash) => {
+                self.copied(move |hand| hand.kept.copy_to(hash, &into))
+                    .await?
+            }
+            Source::Here(from) => {
+                self.copied(move |_| std::fs::copy(from, &into).map(drop))
+                    .await?
+            }
+        }
+        let at = path.clone();
+        let prepared = self
+            .blocking(move |hand| hand.disk.prepare(&at, want, staged, expect, &hand.kept))
+            .await?;
+        self.commit(path, prepared, Some(want), seq, listed).await
+    }
+
+    async fn copied(
+        self: &Arc<Self>,
+        copy: impl FnOnce(&Self) -> std::io::Result<()> + Send + 'static,
+    ) -> Result<(), Trouble> {
+        self.blocking(copy)
+            .await
+            .map_err(|error| Trouble::Content(format!("cannot read the bytes: {error}")))
+    }
+
+    async fn commit(
+        self: &Arc<Self>,
+        path: &RelPath,
+        mut prepared: Prepared,
+        after: Option<FileState>,
+        seq: Seq,
+        listed: bool,
+    ) -> Result<Vec<RelPath>, Trouble> {
+        let created = std::mem::take(&mut prepared.created);
+        let written = Written {
+            before: prepared.before,
+            after,
+            seq,
+            at: jiff::Timestamp::now(),
+        };
+        // First the note, then the deed: a kill between the two leaves a note that no file answers to.
+        let id = if listed {
+            Some(self.base.about_to_write(path, &written).await?)
+        } else {
+            None
+        };
+        let result = self.blocking(move |hand| hand.disk.commit(prepared)).await;
+        if let (Err(_), Some(id)) = (&result, id) {
+            self.base.forget(id).await?;
+        }
+        result?;
+        Ok(created)
+    }
+
+    async fn remove(
+        self: &Arc<Self>,
+        path: &RelPath,
+        expect: FileState,
+        seq: Seq,
+    ) -> Result<(), Trouble> {
+        let at = path.clone();
+        let prepared = self
+            .blocking(move |hand| hand.disk.prepare_removal(&at, expect, &hand.kept))
+            .await?;
+        let listed = expect.mode != Mode::Directory;
+        self.commit(path, prepared, None, seq, listed)
+            .await
+            .map(drop)
+    }
+
+    async fn make_folder(self: &Arc<Self>, path: &RelPath) -> Result<Vec<RelPath>, Trouble> {
+        let at = path.clone();
+        let prepared = self
+            .blocking(move |hand| hand.disk.prepare_folder(&at, None, &hand.kept))
+            .await?;
+        let mut created = self.commit(path, prepared, None, Seq::ZERO, false).await?;
+        created.push(path.clone());
+        Ok(created)
+    }
+
+    async fn remove_empty(self: &Arc<Self>, job: &Job, facts: &mut Vec<Fact>) {
+        let (path, ours) = (job.taken.change.path.clone(), job.folders.clone());
+        let gone = self
+            .blocking(move |hand| {
+                hand.disk
+                    .remove_empty(&path, |folder| ours.contains(folder))
+            })
+            .await;
+        facts.extend(gone.into_iter().map(|path| Fact::Folder(path, false)));
+    }
+
+    /// Ours stays in place, theirs goes beside it; an older copy of theirs becomes a pre-image.
+    async fn keep_both(
+        self: &Arc<Self>,
+        job: &Job,
+        theirs: Option<FileState>,
+        facts: &mut Vec<Fact>,
+    ) -> Result<End, Trouble> {
+        let Taken { seq, change, .. } = &job.taken;
+        let told = |theirs: Option<FileState>, copy: &Option<RelPath>| {
+            End::Conflict(match (theirs, copy) {
+                (None, _) => "changed here, deleted there: yours stays".to_owned(),
+                (Some(_), Some(copy)) => {
+                    format!("changed here and there: yours stays, theirs is {copy}")
+                }
+                (Some(_), None) => {
+                    "changed here and there: yours stays, theirs has no copy here".to_owned()
+                }
+            })
+        };
+        if let Some(noted) = job
+            .noted
+            .as_ref()
+            .filter(|noted| same(noted.theirs, theirs))
+        {
+            return Ok(if noted.resolved {
+                End::Settled
+            } else {
+                told(theirs, &noted.copy)
+            });
+        }
+        let mut copy = None;
+        if let Some(want) = theirs.filter(|want| want.mode != Mode::Directory) {
+            copy = copy_of(&change.path, &self.run, *seq);
+            if let Some(at) = &copy {
+                self.put_copy(at, change, want, *seq).await?;
+            }
+        }
+        if let Some(older) = &job.noted {
+            self.drop_copy(older).await;
+        }
+        let end = told(theirs, &copy);
+        let noted = Noted {
+            seq: *seq,
+            theirs,
+            copy,
+            storage_path: change.storage_path.clone(),
+            resolved: false,
+        };
+        facts.push(Fact::Conflict(change.path.clone(), Some(noted)));
+        facts.push(Fact::Edited(change.path.clone(), true));
+        Ok(end)
+    }
+
+    async fn put_copy(
+        self: &Arc<Self>,
+        at: &RelPath,
+        change: &Waiting,
+        want: FileState,
+        seq: Seq,
+    ) -> Result<(), Trouble> {
+        let source = Source::Blob(Wanted {
+            hash: want.hash,
+            size: want.size,
+            storage_path: change.storage_path.clone(),
+        });
+        match self.write(at, want, source, None, seq, false).await {
+            // It was put there before a kill.
+            Err(Trouble::Disk(disk::Error::Changed))
+                if at.below(&self.root).symlink_metadata().is_ok() =>
+            {
+                Ok(())
+            }
+            result => result.map(drop),
+        }
+    }
+
+    /// Removes the copy of theirs, unless somebody has edited it; its bytes are among the pre-images.
+    pub(crate) async fn drop_copy(self: &Arc<Self>, noted: &Noted) {
+        let (Some(copy), Some(theirs)) = (noted.copy.clone(), noted.theirs) else {
+            return;
+        };
+        let removed = self
+            .blocking(move |hand| {
+                let prepared = hand.disk.prepare_removal(&copy, theirs, &hand.kept)?;
+                hand.disk.commit(prepared)
+            })
+            .await;
+        if let Err(error) = removed {
+            tracing::debug!(%error, "a conflict copy stays");
+        }
+    }
+
+    async fn end_conflict(self: &Arc<Self>, job: &Job, facts: &mut Vec<Fact>) {
+        if let Some(noted) = &job.noted {
+            self.drop_copy(noted).await;
+            facts.push(Fact::Conflict(job.taken.change.path.clone(), None));
+        }
+    }
+
+    /// Puts back what stood there before our last write, if what we wrote still stands there.
+    pub(crate) async fn undo(
+        self: &Arc<Self>,
+        path: &RelPath,
+        base: Option<FileState>,
+    ) -> Result<Vec<Fact>, String> {
+        let last = self
+            .base
+            .last_written(path)
+            .await
+            .map_err(|error| error.to_string())?;
+        let Some(last) = last else {
+            return Err(format!(
+                "{path}: this run wrote nothing there, so there is nothing to undo"
+            ));
+        };
+        let at = path.clone();
+        let here = standing(&self.blocking(move |hand| hand.look(&at)).await);
+        if !same(here, last.after) {
+            let kept = last.before.map_or(String::new(), |before| {
+                format!(
+                    " (what stood there is {})",
+                    self.kept.path(before.hash).display()
+                )
+            });
+            return Err(format!(
+                "{path} was changed here since the agent wrote it: not undone{kept}"
+            ));
+        }
+        let done = match (last.before, here) {
+            (Some(before), _) => {
+                let source = Source::PreImage(before.hash);
+                self.write(path, before, source, here, last.seq, true)
+                    .await
+                    .map(drop)
+            }
+            (None, Some(ours)) => self.remove(path, ours, last.seq).await,
+            (None, None) => Ok(()),
+        };
+        done.map_err(|trouble| format!("{path}: {trouble}"))?;
+        Ok(vec![Fact::Edited(path.clone(), !same(base, last.before))])
+    }
+
+    /// Fetches, for as long as it takes while the other side is only out of reach.
+    async fn get(&self, wanted: &Wanted, into: &std::path::Path) -> Result<(), Trouble> {
+        let Some(blobs) = &self.blobs else {
+            return Err(Trouble::Content(
+                "the content is not here: attach to the run first".to_owned(),
+            ));
+        };
+        let mut wait = FIRST_WAIT;
+        loop {
+            match blobs.get(wanted, into).await {
+                Ok(()) => return Ok(()),
+                Err(blobs::Error::Unreachable(why)) => {
+                    tracing::debug!(%why, hash = %wanted.hash, "a content is out of reach; trying again");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+                Err(blobs::Error::Disk { source, .. })
+                    if source.kind() == std::io::ErrorKind::StorageFull =>
+                {
+                    return Err(Trouble::Disk(disk::Error::Full));
+                }
+                Err(
+                    error @ (blobs::Error::Gone(_)
+                    | blobs::Error::Wrong { .. }
+                    | blobs::Error::Refused(_)
+                    | blobs::Error::Disk { .. }),
+                ) => return Err(Trouble::Content(format!("{error}: nothing was written"))),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_stands_beside_its_file_and_a_long_name_is_cut_whole_characters() {
+        let run: RunId = "7d0c2f9e-3b1a-4c58-9f6e-5a2b8c1d4e70".parse().unwrap();
+        let at = |path: &str| copy_of(&path.parse().unwrap(), &run, Seq(12)).unwrap();
+        assert_eq!(at("a/b.rs").as_str(), "a/b.rs.remote-7d0c2f9e-12");
+        let long = at(&format!("d/{}", "ü".repeat(127)));
+        assert!(long.name().len() <= 255 && long.name().ends_with(".remote-7d0c2f9e-12"));
+        assert!(crate::mirror::ignore::is_conflict_copy(long.name()));
+    }
+}

@@ -1,0 +1,99 @@
+//! Directory handles below a root: opened so that no link is followed and nothing above the root is reached.
+//!
+//! One `openat2` where the kernel has it, part by part where not. Never opens a file.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, Mode as Permissions, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+pub(super) const FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// Opens a folder below `from` with no link on the way, in one call where the kernel can.
+pub(super) fn open_below(from: &OwnedFd, path: &str) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    match rustix::fs::openat2(from, path, FOLDER, Permissions::empty(), resolve) {
+        // The kernel calls a link at the end "no directory": going part by part tells the two apart.
+        Err(Errno::NOSYS | Errno::PERM | Errno::NOTDIR) => open_stepwise(from, path),
+        result => result,
+    }
+}
+
+/// The same for kernels (and sandboxes) without `openat2`: part by part.
+fn open_stepwise(from: &OwnedFd, path: &str) -> Result<OwnedFd, Errno> {
+    let mut handle = from.try_clone().map_err(|_| Errno::MFILE)?;
+    for part in path.split('/') {
+        handle = open_part(&handle, part)?;
+    }
+    Ok(handle)
+}
+
+fn open_part(from: &OwnedFd, part: &str) -> Result<OwnedFd, Errno> {
+    match rustix::fs::openat(from, part, FOLDER, Permissions::empty()) {
+        // `O_DIRECTORY | O_NOFOLLOW` says "no directory" of a link, too.
+        Err(Errno::NOTDIR) if is_link(from, part) => Err(Errno::LOOP),
+        result => result,
+    }
+}
+
+fn is_link(from: &OwnedFd, name: &str) -> bool {
+    rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink())
+}
+
+/// Opens one folder, making it when it is missing; says whether it was made.
+pub(super) fn step(
+    from: &OwnedFd,
+    part: &str,
+    permissions: Permissions,
+) -> Result<(OwnedFd, bool), Errno> {
+    match open_part(from, part) {
+        Err(Errno::NOENT) => (),
+        result => return result.map(|handle| (handle, false)),
+    }
+    let made = match rustix::fs::mkdirat(from, part, permissions) {
+        Ok(()) => true,
+        Err(Errno::EXIST) => false,
+        Err(error) => return Err(error),
+    };
+    let handle = open_part(from, part)?;
+    if made {
+        rustix::fs::fsync(from)?;
+    }
+    Ok((handle, made))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn both_ways_of_opening_refuse_a_link_on_the_way_and_name_it() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        symlink("a", dir.path().join("l")).unwrap();
+        symlink("/", dir.path().join("a/out")).unwrap();
+        std::fs::File::create(dir.path().join("f")).unwrap();
+        let root = rustix::fs::open(dir.path(), FOLDER, Permissions::empty()).unwrap();
+        for (path, want) in [
+            ("a/b", Ok(())),
+            ("l/b", Err(Errno::LOOP)),
+            ("l", Err(Errno::LOOP)),
+            ("a/out/etc", Err(Errno::LOOP)),
+            ("f/x", Err(Errno::NOTDIR)),
+            ("none", Err(Errno::NOENT)),
+        ] {
+            assert_eq!(open_below(&root, path).map(drop), want, "openat2 {path}");
+            assert_eq!(
+                open_stepwise(&root, path).map(drop),
+                want,
+                "stepwise {path}"
+            );
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! What is never mirrored, and why: `.git`, `.ashore`, conflict copies, what gitignore files name, the config's list.
+//!
+//! Answers for one path at a time, so that a walk and a single look cannot differ. Reads gitignore files only
+//! when they are plain files of a sane size; never follows a link to one.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use ignore::Match;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+use crate::protocol::path::RelPath;
+
+/// A gitignore file above this is somebody's mistake or attack: it is passed over.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// Why a path is not mirrored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// A copy of theirs that stands beside a conflict.
+    ConflictCopy,
+    /// A pattern of the config's `ignore` list.
+    Config(String),
+    /// A pattern of a gitignore file.
+    Gitignore { file: PathBuf, pattern: String },
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConflictCopy => f.write_str("a conflict copy stays here"),
+            Self::Config(pattern) => write!(f, "ignored by `{pattern}` in the config"),
+            Self::Gitignore { file, pattern } => {
+                write!(f, "ignored by `{pattern}` in {}", file.display())
+            }
+        }
+    }
+}
+
+/// A pattern of the config that cannot be one.
+#[derive(Debug, thiserror::Error)]
+#[error("`{pattern}` in `{list}` is no pattern: {source}")]
+pub struct BadPattern {
+    pub list: &'static str,
+    pub pattern: String,
+    #[source]
+    pub source: ignore::Error,
+}
+
+/// The rules of one root.
+pub struct Rules {
+    root: PathBuf,
+    ignore: Gitignore,
+    include: Gitignore,
+    /// The includes that name a place, cut at their first wild part: a walk must go down there.
+    places: Vec<Vec<String>>,
+    /// What stands above the root, up to the repository's top, from there down; last the user's own file.
+    above: Vec<Gitignore>,
+    below: Mutex<HashMap<PathBuf, Arc<Gitignore>>>,
+    /// Paths that no gitignore file puts out: what git tracks, what a run was seeded with.
+    kept: RwLock<BTreeSet<String>>,
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules").field("root", &self.root).finish()
+    }
+}
+
+impl Rules {
+    /// `root` is absolute. `ignore` and `include` are gitignore patterns; an included path is mirrored whatever
+    /// a gitignore file says, but never `.git`, `.ashore` or a conflict copy. An include without a slash does not
+    /// reach into a folder that is itself ignored: name the folder too.
+    pub fn new(root: &Path, ignore: &[String], include: &[String]) -> Result<Self, BadPattern> {
+        Ok(Self {
+            root: root.to_owned(),
+            ignore: patterns(root, "ignore", ignore)?,
+            include: patterns(root, "include", include)?,
+            places: include.iter().filter_map(|line| place(line)).collect(),
+            above: above(root),
+            below: Mutex::default(),
+            kept: RwLock::default(),
+        })
+    }
+
+    /// From here on no gitignore file puts these out, as git goes on with a file that it tracks. The config's list and
+    /// the form of a conflict copy still do.
+    pub fn keep<'p>(&self, paths: impl IntoIterator<Item = &'p RelPath>) {
+        let paths = paths.into_iter().map(|path| path.as_str().to_owned());
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        kept.extend(paths);
+    }
+
+    fn is_kept(&self, path: &RelPath) -> bool {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        kept.contains(path.as_str())
+    }
+
+    fn is_above_kept(&self, folder: &RelPath) -> bool {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let start = format!("{folder}/");
+        let next = kept.range(start.clone()..).next();
+        next.is_some_and(|path| path.starts_with(&start))
+    }
+
+    /// Why this path is not mirrored; `None` when it is. A folder above it may be the reason.
+    pub fn why(&self, path: &RelPath, is_dir: bool) -> Option<Why> {
+        if is_conflict_copy(path.name()) {
+            return Some(Why::ConflictCopy);
+        }
+        let prefixes: Vec<PathBuf> = prefixes(path);
+        let last = prefixes.len() - 1;
+        let kind = |i: usize| i < last || is_dir;
+        let included = prefixes.iter().enumerate().any(|(i, prefix)| {
+            self.include
+                .matched(self.root.join(prefix), kind(i))
+                .is_ignore()
+        });
+        if included {
+            return None;
+        }
+        let why = prefixes
+            .iter()
+            .enumerate()
+            .find_map(|(i, prefix)| self.why_itself(prefix, kind(i)));
+        match why {
+            Some(Why::Gitignore { .. }) if self.is_kept(path) => None,
+            why => why,
+        }
+    }
+
+    /// Whether something below this ignored folder may be included all the same.
+    pub fn leads_to_an_include(&self, folder: &RelPath) -> bool {
+        let named = self
+            .places
+            .iter()
+            .any(|place| place.iter().zip(folder.parts()).all(|(a, b)| a == b));
+        named || self.is_above_kept(folder)
+    }
+
+    /// Reads the gitignore files again when next asked.
+    pub fn forget(&self) {
+        self.below
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    fn why_itself(&self, relative: &Path, is_dir: bool) -> Option<Why> {
+        let full = self.root.join(relative);
+        match self.ignore.matched(&full, is_dir) {
+            Match::Ignore(glob) => return Some(Why::Config(glob.original().to_owned())),
+            Match::Whitelist(_) => return None,
+            Match::None => (),
+        }
+        let mut folder = relative.parent();
+        while let Some(at) = folder {
+            if let Some(answer) = verdict(&self.at(at), &full, is_dir) {
+                return answer;
+            }
+            folder = at.parent();
+        }
+        self.above
+            .iter()
+            .find_map(|file| verdict(file, &full, is_dir))
+            .flatten()
+    }
+
+    fn at(&self, folder: &Path) -> Arc<Gitignore> {
+        let mut below = self.below.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = below.get(folder) {
+            return Arc::clone(known);
+        }
+        let at = self.root.join(folder);
+        let read = Arc::new(read(&at, &at.join(".gitignore")));
+        below.insert(folder.to_owned(), Arc::clone(&read));
+        read
+    }
+}
+
+/// `Some(None)`: a line says it is not ignored, and that is the end of it.
+fn verdict(file: &Gitignore, full: &Path, is_dir: bool) -> Option<Option<Why>> {
+    match file.matched(full, is_dir) {
+        Match::None => None,
+        Match::Whitelist(_) => Some(None),
+        Match::Ignore(glob) => Some(Some(Why::Gitignore {
+            file: glob.from().map(Path::to_owned).unwrap_or_default(),
+            pattern: glob.original().to_owned(),
+        })),
+    }
+}
+
+/// `NAME.remote-<run8>-<seq>`.
+pub fn is_conflict_copy(name: &str) -> bool {
+    let Some((_, tail)) = name.rsplit_once(".remote-") else {
+        return false;
+    };
+    let Some((run, seq)) = tail.rsplit_once('-') else {
+        return false;
+    };
+    let id = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    (1..=8).contains(&run.len())
+        && run.chars().all(id)
+        && !seq.is_empty()
+        && seq.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn prefixes(path: &RelPath) -> Vec<PathBuf> {
+    let mut so_far = PathBuf::new();
+    path.parts()
+        .map(|part| {
+            so_far.push(part);
+            so_far.clone()
+        })
+        .collect()
+}
+
+fn patterns(root: &Path, list: &'static str, lines: &[String]) -> Result<Gitignore, BadPattern> {
+    let mut builder = GitignoreBuilder::new(root);
+    let bad = |pattern: &str, source| BadPattern {
+        list,
+        pattern: pattern.to_owned(),
+        source,
+    };
+    for line in lines {
+        builder
+            .add_line(None, line)
+            .map_err(|source| bad(line, source))?;
+    }
+    builder.build().map_err(|source| bad("", source))
+}
+
+/// The parts of an anchored pattern before its first wild one.
+fn place(pattern: &str) -> Option<Vec<String>> {
+    let bare = pattern.trim_end_matches('/');
+    if !bare.contains('/') {
+        return None;
+    }
+    let wild = |part: &&str| !part.contains(['*', '?', '[', '\\', '{']);
+    let parts = bare.trim_start_matches('/').split('/');
+    Some(parts.take_while(wild).map(str::to_owned).collect())
+}
+
+fn read(base: &Path, file: &Path) -> Gitignore {
+    let plain = std::fs::symlink_metadata(file)
+        .is_ok_and(|meta| meta.is_file() && meta.len() <= LONGEST_FILE);
+    if !plain {
+        return Gitignore::empty();
+    }
+    let mut builder = GitignoreBuilder::new(base);
+    // A line that is no pattern is passed over, as git does; so is a file that cannot be read.
+    if let Some(error) = builder.add(file) {
+        tracing::debug!(%error, file = %file.display(), "a gitignore file has lines that are no patterns");
+    }
+    builder.build().unwrap_or_else(|_| Gitignore::empty())
+}
+
+fn above(root: &Path) -> Vec<Gitignore> {
+    let mut found = Vec::new();
+    if let Some(top) = root.ancestors().find(|at| at.join(".git").exists()) {
+        let between = root
+            .ancestors()
+            .skip(1)
+            .take_while(|at| at.starts_with(top));
+        found.extend(between.map(|at| read(at, &at.join(".gitignore"))));
+        found.push(read(top, &top.join(".git/info/exclude")));
+        found.push(GitignoreBuilder::new(top).build_global().0);
+    }
+    found.retain(|file| !file.is_empty());
+    found
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests make their files in a folder of their own"
+)]
+mod tests {
+    use super::*;
+
+    fn rules(
+        files: &[(&str, &str)],
+        ignore: &[&str],
+        include: &[&str],
+    ) -> (tempfile::TempDir, Rules) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let at = dir.path().join(name);
+            std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+            std::fs::write(at, text).unwrap();
+        }
+        let own = |list: &[&str]| list.iter().map(|&s| s.to_owned()).collect::<Vec<_>>();
+        let rules = Rules::new(dir.path(), &own(ignore), &own(include)).unwrap();
+        (dir, rules)
+    }
+
+    fn ignored(rules: &Rules, path: &str) -> bool {
+        rules.why(&path.parse().unwrap(), false).is_some()
+    }
+
+    #[test]
+    fn gitignore_files_count_from_the_deepest_up_and_a_folder_takes_all_below_it() {
+        let (_dir, rules) = rules(
+            &[
+                (".gitignore", "*.log\n/target/\n"),
+                ("sub/.gitignore", "!keep.log\nonly-here\n"),
+            ],
+            &[],
+            &[],
+        );
+        for (path, want) in [
+            ("a.log", true),
+            ("sub/a.log", true),
+            ("sub/keep.log", false),
+            ("sub/only-here", true),
+            ("only-here", false),
+            ("target/debug/x", true),
+            ("sub/target/x", false),
+            ("src/a.rs", false),
+        ] {
+            assert_eq!(ignored(&rules, path), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_reason_names_the_file_and_the_pattern() {
+        let (dir, rules) = rules(&[(".gitignore", "*.log\n")], &["big/"], &[]);
+        let why = |path: &str| rules.why(&path.parse().unwrap(), false).unwrap();
+        assert_eq!(
+            why("x/a.log"),
+            Why::Gitignore {
+                file: dir.path().join(".gitignore"),
+                pattern: "*.log".to_owned()
+            }
+        );
+        assert_eq!(why("big/a").to_string(), "ignored by `big/` in the config");
+    }
+
+    #[test]
+    fn an_include_wins_over_gitignore_but_not_over_a_conflict_copy() {
+        let (_dir, rules) = rules(
+            &[(".gitignore", ".env\nbuild/\n*.remote-*\n")],
+            &[],
+            &[".env", "build/keep/**", "*"],
+        );
+        assert!(!ignored(&rules, ".env"));
+        assert!(!ignored(&rules, "build/keep/a"));
+        assert!(ignored(&rules, "a.rs.remote-7d0c2f9e-12"));
+        assert!(rules.leads_to_an_include(&"build".parse().unwrap()));
+        assert!(!rules.leads_to_an_include(&"other".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_kept_no_gitignore_puts_out_but_the_config_does() {
+        let (_dir, rules) = rules(&[(".gitignore", "build/\n*.log\n")], &["own.log"], &[]);
+        let paths = ["build/deep/kept", "a.log", "own.log", "b.log.remote-x-1"];
+        let paths = paths.map(|path| path.parse::<RelPath>().unwrap());
+        rules.keep(&paths);
+        let out: Vec<bool> = paths
+            .iter()
+            .map(|path| rules.why(path, false).is_some())
+            .collect();
+        assert_eq!(out, [false, false, true, true]);
+        assert!(ignored(&rules, "build/deep/other") && ignored(&rules, "b.log"));
+        for (folder, leads) in [
+            ("build", true),
+            ("build/deep", true),
+            ("buil", false),
+            ("build/dee", false),
+        ] {
+            assert_eq!(
+                rules.leads_to_an_include(&folder.parse().unwrap()),
+                leads,
+                "{folder}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_changed_gitignore_counts_after_forget() {
+        let (dir, rules) = rules(&[(".gitignore", "a\n")], &[], &[]);
+        assert!(ignored(&rules, "a"));
+        std::fs::write(dir.path().join(".gitignore"), "b\n").unwrap();
+        rules.forget();
+        assert!(!ignored(&rules, "a"));
+        assert!(ignored(&rules, "b"));
+    }
+
+    #[test]
+    fn a_root_inside_a_repository_obeys_the_files_above_it() {
+        let (dir, _) = rules(
+            &[
+                (".git/HEAD", "x"),
+                (".gitignore", "*.o\n/sub/gone\n"),
+                ("sub/a", ""),
+            ],
+            &[],
+            &[],
+        );
+        let rules = Rules::new(&dir.path().join("sub"), &[], &[]).unwrap();
+        assert!(ignored(&rules, "x.o"));
+        assert!(ignored(&rules, "gone"));
+        assert!(!ignored(&rules, "a"));
+    }
+
+    #[test]
+    fn only_the_exact_form_is_a_conflict_copy() {
+        for (name, want) in [
+            ("a.remote-12345678-9", true),
+            ("a.b.remote-x_-_-0", true),
+            ("a.remote-123456789-9", false),
+            ("a.remote-1234-", false),
+            ("a.remote-x-1.txt", false),
+            ("remote-x-1", false),
+        ] {
+            assert_eq!(is_conflict_copy(name), want, "{name}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The working folder: what of a run's files stands here, and the hand that puts it there.
+//!
+//! Uses `protocol`. Never the network; never writes outside the root.
+
+mod actor;
+pub mod base;
+pub mod blobs;
+pub mod control;
+mod disk;
+#[cfg(test)]
+mod disk_tests;
+mod guard;
+mod hand;
+mod handles;
+pub mod ignore;
+mod inbox;
+pub mod link;
+pub mod lock;
+mod look;
+mod notice;
+mod plan;
+mod preimage;
+pub mod scan;
+pub mod status;
+mod tell;
+pub mod tracked;
+pub mod watch;
+pub mod worker;
+#[cfg(test)]
+mod worker_tests;

@@ -1,0 +1,98 @@
+//! What the mirror says of itself, to the screen and to machines.
+//!
+//! Plain values; no I/O.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::file::ChangeKind;
+use crate::protocol::hash::ContentHash;
+use crate::protocol::ids::Seq;
+
+/// The words of design section 4, `mirror status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MirrorState {
+    #[default]
+    Off,
+    Live,
+    CatchingUp,
+    Paused,
+    Halted,
+    Conflict,
+}
+
+/// Everything a status line or `ashore mirror status` shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MirrorStatus {
+    pub state: MirrorState,
+    pub directory: Option<PathBuf>,
+    /// Changes that wait to come down.
+    pub down: u64,
+    /// Files edited here that the other side does not have.
+    pub up: u64,
+    pub conflicts: Vec<Conflict>,
+    /// When the directory was last compared with the base, whole.
+    pub checked_at: Option<Timestamp>,
+    /// Why it is off, paused or halted, and what to do, in one sentence.
+    pub reason: Option<String>,
+    /// Every file entry up to this line has been decided.
+    pub settled: Seq,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    pub path: String,
+    /// The copy of theirs that stands beside it; `None` when theirs is a delete.
+    pub theirs: Option<String>,
+}
+
+/// What became of one file entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileReport {
+    pub path: String,
+    #[serde(with = "change_word")]
+    pub change: ChangeKind,
+    pub direction: Direction,
+    pub result: Outcome,
+    pub hash: Option<ContentHash>,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    Down,
+    Up,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Settled,
+    Conflict,
+    Skipped,
+    Failed,
+}
+
+/// `created`, `modified`, `deleted`: the machine output drops the wire's prefix.
+mod change_word {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::protocol::file::ChangeKind;
+
+    pub(super) fn serialize<S: Serializer>(kind: &ChangeKind, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(kind.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ChangeKind, D::Error> {
+        match String::deserialize(from)?.as_str() {
+            "created" => Ok(ChangeKind::Created),
+            "modified" => Ok(ChangeKind::Modified),
+            "deleted" => Ok(ChangeKind::Deleted),
+            word => Err(serde::de::Error::custom(format!("unknown change `{word}`"))),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What the mirror tells: its status, a report per file entry, the answers to commands.
+//!
+//! Turns what is known into words; changes nothing but through the worker's own doors.
+
+use tokio::sync::oneshot;
+
+use crate::mirror::actor::Worker;
+use crate::mirror::base::{Fact, Waiting};
+use crate::mirror::control::{Answer, Ask, Request};
+use crate::mirror::hand::End;
+use crate::mirror::inbox::Taken;
+use crate::mirror::status::{Conflict, Direction, FileReport, MirrorState, MirrorStatus, Outcome};
+use crate::mirror::worker::Report;
+
+impl Worker {
+    /// One report per entry, the overtaken ones first.
+    pub(super) fn tell(&mut self, taken: &Taken, end: &End) {
+        let (result, reason) = match end {
+            End::Settled => (Outcome::Settled, None),
+            End::Conflict(why) => (Outcome::Conflict, Some(why.clone())),
+            End::Skipped(why) => (Outcome::Skipped, Some(why.clone())),
+            End::Failed(why) => (Outcome::Failed, Some(why.clone())),
+            End::Halted(halt) => (Outcome::Failed, Some(halt.to_string())),
+        };
+        for (_, older) in &taken.overtaken {
+            let (result, reason) = if result == Outcome::Settled {
+                (Outcome::Settled, None)
+            } else {
+                (
+                    Outcome::Skipped,
+                    Some("overtaken by a newer change".to_owned()),
+                )
+            };
+            self.outbox
+                .push_back(Report::File(report(older, result, reason)));
+        }
+        self.outbox
+            .push_back(Report::File(report(&taken.change, result, reason)));
+    }
+
+    pub(super) fn status(&self) -> MirrorStatus {
+        let conflicts: Vec<Conflict> = self
+            .known
+            .conflicts
+            .iter()
+            .filter(|(_, noted)| !noted.resolved)
+            .map(|(path, noted)| Conflict {
+                path: path.to_string(),
+                theirs: noted.copy.as_ref().map(ToString::to_string),
+            })
+            .collect();
+        let state = match () {
+            () if self.halted.is_some() => MirrorState::Halted,
+            () if self.known.paused => MirrorState::Paused,
+            () if self.inbox.len() > 0 || !self.scanned_once => MirrorState::CatchingUp,
+            () if !conflicts.is_empty() => MirrorState::Conflict,
+            () => MirrorState::Live,
+        };
+        let paused = || {
+            self.known
+                .paused
+                .then(|| "paused: `ashore mirror resume` goes on".to_owned())
+        };
+        MirrorStatus {
+            state,
+            directory: Some(self.hand.root.clone()),
+            down: self.inbox.len() as u64,
+            up: self.known.edited.len() as u64,
+            conflicts,
+            checked_at: self.known.checked_at,
+            reason: self
+                .halted
+                .as_ref()
+                .map(ToString::to_string)
+                .or_else(paused),
+            settled: self.inbox.settled(),
+        }
+    }
+
+    pub(super) fn tell_status(&mut self) {
+        let now = self.status();
+        if now != self.told {
+            self.told = now.clone();
+            // Only the newest is worth telling.
+            if let Some(Report::Status(last)) = self.outbox.back_mut() {
+                *last = now;
+            } else {
+                self.outbox.push_back(Report::Status(now));
+            }
+        }
+    }
+
+    pub(super) async fn answer(&mut self, ask: Ask) {
+        let Ask { request, reply } = ask;
+        // What waits is judged before anything is said of it.
+        self.pump();
+        let reply = Some(reply);
+        match request {
+            Request::Status | Request::Conflicts => self.reply_plain(reply, None),
+            Request::Pause => {
+                self.save(&[Fact::Paused(true)]).await;
+                self.reply_plain(reply, Some("paused: changes wait".to_owned()));
+            }
+            Request::Resume { accept_deletes } => match self.resume(accept_deletes).await {
+                Ok(()) => self.reply_plain(reply, Some("going on".to_owned())),
+                Err(why) => self.reply(reply, Err(why)),
+            },
+            Request::Undo { path } => self.undo(path, reply),
+            Request::Resolve { path, keep } => self.resolve(path, keep, reply).await,
+        }
+    }
+
+    fn reply_plain(&mut self, reply: Option<oneshot::Sender<Answer>>, text: Option<String>) {
+        let answer = Answer {
+            ok: true,
+            text,
+            status: self.status(),
+        };
+        if let Some(reply) = reply {
+            // Who asked may have left.
+            drop(reply.send(answer));
+        }
+    }
+
+    /// To whoever asked; to the user when it was an order.
+    pub(super) fn reply(
+        &mut self,
+        reply: Option<oneshot::Sender<Answer>>,
+        result: Result<String, String>,
+    ) {
+        let ok = result.is_ok();
+        let text = result.unwrap_or_else(|why| why);
+        let Some(reply) = reply else {
+            return self.note(text);
+        };
+        let answer = Answer {
+            ok,
+            text: Some(text),
+            status: self.status(),
+        };
+        drop(reply.send(answer));
+    }
+}
+
+fn report(change: &Waiting, result: Outcome, reason: Option<String>) -> FileReport {
+    FileReport {
+        path: change.path.to_string(),
+        change: change.kind,
+        direction: Direction::Down,
+        result,
+        hash: change.now.map(|now| now.hash),
+        reason,
+    }
+}

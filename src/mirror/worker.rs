@@ -1,0 +1,174 @@
+//! The door to one mirrored directory: orders in, reports out; what it needs to live, and how a command reaches it.
+//!
+//! Direction down: what is edited here is counted and kept, and does not travel yet. The task itself is `actor`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::mirror::actor::Worker;
+use crate::mirror::base::{self, Base};
+use crate::mirror::blobs::Blobs;
+use crate::mirror::control::{self, Answer, Keep, Request};
+use crate::mirror::disk::Disk;
+use crate::mirror::hand::Hand;
+use crate::mirror::ignore::{BadPattern, Rules};
+use crate::mirror::lock::{self, Stay};
+use crate::mirror::preimage::Preimages;
+use crate::mirror::scan::{Cache, Limits};
+use crate::mirror::status::{FileReport, MirrorStatus};
+use crate::mirror::watch::watch;
+use crate::protocol::file::{FileChange, FileManifest};
+use crate::protocol::ids::{RunId, Seq};
+use crate::protocol::path::RelPath;
+
+/// Orders that may wait, and that are taken at once.
+pub(super) const ORDERS: usize = 256;
+
+/// What the worker is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Order {
+    /// The tree both sides had when the run was seeded: the first base.
+    Baseline(FileManifest),
+    /// A file entry of the journal.
+    Remote {
+        seq: Seq,
+        change: FileChange,
+    },
+    /// The journal has been read up to here; with nothing pending, `settled` moves to it.
+    Reached(Seq),
+    Pause,
+    Resume {
+        accept_deletes: bool,
+    },
+    /// Put back what stood there before the last overwrite.
+    Undo(RelPath),
+    /// End a conflict.
+    Resolve {
+        path: RelPath,
+        keep: Keep,
+    },
+    /// Compare the directory with the base now.
+    Check,
+}
+
+/// What it says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Report {
+    File(FileReport),
+    Status(MirrorStatus),
+    /// One line for the user.
+    Note(String),
+}
+
+/// What a mirror needs to live.
+#[derive(Clone)]
+pub struct Setup {
+    pub root: PathBuf,
+    pub run: RunId,
+    /// What this client keeps of the run; the base and the pre-images go below it.
+    pub run_folder: PathBuf,
+    /// Where all live mirrors of this user are locked.
+    pub mirrors: PathBuf,
+    pub ignore: Vec<String>,
+    pub include: Vec<String>,
+    pub limits: Limits,
+    /// Without it nothing is fetched: changes wait.
+    pub blobs: Option<Arc<dyn Blobs>>,
+    /// The run was seeded from this very directory, so that a file of the first manifest that is missing here was
+    /// deleted here. Otherwise it has yet to come.
+    pub seeded_here: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
+    #[error(transparent)]
+    Base(#[from] base::Error),
+    #[error(transparent)]
+    Pattern(#[from] BadPattern),
+    #[error("cannot mirror into {root}: {why}")]
+    Root { root: PathBuf, why: String },
+}
+
+/// Locks the directory, reads what is known of it and starts the actor in `tasks`. It ends when the orders' sender or
+/// the set is dropped.
+pub async fn start(
+    setup: Setup,
+    tasks: &mut JoinSet<()>,
+) -> Result<(mpsc::Sender<Order>, mpsc::Receiver<Report>), Error> {
+    start_for(setup, Stay::Live, tasks).await
+}
+
+async fn start_for(
+    setup: Setup,
+    stay: Stay,
+    tasks: &mut JoinSet<()>,
+) -> Result<(mpsc::Sender<Order>, mpsc::Receiver<Report>), Error> {
+    let held = lock::take(&setup.mirrors, &setup.root, &setup.run, stay).await?;
+    let root = held.holder.root.clone();
+    let why = |why: String| Error::Root {
+        root: held.holder.root.clone(),
+        why,
+    };
+    let base = Base::open(&setup.run_folder, &root).await?;
+    base::record(&setup.run_folder, &root).map_err(|error| why(error.to_string()))?;
+    let known = base.load().await?;
+    let kept = Preimages::open(&setup.run_folder.join("pre-images"))
+        .map_err(|error| why(error.to_string()))?;
+    let disk = Disk::open(&root, &kept).map_err(|error| why(error.to_string()))?;
+    let rules = Arc::new(Rules::new(&root, &setup.ignore, &setup.include)?);
+    rules.keep(&known.seed);
+    let mut own = JoinSet::new();
+    let asks = control::serve(&held.holder, &mut own).map_err(|error| why(error.to_string()))?;
+    let batches = watch(&root, Arc::clone(&rules), &mut own);
+    let hand = Hand {
+        root,
+        run: setup.run,
+        disk,
+        kept,
+        rules,
+        cache: Arc::new(Cache::default()),
+        limits: setup.limits,
+        blobs: setup.blobs,
+        base,
+        lock: Arc::new(held),
+    };
+    let (orders, inbox) = mpsc::channel(ORDERS);
+    let (outbox, reports) = mpsc::channel(ORDERS);
+    let mut worker = Worker::new(hand, known, setup.seeded_here);
+    worker.check_identity().await;
+    tasks.spawn(async move {
+        // The watch and the socket live and die with the actor.
+        let _own = own;
+        worker.run(inbox, outbox, asks, batches).await;
+    });
+    Ok((orders, reports))
+}
+
+/// Asks the holder of this run's mirror, or, where none lives, acts itself without fetching anything.
+pub async fn ask_or_act(setup: Setup, request: &Request) -> Result<Answer, Error> {
+    if let Some(answer) = control::ask(&setup.mirrors, &setup.run, request).await {
+        return Ok(answer);
+    }
+    let mut tasks = JoinSet::new();
+    let (root, run, mirrors) = (setup.root.clone(), setup.run.clone(), setup.mirrors.clone());
+    let (_orders, _reports) = start_for(
+        Setup {
+            blobs: None,
+            ..setup
+        },
+        Stay::Passing,
+        &mut tasks,
+    )
+    .await?;
+    control::ask(&mirrors, &run, request)
+        .await
+        .ok_or_else(|| Error::Root {
+            root,
+            why: "the mirror's own socket does not answer".to_owned(),
+        })
+}

@@ -1,0 +1,867 @@
+//! The worker against a real directory and contents in memory: what stands there afterwards, and what it said.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::mirror::blobs::{Blobs, Error, Wanted};
+use crate::mirror::control::{self, Answer, Keep, Request};
+use crate::mirror::disk::state_of;
+use crate::mirror::scan::Limits;
+use crate::mirror::status::{FileReport, MirrorState, MirrorStatus, Outcome};
+use crate::mirror::worker::{self, Order, Report, Setup, ask_or_act, start};
+use crate::protocol::file::{ChangeKind, FileChange, FileManifest, Mode};
+use crate::protocol::hash::ContentHash;
+use crate::protocol::ids::{RunId, Seq};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// Contents in memory, with faults to order.
+#[derive(Default)]
+struct Memory {
+    contents: Mutex<HashMap<ContentHash, Vec<u8>>>,
+    gets: AtomicUsize,
+    out_of_reach: AtomicUsize,
+    gate: Option<Semaphore>,
+}
+
+#[async_trait::async_trait]
+impl Blobs for Memory {
+    #[expect(clippy::disallowed_methods, reason = "the stand-in for a download")]
+    async fn get(&self, want: &Wanted, into: &Path) -> Result<(), Error> {
+        if let Some(gate) = &self.gate {
+            gate.acquire().await.unwrap().forget();
+        }
+        self.gets.fetch_add(1, Ordering::SeqCst);
+        let down = |left: usize| left.checked_sub(1);
+        if self
+            .out_of_reach
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, down)
+            .is_ok()
+        {
+            return Err(Error::Unreachable("cut".to_owned()));
+        }
+        let contents = self.contents.lock().unwrap();
+        let bytes = contents.get(&want.hash).ok_or(Error::Gone(want.hash))?;
+        std::fs::write(into, bytes).unwrap();
+        Ok(())
+    }
+
+    async fn put(&self, _: ContentHash, _: u64, _: &Path) -> Result<(), Error> {
+        Err(Error::Refused("nothing goes up".to_owned()))
+    }
+
+    async fn missing(&self, _: &[ContentHash]) -> Result<Vec<ContentHash>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+/// A directory, a run, and everything kept of it.
+struct World {
+    dir: tempfile::TempDir,
+    run: RunId,
+    blobs: Arc<Memory>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the user's own edits")]
+impl World {
+    fn new(files: &[(&str, &str)]) -> Self {
+        Self::with(files, Memory::default())
+    }
+
+    fn with(files: &[(&str, &str)], blobs: Memory) -> Self {
+        let world = Self {
+            dir: tempfile::tempdir().unwrap(),
+            run: "7d0c2f9e-3b1a-4c58-9f6e-5a2b8c1d4e70".parse().unwrap(),
+            blobs: Arc::new(blobs),
+        };
+        std::fs::create_dir(world.root()).unwrap();
+        files.iter().for_each(|(name, text)| world.edit(name, text));
+        world
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    fn mirrors(&self) -> PathBuf {
+        self.dir.path().join("state/mirrors")
+    }
+
+    fn edit(&self, name: &str, text: &str) {
+        let at = self.root().join(name);
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        std::fs::write(at, text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> Option<String> {
+        std::fs::read_to_string(self.root().join(name)).ok()
+    }
+
+    fn setup(&self) -> Setup {
+        Setup {
+            root: self.root(),
+            run: self.run.clone(),
+            run_folder: self.dir.path().join("state/run"),
+            mirrors: self.mirrors(),
+            ignore: Vec::new(),
+            include: Vec::new(),
+            limits: Limits {
+                file: 1000,
+                ..Limits::default()
+            },
+            blobs: Some(Arc::clone(&self.blobs) as Arc<dyn Blobs>),
+            seeded_here: true,
+        }
+    }
+
+    fn content(&self, text: &str) -> ContentHash {
+        let hash = ContentHash::of(text.as_bytes());
+        self.blobs
+            .contents
+            .lock()
+            .unwrap()
+            .insert(hash, text.as_bytes().to_vec());
+        hash
+    }
+
+    /// A `file_sync` of theirs, its content stored.
+    fn change(&self, seq: u64, path: &str, text: Option<&str>) -> Order {
+        Order::Remote {
+            seq: Seq(seq),
+            change: FileChange {
+                kind: if text.is_some() {
+                    ChangeKind::Modified
+                } else {
+                    ChangeKind::Deleted
+                },
+                path: path.parse().unwrap(),
+                now: text.map(|text| {
+                    self.content(text);
+                    state_of(text.as_bytes(), Mode::File)
+                }),
+                before: None,
+                storage_path: None,
+                turn: Some(1),
+                tool_call: None,
+            },
+        }
+    }
+
+    /// What a command of another process does.
+    async fn ask(&self, request: Request) -> Answer {
+        control::ask(&self.mirrors(), &self.run, &request)
+            .await
+            .expect("the holder answers")
+    }
+
+    async fn live(&self) -> Live {
+        self.live_as(self.setup()).await
+    }
+
+    async fn live_as(&self, setup: Setup) -> Live {
+        let mut tasks = JoinSet::new();
+        let (orders, reports) = start(setup, &mut tasks).await.unwrap();
+        Live {
+            orders,
+            reports,
+            tasks,
+            files: Vec::new(),
+            notes: Vec::new(),
+            status: MirrorStatus::default(),
+        }
+    }
+
+    /// Lives on the seed: the first base is what stands here now.
+    async fn seeded(&self, files: &[(&str, &str)]) -> Live {
+        let live = self.live().await;
+        live.order(Order::Baseline(manifest(files))).await;
+        live
+    }
+}
+
+fn manifest(files: &[(&str, &str)]) -> FileManifest {
+    let files: BTreeMap<_, _> = files
+        .iter()
+        .map(|(path, text)| {
+            (
+                (*path).to_owned(),
+                state_of(text.as_bytes(), Mode::File).into(),
+            )
+        })
+        .collect();
+    FileManifest {
+        version: 1,
+        base_commit: None,
+        updated_at: String::new(),
+        files,
+        deleted_files: Vec::new(),
+        bundle: None,
+        head: None,
+        branch: None,
+        remotes: BTreeMap::new(),
+    }
+}
+
+struct Live {
+    orders: mpsc::Sender<Order>,
+    reports: mpsc::Receiver<Report>,
+    tasks: JoinSet<()>,
+    files: Vec<FileReport>,
+    notes: Vec<String>,
+    status: MirrorStatus,
+}
+
+impl Live {
+    async fn order(&self, order: Order) {
+        self.orders.send(order).await.unwrap();
+    }
+
+    async fn until(&mut self, what: impl Fn(&Self) -> bool) {
+        let wait = async {
+            while !what(self) {
+                match self.reports.recv().await.expect("the worker lives") {
+                    Report::File(file) => self.files.push(file),
+                    Report::Note(note) => self.notes.push(note),
+                    Report::Status(status) => self.status = status,
+                }
+            }
+        };
+        let result = tokio::time::timeout(LONG, wait).await;
+        assert!(
+            result.is_ok(),
+            "never came: {:?} {:?} {:?}",
+            self.files,
+            self.notes,
+            self.status
+        );
+    }
+
+    async fn settled(&mut self, seq: u64) {
+        self.until(|live| live.status.settled >= Seq(seq)).await;
+    }
+
+    async fn state(&mut self, state: MirrorState) {
+        self.until(|live| live.status.state == state).await;
+    }
+
+    fn results(&self) -> Vec<(&str, Outcome)> {
+        self.files
+            .iter()
+            .map(|file| (file.path.as_str(), file.result))
+            .collect()
+    }
+
+    /// As a kill would: nothing is finished, nothing is said.
+    async fn killed(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn remote_changes_land_and_everything_settles() {
+    let world = World::new(&[("a", "a"), ("gone", "x")]);
+    let mut live = world.seeded(&[("a", "a"), ("gone", "x")]).await;
+    for order in [
+        world.change(3, "a", Some("a2")),
+        world.change(4, "d/new", Some("new")),
+        world.change(5, "gone", None),
+        world.change(6, "d/empty", Some("")),
+        Order::Reached(Seq(9)),
+    ] {
+        live.order(order).await;
+    }
+    live.settled(9).await;
+    live.state(MirrorState::Live).await;
+    assert_eq!(world.read("a").as_deref(), Some("a2"));
+    assert_eq!(world.read("d/new").as_deref(), Some("new"));
+    assert_eq!(world.read("d/empty").as_deref(), Some(""));
+    assert_eq!(world.read("gone"), None);
+    assert_eq!(live.files.len(), 4);
+    assert!(
+        live.files
+            .iter()
+            .all(|file| file.result == Outcome::Settled),
+        "{:?}",
+        live.files
+    );
+    assert_eq!((live.status.up, live.status.down), (0, 0));
+    assert!(live.status.checked_at.is_some());
+}
+
+#[tokio::test]
+async fn a_thousand_edits_of_one_file_are_one_download_and_a_report_each() {
+    let world = World::new(&[]);
+    let mut live = world.seeded(&[]).await;
+    live.order(Order::Pause).await;
+    for n in 1..=1000 {
+        live.order(world.change(n, "a", Some(&n.to_string()))).await;
+    }
+    live.order(Order::Resume {
+        accept_deletes: false,
+    })
+    .await;
+    live.settled(1000).await;
+    assert_eq!(world.read("a").as_deref(), Some("1000"));
+    assert_eq!(world.blobs.gets.load(Ordering::SeqCst), 1);
+    assert_eq!(live.files.len(), 1000);
+}
+
+#[tokio::test]
+async fn a_file_edited_here_is_a_conflict_that_keeps_both_and_holds_only_the_newest_of_theirs() {
+    let world = World::new(&[("a.rs", "base")]);
+    let mut live = world.seeded(&[("a.rs", "base")]).await;
+    live.state(MirrorState::Live).await;
+    world.edit("a.rs", "mine");
+    live.order(world.change(7, "a.rs", Some("theirs"))).await;
+    live.state(MirrorState::Conflict).await;
+    assert_eq!(world.read("a.rs").as_deref(), Some("mine"));
+    assert_eq!(
+        world.read("a.rs.remote-7d0c2f9e-7").as_deref(),
+        Some("theirs")
+    );
+    assert_eq!(
+        live.status.conflicts[0].theirs.as_deref(),
+        Some("a.rs.remote-7d0c2f9e-7")
+    );
+    assert_eq!(live.results(), [("a.rs", Outcome::Conflict)]);
+
+    live.order(world.change(8, "a.rs", Some("theirs, newer")))
+        .await;
+    live.settled(8).await;
+    assert_eq!(world.read("a.rs.remote-7d0c2f9e-7"), None);
+    assert_eq!(
+        world.read("a.rs.remote-7d0c2f9e-8").as_deref(),
+        Some("theirs, newer")
+    );
+    let older = world
+        .dir
+        .path()
+        .join("state/run/pre-images")
+        .join(ContentHash::of(b"theirs").to_string());
+    assert!(older.exists(), "the older copy became a pre-image");
+
+    world.edit("a.rs", "theirs, newer");
+    live.state(MirrorState::Live).await;
+    live.order(world.change(9, "a.rs", Some("and on"))).await;
+    live.settled(9).await;
+    assert_eq!(world.read("a.rs").as_deref(), Some("and on"));
+    live.until(|live| live.status.conflicts.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_file_deleted_here_and_changed_there_is_a_conflict_and_the_other_way_round() {
+    let world = World::new(&[("a", "base"), ("b", "base"), ("c", "c")]);
+    let mut live = world
+        .seeded(&[("a", "base"), ("b", "base"), ("c", "c")])
+        .await;
+    live.state(MirrorState::Live).await;
+    std::fs::remove_file(world.root().join("a")).unwrap();
+    world.edit("b", "mine");
+    live.order(world.change(2, "a", Some("theirs"))).await;
+    live.order(world.change(3, "b", None)).await;
+    live.settled(3).await;
+    live.until(|live| live.status.conflicts.len() == 2).await;
+    assert_eq!(world.read("a"), None);
+    assert_eq!(world.read("a.remote-7d0c2f9e-2").as_deref(), Some("theirs"));
+    assert_eq!(world.read("b").as_deref(), Some("mine"));
+    assert_eq!(live.status.conflicts[1].theirs, None);
+}
+
+#[tokio::test]
+async fn an_edit_here_that_theirs_does_not_touch_stays_and_is_counted() {
+    let world = World::new(&[("a", "base")]);
+    let mut live = world.seeded(&[("a", "base")]).await;
+    live.state(MirrorState::Live).await;
+    world.edit("a", "mine");
+    world.edit("new", "mine too");
+    live.until(|live| live.status.up == 2).await;
+    live.order(world.change(2, "a", Some("base"))).await;
+    live.settled(2).await;
+    assert_eq!(world.read("a").as_deref(), Some("mine"));
+    assert!(live.status.conflicts.is_empty());
+    world.edit("a", "base");
+    live.until(|live| live.status.up == 1).await;
+}
+
+#[tokio::test]
+async fn hostile_changes_write_nothing_and_each_yields_one_line() {
+    let world = World::new(&[("mine", "mine"), (".gitignore", "secret\n")]);
+    let outside = world.dir.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::os::unix::fs::symlink(&outside, world.root().join("link")).unwrap();
+    let mut live = world.seeded(&[]).await;
+    let evil = ContentHash::of(b"evil");
+    world
+        .blobs
+        .contents
+        .lock()
+        .unwrap()
+        .insert(evil, b"not what was said".to_vec());
+    let mut forged = world.change(4, "forged", Some("evil"));
+    world
+        .blobs
+        .contents
+        .lock()
+        .unwrap()
+        .insert(evil, b"not what was said".to_vec());
+    if let Order::Remote { change, .. } = &mut forged {
+        change.now = Some(state_of(b"evil", Mode::File));
+    }
+    let mut far = world.change(5, "far", Some("/etc/passwd"));
+    if let Order::Remote { change, .. } = &mut far {
+        change.now = Some(state_of(b"/etc/passwd", Mode::Symlink));
+    }
+    for order in [
+        world.change(1, "mine", None),
+        world.change(2, "link/evil", Some("evil 2")),
+        world.change(3, "secret", Some("ignored")),
+        forged,
+        far,
+        world.change(6, "big", Some(&"x".repeat(1001))),
+    ] {
+        live.order(order).await;
+    }
+    live.settled(6).await;
+    let mut results = live.results();
+    results.sort_unstable_by_key(|(path, _)| path.to_owned());
+    assert_eq!(
+        results,
+        [
+            ("big", Outcome::Skipped),
+            ("far", Outcome::Skipped),
+            ("forged", Outcome::Failed),
+            ("link/evil", Outcome::Skipped),
+            ("mine", Outcome::Skipped),
+            ("secret", Outcome::Skipped),
+        ]
+    );
+    assert!(live.files.iter().all(|file| file.reason.is_some()));
+    assert_eq!(world.read("mine").as_deref(), Some("mine"));
+    assert_eq!(std::fs::read_dir(outside).unwrap().count(), 0);
+    for path in ["forged", "far", "big", "secret"] {
+        assert!(
+            world.root().join(path).symlink_metadata().is_err(),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_content_out_of_reach_is_asked_for_again_and_one_that_is_gone_is_not() {
+    let world = World::with(
+        &[],
+        Memory {
+            out_of_reach: AtomicUsize::new(3),
+            ..Memory::default()
+        },
+    );
+    let mut live = world.seeded(&[]).await;
+    live.order(world.change(1, "a", Some("a"))).await;
+    live.settled(1).await;
+    assert_eq!(world.read("a").as_deref(), Some("a"));
+    assert_eq!(world.blobs.gets.load(Ordering::SeqCst), 4);
+
+    let order = world.change(2, "b", Some("b"));
+    world.blobs.contents.lock().unwrap().clear();
+    live.order(order).await;
+    live.settled(2).await;
+    assert_eq!(live.results().last(), Some(&("b", Outcome::Failed)));
+    assert_eq!(world.blobs.gets.load(Ordering::SeqCst), 5);
+}
+
+#[tokio::test]
+async fn a_wave_of_deletes_halts_and_goes_on_only_when_it_is_meant() {
+    let names: Vec<String> = (0..80).map(|n| format!("d/f{n}")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    let world = World::new(&files);
+    let mut live = world.seeded(&files).await;
+    live.state(MirrorState::Live).await;
+    for (n, name) in names.iter().take(60).enumerate() {
+        live.order(world.change(n as u64 + 1, name, None)).await;
+    }
+    live.state(MirrorState::Halted).await;
+    let standing = |world: &World| {
+        names
+            .iter()
+            .filter(|name| world.read(name).is_some())
+            .count()
+    };
+    assert!(standing(&world) >= 30, "{}", standing(&world));
+    assert!(
+        live.status
+            .reason
+            .as_deref()
+            .unwrap()
+            .contains("--accept-deletes")
+    );
+
+    live.order(Order::Resume {
+        accept_deletes: false,
+    })
+    .await;
+    live.until(|live| live.notes.len() > 1).await;
+    assert_eq!(live.status.state, MirrorState::Halted);
+    live.order(Order::Resume {
+        accept_deletes: true,
+    })
+    .await;
+    live.settled(60).await;
+    live.state(MirrorState::Live).await;
+    assert_eq!(standing(&world), 20);
+}
+
+#[tokio::test]
+async fn a_wave_of_deletes_that_was_cut_in_two_by_a_kill_is_still_one_wave() {
+    let names: Vec<String> = (0..80).map(|n| format!("d/f{n}")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    let world = World::new(&files);
+    let mut live = world.seeded(&files).await;
+    for n in 0..60 {
+        live.order(world.change(n + 1, &names[n as usize], None))
+            .await;
+        if n == 29 {
+            live.settled(30).await;
+        }
+    }
+    live.state(MirrorState::Halted).await;
+    live.killed().await;
+    let mut live = world.live().await;
+    live.state(MirrorState::Halted).await;
+    let reason = live.status.reason.clone().unwrap();
+    assert!(reason.starts_with("60 of 80 files"), "{reason}");
+    assert!(names[30..].iter().all(|name| world.read(name).is_some()));
+}
+
+#[tokio::test]
+async fn an_emptied_directory_halts_and_nothing_is_written_into_it() {
+    let world = World::new(&[("a", "a"), ("b", "b")]);
+    let mut live = world.seeded(&[("a", "a"), ("b", "b")]).await;
+    live.state(MirrorState::Live).await;
+    std::fs::remove_file(world.root().join("a")).unwrap();
+    std::fs::remove_file(world.root().join("b")).unwrap();
+    live.state(MirrorState::Halted).await;
+    live.order(world.change(1, "c", Some("c"))).await;
+    live.until(|live| live.status.down == 1).await;
+    assert_eq!(world.read("c"), None);
+    live.order(Order::Resume {
+        accept_deletes: false,
+    })
+    .await;
+    live.settled(1).await;
+    assert_eq!(world.read("c").as_deref(), Some("c"));
+}
+
+#[tokio::test]
+async fn another_directory_in_the_place_of_the_mirrored_one_halts() {
+    let world = World::new(&[("a", "a")]);
+    let mut live = world.seeded(&[("a", "a")]).await;
+    live.state(MirrorState::Live).await;
+    let moved = world.dir.path().join("moved");
+    rustix::fs::rename(world.root(), &moved).unwrap();
+    std::fs::create_dir(world.root()).unwrap();
+    live.order(world.change(1, "b", Some("b"))).await;
+    live.state(MirrorState::Halted).await;
+    assert_eq!(world.read("b"), None);
+    assert!(!moved.join("b").exists());
+    live.killed().await;
+
+    let mut live = world.live().await;
+    live.state(MirrorState::Halted).await;
+    live.order(Order::Resume {
+        accept_deletes: false,
+    })
+    .await;
+    live.settled(1).await;
+    assert_eq!(world.read("b").as_deref(), Some("b"));
+}
+
+#[tokio::test]
+async fn a_kill_at_any_step_leaves_the_rest_to_do_and_nothing_twice() {
+    for step in 0..6 {
+        let world = World::with(
+            &[("e", "e")],
+            Memory {
+                gate: Some(Semaphore::new(step)),
+                ..Memory::default()
+            },
+        );
+        let orders = |world: &World| {
+            let mut orders: Vec<Order> = (1..=5)
+                .map(|n| world.change(n, &format!("f{n}"), Some(&format!("text {n}"))))
+                .collect();
+            orders.push(world.change(6, "e", None));
+            orders
+        };
+        let mut live = world.seeded(&[("e", "e")]).await;
+        for order in orders(&world) {
+            live.order(order).await;
+        }
+        let first = step.min(5);
+        live.until(|live| live.files.iter().filter(|file| file.hash.is_some()).count() >= first)
+            .await;
+        live.killed().await;
+
+        world.blobs.gate.as_ref().unwrap().add_permits(100);
+        let before = world.blobs.gets.load(Ordering::SeqCst);
+        let mut live = world.seeded(&[("e", "e")]).await;
+        // The journal is read again from the start: what was decided stays decided.
+        for order in orders(&world) {
+            live.order(order).await;
+        }
+        live.order(Order::Reached(Seq(7))).await;
+        live.settled(7).await;
+        for n in 1..=5 {
+            assert_eq!(
+                world.read(&format!("f{n}")),
+                Some(format!("text {n}")),
+                "killed after {step}"
+            );
+        }
+        assert_eq!(world.read("e"), None);
+        assert!(live.status.conflicts.is_empty());
+        assert!(
+            world.blobs.gets.load(Ordering::SeqCst) - before <= 5 - first,
+            "killed after {step}"
+        );
+        assert!(
+            !world.root().join(".ashore").exists(),
+            "killed after {step}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_undo_puts_back_what_stood_there_and_can_be_undone() {
+    let world = World::new(&[("a", "old")]);
+    let mut live = world.seeded(&[("a", "old")]).await;
+    live.order(world.change(1, "a", Some("new"))).await;
+    live.order(world.change(2, "b", Some("created"))).await;
+    live.settled(2).await;
+    for (path, undone, redone) in [
+        ("a", Some("old"), Some("new")),
+        ("b", None, Some("created")),
+    ] {
+        for want in [undone, redone, undone] {
+            let notes = live.notes.len();
+            live.order(Order::Undo(path.parse().unwrap())).await;
+            live.until(|live| live.notes.len() > notes).await;
+            assert_eq!(world.read(path).as_deref(), want, "{:?}", live.notes);
+        }
+    }
+    // An undo is an edit of ours: theirs does not run over it.
+    live.until(|live| live.status.up == 2).await;
+    live.order(world.change(3, "a", Some("newer"))).await;
+    live.state(MirrorState::Conflict).await;
+    assert_eq!(world.read("a").as_deref(), Some("old"));
+}
+
+#[tokio::test]
+async fn an_undo_is_refused_where_somebody_edited_since_or_nothing_was_written() {
+    let world = World::new(&[("a", "old"), ("x", "x")]);
+    let mut live = world.seeded(&[("a", "old"), ("x", "x")]).await;
+    live.order(world.change(1, "a", Some("new"))).await;
+    live.settled(1).await;
+    world.edit("a", "mine");
+    for (path, why) in [("a", "changed here since"), ("x", "nothing to undo")] {
+        let notes = live.notes.len();
+        live.order(Order::Undo(path.parse().unwrap())).await;
+        live.until(|live| live.notes.len() > notes).await;
+        assert!(live.notes.last().unwrap().contains(why), "{:?}", live.notes);
+    }
+    assert_eq!(world.read("a").as_deref(), Some("mine"));
+}
+
+#[tokio::test]
+async fn a_command_reaches_the_holder_through_its_socket() {
+    let world = World::new(&[("a", "base")]);
+    let mut live = world.seeded(&[("a", "base")]).await;
+    live.order(world.change(1, "a", Some("new"))).await;
+    live.settled(1).await;
+    assert_eq!(
+        world.ask(Request::Status).await.status.state,
+        MirrorState::Live
+    );
+    assert_eq!(
+        world.ask(Request::Pause).await.status.state,
+        MirrorState::Paused
+    );
+    let accept_deletes = false;
+    let answer = world.ask(Request::Resume { accept_deletes }).await;
+    assert!(
+        answer.ok && answer.status.state == MirrorState::Live,
+        "{answer:?}"
+    );
+    let path = || "a".parse().unwrap();
+    assert!(world.ask(Request::Undo { path: path() }).await.ok);
+    assert_eq!(world.read("a").as_deref(), Some("base"));
+    let keep = Keep::Mine;
+    let answer = world.ask(Request::Resolve { path: path(), keep }).await;
+    assert!(!answer.ok && answer.text.unwrap().contains("not in conflict"));
+}
+
+#[tokio::test]
+async fn a_conflict_is_resolved_with_mine_theirs_or_both() {
+    let files = [("a", "base"), ("b", "base"), ("c", "base")];
+    let world = World::new(&files);
+    let mut live = world.seeded(&files).await;
+    live.state(MirrorState::Live).await;
+    for (seq, name) in [(1, "a"), (2, "b"), (3, "c")] {
+        world.edit(name, "mine");
+        live.order(world.change(seq, name, Some("theirs"))).await;
+    }
+    live.settled(3).await;
+    for (name, keep, stands) in [
+        ("a", Keep::Mine, "mine"),
+        ("b", Keep::Theirs, "theirs"),
+        ("c", Keep::Both, "mine"),
+    ] {
+        let path = name.parse().unwrap();
+        let answer = world.ask(Request::Resolve { path, keep }).await;
+        assert!(answer.ok, "{answer:?}");
+        assert!(
+            answer
+                .status
+                .conflicts
+                .iter()
+                .all(|conflict| conflict.path != name)
+        );
+        assert_eq!(world.read(name).as_deref(), Some(stands));
+    }
+    assert_eq!(world.read("c.remote-7d0c2f9e-3").as_deref(), Some("theirs"));
+    let undo = Request::Undo {
+        path: "b".parse().unwrap(),
+    };
+    assert!(world.ask(undo).await.ok, "taking theirs can be undone");
+    assert_eq!(world.read("b").as_deref(), Some("mine"));
+    live.state(MirrorState::Live).await;
+}
+
+#[tokio::test]
+async fn a_command_without_a_holder_sees_the_halt_and_lets_the_deletes_go_for_the_next_mirror() {
+    let names: Vec<String> = (0..60).map(|n| format!("f{n}")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    let world = World::new(&files);
+    let mut live = world.seeded(&files).await;
+    live.order(Order::Pause).await;
+    for (n, name) in names.iter().enumerate() {
+        live.order(world.change(n as u64 + 1, name, None)).await;
+    }
+    live.until(|live| live.status.down == 60).await;
+    live.order(Order::Resume {
+        accept_deletes: false,
+    })
+    .await;
+    live.state(MirrorState::Halted).await;
+    assert!(names.iter().all(|name| world.read(name).is_some()));
+    live.killed().await;
+
+    let status = ask_or_act(world.setup(), &Request::Status)
+        .await
+        .unwrap()
+        .status;
+    assert_eq!(status.state, MirrorState::Halted, "{status:?}");
+    let resume = Request::Resume {
+        accept_deletes: true,
+    };
+    assert!(ask_or_act(world.setup(), &resume).await.unwrap().ok);
+    let mut live = world.live().await;
+    live.settled(60).await;
+    assert!(names.iter().all(|name| world.read(name).is_none()));
+}
+
+#[tokio::test]
+async fn without_a_holder_the_command_acts_itself_and_a_second_mirror_is_refused() {
+    let world = World::new(&[("a", "old")]);
+    let mut live = world.seeded(&[("a", "old")]).await;
+    live.order(world.change(1, "a", Some("new"))).await;
+    live.settled(1).await;
+    let mut tasks = JoinSet::new();
+    let refused = start(world.setup(), &mut tasks)
+        .await
+        .map(drop)
+        .unwrap_err();
+    assert!(matches!(refused, worker::Error::Lock(_)), "{refused}");
+    live.killed().await;
+
+    let undo = Request::Undo {
+        path: "a".parse().unwrap(),
+    };
+    let answer = ask_or_act(world.setup(), &undo).await.unwrap();
+    assert!(answer.ok, "{answer:?}");
+    assert_eq!(world.read("a").as_deref(), Some("old"));
+    assert_eq!(
+        control::ask(&world.mirrors(), &world.run, &Request::Status).await,
+        None
+    );
+}
+
+#[tokio::test]
+async fn removing_the_copy_of_theirs_ends_the_conflict() {
+    let world = World::new(&[("a", "base")]);
+    let mut live = world.seeded(&[("a", "base")]).await;
+    live.state(MirrorState::Live).await;
+    world.edit("a", "mine");
+    live.order(world.change(1, "a", Some("theirs"))).await;
+    live.state(MirrorState::Conflict).await;
+    std::fs::remove_file(world.root().join("a.remote-7d0c2f9e-1")).unwrap();
+    live.state(MirrorState::Live).await;
+    assert_eq!(world.read("a").as_deref(), Some("mine"));
+    live.order(Order::Check).await;
+    live.order(world.change(2, "a", Some("newer"))).await;
+    live.state(MirrorState::Conflict).await;
+}
+
+#[tokio::test]
+async fn a_run_from_elsewhere_comes_down_whole_into_an_empty_directory() {
+    let world = World::new(&[("b", "mine")]);
+    let setup = Setup {
+        seeded_here: false,
+        ..world.setup()
+    };
+    let mut live = world.live_as(setup).await;
+    world.content("a");
+    world.content("theirs");
+    live.order(Order::Baseline(manifest(&[("d/a", "a"), ("b", "theirs")])))
+        .await;
+    live.order(Order::Reached(Seq(4))).await;
+    live.settled(4).await;
+    live.state(MirrorState::Conflict).await;
+    assert_eq!(world.read("d/a").as_deref(), Some("a"));
+    assert_eq!(world.read("b").as_deref(), Some("mine"));
+    assert_eq!(world.read("b.remote-7d0c2f9e-0").as_deref(), Some("theirs"));
+}
+
+#[tokio::test]
+async fn a_file_becomes_a_folder_and_back() {
+    let world = World::new(&[("d", "file")]);
+    let mut live = world.seeded(&[("d", "file")]).await;
+    for order in [
+        world.change(1, "d", None),
+        world.change(2, "d/x", Some("x")),
+    ] {
+        live.order(order).await;
+    }
+    live.settled(2).await;
+    assert_eq!(world.read("d/x").as_deref(), Some("x"));
+    for order in [
+        world.change(3, "d/x", None),
+        world.change(4, "d", Some("again")),
+    ] {
+        live.order(order).await;
+    }
+    live.settled(4).await;
+    assert_eq!(world.read("d").as_deref(), Some("again"));
+    assert!(
+        live.files
+            .iter()
+            .all(|file| file.result == Outcome::Settled),
+        "{:?}",
+        live.files
+    );
+}
