@@ -1,0 +1,16 @@
+//! One run, followed: link, session, mirror and outbox as one machine.
+//!
+//! Uses `protocol`, `session`, `mirror`, `client`. `update` is pure; `perform` does what it orders.
+
+pub mod effect;
+pub mod event;
+mod history;
+mod journal;
+pub mod launch;
+#[cfg(test)]
+mod launch_tests;
+mod mailbox;
+mod outbox;
+pub mod perform;
+pub mod state;
+pub mod update;
