@@ -1,6 +1,7 @@
 //! Ashore: the terminal client for coding agents that run somewhere else, and the endpoint they run behind.
 
 pub mod attach;
+pub mod backend;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -1,0 +1,190 @@
+//! Every refusal as JSON, in the two shapes of contract section 1.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::backend::blobs;
+use crate::backend::journal;
+use crate::backend::store;
+
+/// An answer that is not what was asked for.
+#[derive(Debug)]
+pub struct Refusal {
+    status: StatusCode,
+    body: Value,
+}
+
+impl Refusal {
+    /// The endpoint's own checks: `{"error": …}`.
+    pub fn plain(status: StatusCode, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            body: json!({"error": text.into()}),
+        }
+    }
+
+    fn framework(
+        status: StatusCode,
+        kind: &str,
+        code: &str,
+        detail: impl Into<String>,
+        attr: Option<&str>,
+    ) -> Self {
+        Self {
+            status,
+            body: json!({"type": kind, "code": code, "detail": detail.into(), "attr": attr}),
+        }
+    }
+
+    /// 400 about one field.
+    pub fn field(attr: &str, code: &str, detail: impl Into<String>) -> Self {
+        Self::framework(
+            StatusCode::BAD_REQUEST,
+            "validation_error",
+            code,
+            detail,
+            Some(attr),
+        )
+    }
+
+    /// 400 about the whole body.
+    pub fn body(detail: impl Into<String>) -> Self {
+        Self::framework(
+            StatusCode::BAD_REQUEST,
+            "validation_error",
+            "invalid_input",
+            detail,
+            None,
+        )
+    }
+
+    pub fn unauthenticated(detail: &str) -> Self {
+        Self::framework(
+            StatusCode::UNAUTHORIZED,
+            "authentication_error",
+            "not_authenticated",
+            detail,
+            None,
+        )
+    }
+
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::framework(
+            StatusCode::FORBIDDEN,
+            "authentication_error",
+            "permission_denied",
+            detail,
+            None,
+        )
+    }
+
+    pub fn not_found(what: &str) -> Self {
+        Self::framework(
+            StatusCode::NOT_FOUND,
+            "invalid_request",
+            "not_found",
+            format!("no such {what}"),
+            None,
+        )
+    }
+
+    pub fn method_not_allowed() -> Self {
+        Self::framework(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "invalid_request",
+            "method_not_allowed",
+            "this address does not take this method",
+            None,
+        )
+    }
+
+    pub fn too_large(limit: usize) -> Self {
+        Self::plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!(
+                "the body is larger than {limit} bytes; send less at a time, and content as blobs"
+            ),
+        )
+    }
+
+    pub fn conflict(text: impl Into<String>) -> Self {
+        Self::plain(StatusCode::CONFLICT, text)
+    }
+
+    /// 409 that lists what is missing.
+    pub fn missing(hashes: &[crate::protocol::hash::ContentHash]) -> Self {
+        Self {
+            status: StatusCode::CONFLICT,
+            body: json!({"error": format!("{} blobs of this manifest are not here; PUT them first", hashes.len()), "missing": hashes}),
+        }
+    }
+
+    /// Ours, or the disk's: the cause goes to the log, not over the wire.
+    pub fn internal(cause: &dyn std::error::Error) -> Self {
+        tracing::error!(%cause, "a request failed");
+        Self::panicked()
+    }
+
+    pub fn panicked() -> Self {
+        Self::framework(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "server_error",
+            "error",
+            "the endpoint failed; its log says why",
+            None,
+        )
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+impl From<store::Error> for Refusal {
+    fn from(error: store::Error) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<journal::Error> for Refusal {
+    fn from(error: journal::Error) -> Self {
+        match &error {
+            journal::Error::Removed => Self::not_found("run"),
+            journal::Error::Closed
+            | journal::Error::Over
+            | journal::Error::Ended
+            | journal::Error::Answered { .. }
+            | journal::Error::Taken
+            | journal::Error::Unqueued
+            | journal::Error::NotQueued => Self::conflict(error.to_string()),
+            journal::Error::Line(why) => Self::field("entries", "invalid_input", why.to_string()),
+            journal::Error::Whole(_) | journal::Error::Log(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<blobs::Error> for Refusal {
+    fn from(error: blobs::Error) -> Self {
+        match &error {
+            blobs::Error::Mismatch { .. } => Self::conflict(error.to_string()),
+            blobs::Error::TooLarge => Self::plain(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
+            blobs::Error::BrokeOff(_) => Self::plain(StatusCode::BAD_REQUEST, error.to_string()),
+            blobs::Error::Missing => Self::not_found("blob"),
+            blobs::Error::Range => {
+                Self::plain(StatusCode::RANGE_NOT_SATISFIABLE, error.to_string())
+            }
+            blobs::Error::Store { .. } | blobs::Error::Folder { .. } => Self::internal(&error),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The endpoint: the sync protocol over HTTP, the journal, the life of runs, the sandbox.
+//!
+//! Uses `protocol` and `config`. Never `client`, `attach`, `tui`, `agent`.
+
+pub mod blobs;
+pub mod follow;
+pub mod http;
+pub mod journal;
+pub mod ledger;
+pub mod lifecycle;
+pub mod line;
+pub mod log;
+pub mod parts;
+pub mod quiet;
+pub mod router;
+pub mod sandbox;
+pub mod serve;
+pub mod store;
