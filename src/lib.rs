@@ -1,5 +1,6 @@
 //! Ashore: the terminal client for coding agents that run somewhere else, and the endpoint they run behind.
 
+pub mod agent;
 pub mod attach;
 pub mod backend;
 pub mod cli;

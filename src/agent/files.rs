@@ -1,0 +1,661 @@
+//! What the agent changed on disk: scanned, stored by hash, then told as `file_sync`, one path per entry.
+//!
+//! A change is told only after its blob is stored. The bytes that are stored are a copy whose hash was taken while
+//! copying, so a file that goes on changing is told again instead of wrongly. Never writes in the workspace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::mirror::blobs::{self, Blobs};
+use crate::mirror::ignore::{BadPattern, Rules};
+use crate::mirror::scan::{self, Cache, Limits, Local, Tree};
+use crate::protocol::file::{ChangeKind, FileChange, FileState, Mode};
+use crate::protocol::hash::{ContentHash, Hasher};
+use crate::protocol::line;
+use crate::protocol::path::RelPath;
+
+/// At most this many blobs on their way at once.
+const UPLOADS: usize = 4;
+/// Of one question which hashes are missing; the endpoint takes 10,000.
+const ASKED: usize = 5_000;
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LAST_RETRY: Duration = Duration::from_secs(10);
+
+/// A scan that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) turn: Option<u64>,
+    /// The tool call that has just ended.
+    pub(crate) tool_call: Option<String>,
+    /// Say `Scanned` with this when every change is told.
+    pub(crate) mark: Option<u64>,
+}
+
+/// What comes back.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Told {
+    /// A message for the journal.
+    Line(Value),
+    Scanned(u64),
+}
+
+/// One difference between what is told and what is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Difference {
+    path: RelPath,
+    now: Option<FileState>,
+    before: Option<FileState>,
+}
+
+/// The owner of everything known about the workspace's files.
+pub(crate) struct Files {
+    root: PathBuf,
+    /// Copies of changed files until they are stored.
+    stage: PathBuf,
+    rules: Arc<Rules>,
+    cache: Arc<Cache>,
+    known: BTreeMap<RelPath, FileState>,
+    /// Told as failed, and why, so that it is told once.
+    failed: BTreeMap<String, String>,
+    blobs: Arc<dyn Blobs>,
+    copies: u64,
+}
+
+impl Files {
+    /// `known` is what both sides have: the seed, and every change told since.
+    pub(crate) fn new(
+        root: &Path,
+        stage: PathBuf,
+        known: BTreeMap<RelPath, FileState>,
+        blobs: Arc<dyn Blobs>,
+    ) -> Result<Self, BadPattern> {
+        let rules = Rules::new(root, &[], &[])?;
+        // What came with the seed although it is ignored was included on purpose, or is tracked.
+        rules.keep(known.keys());
+        Ok(Self {
+            root: root.to_owned(),
+            stage,
+            rules: Arc::new(rules),
+            cache: Arc::default(),
+            known,
+            failed: BTreeMap::new(),
+            blobs,
+            copies: 0,
+        })
+    }
+
+    /// What is never told, for whoever watches the same tree.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules)
+    }
+
+    /// Scans whenever it is wished, until nobody wishes or listens any more. Wishes that wait become one scan.
+    pub(crate) async fn run(mut self, mut wishes: mpsc::Receiver<Wish>, told: mpsc::Sender<Told>) {
+        let mut waiting = Vec::new();
+        while wishes.recv_many(&mut waiting, 64).await > 0 {
+            let turn = waiting.iter().rev().find_map(|wish| wish.turn);
+            let tools: BTreeSet<&String> = waiting
+                .iter()
+                .filter_map(|w| w.tool_call.as_ref())
+                .collect();
+            // Of several calls nobody knows which one changed what.
+            let tool = (tools.len() == 1)
+                .then(|| tools.first().map(|&tool| tool.clone()))
+                .flatten();
+            let lines = self.look(turn, tool.as_deref()).await;
+            let marks = waiting.drain(..).filter_map(|wish| wish.mark);
+            let all = lines
+                .into_iter()
+                .map(Told::Line)
+                .chain(marks.map(Told::Scanned));
+            for one in all {
+                if told.send(one).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One scan: what is different, stored and ready to be told.
+    pub(crate) async fn look(&mut self, turn: Option<u64>, tool: Option<&str>) -> Vec<Value> {
+        let (root, rules, cache) = (
+            self.root.clone(),
+            Arc::clone(&self.rules),
+            Arc::clone(&self.cache),
+        );
+        let known = std::mem::take(&mut self.known);
+        let scanned = tokio::task::spawn_blocking(move || {
+            let tree = scan::scan(&root, &rules, Limits::default(), &cache);
+            let found = tree.map(|tree| {
+                let is_gone = |path: &RelPath| {
+                    let local = scan::look(&root, path, &rules, Limits::default(), &cache);
+                    matches!(local, Local::Absent | Local::Directory)
+                };
+                (differences(&known, &tree, is_gone), tree)
+            });
+            (known, found)
+        })
+        .await;
+        let Ok((known, found)) = scanned else {
+            return vec![line::note("the files could not be scanned: the scan broke")];
+        };
+        self.known = known;
+        match found {
+            Ok((differences, tree)) => {
+                let mut lines = self.problems(&tree);
+                lines.extend(self.tell(differences, turn, tool).await);
+                lines
+            }
+            Err(error) => self.fail("", error.to_string()).into_iter().collect(),
+        }
+    }
+
+    fn problems(&mut self, tree: &Tree) -> Vec<Value> {
+        let problems = tree.problems.iter();
+        problems
+            .filter_map(|problem| self.fail(&problem.path, problem.why.to_string()))
+            .collect()
+    }
+
+    /// The line for a file that cannot be stored, the first time it cannot for this reason.
+    fn fail(&mut self, path: &str, why: String) -> Option<Value> {
+        let told = self.failed.insert(path.to_owned(), why.clone());
+        (told.as_ref() != Some(&why)).then(|| line::file_failed(path, &why))
+    }
+
+    async fn tell(
+        &mut self,
+        differences: Vec<Difference>,
+        turn: Option<u64>,
+        tool: Option<&str>,
+    ) -> Vec<Value> {
+        let mut lines = Vec::new();
+        // In pieces, so that a thousand copies do not stand on the disk at once.
+        for piece in differences.chunks(256) {
+            let staged = self.stage(piece).await;
+            let refused = self.store(&staged).await;
+            for (difference, copy) in staged {
+                let told = match (copy, &difference.now) {
+                    (Err(why), _) => self.fail(difference.path.as_str(), why),
+                    (Ok(None), Some(_)) => None,
+                    (Ok(Some(copy)), _) if refused.contains_key(&copy.state.hash) => {
+                        let why = refused[&copy.state.hash].clone();
+                        self.fail(difference.path.as_str(), why)
+                    }
+                    (Ok(copy), _) => self.change(&difference, copy.map(|c| c.state), turn, tool),
+                };
+                lines.extend(told);
+            }
+        }
+        lines
+    }
+
+    /// Takes the change as known and makes its line.
+    fn change(
+        &mut self,
+        difference: &Difference,
+        now: Option<FileState>,
+        turn: Option<u64>,
+        tool: Option<&str>,
+    ) -> Option<Value> {
+        let path = &difference.path;
+        self.failed.remove(path.as_str());
+        let before = match now {
+            Some(state) => self.known.insert(path.clone(), state),
+            None => self.known.remove(path),
+        };
+        if before == now {
+            return None;
+        }
+        let kind = match (before, now) {
+            (_, None) => ChangeKind::Deleted,
+            (None, Some(_)) => ChangeKind::Created,
+            (Some(_), Some(_)) => ChangeKind::Modified,
+        };
+        Some(line::file_sync(&FileChange {
+            kind,
+            path: path.clone(),
+            now,
+            before: before.map(|state| state.hash),
+            storage_path: None,
+            turn,
+            tool_call: tool.map(str::to_owned),
+        }))
+    }
+
+    /// Copies what has changed, hashing what is copied. `Ok(None)`: a delete, or gone since the scan.
+    async fn stage(
+        &mut self,
+        piece: &[Difference],
+    ) -> Vec<(Difference, Result<Option<Copy>, String>)> {
+        let first = self.copies;
+        self.copies += piece.len() as u64;
+        let (root, stage, piece) = (self.root.clone(), self.stage.clone(), piece.to_vec());
+        let copied = tokio::task::spawn_blocking(move || {
+            let copied = piece.into_iter().zip(first..).map(|(difference, number)| {
+                let copy = difference.now.map(|state| {
+                    let into = stage.join(format!("file-{number}"));
+                    copy(&difference.path.below(&root), state.mode, into)
+                });
+                let copy = match copy {
+                    None => Ok(None),
+                    Some(Ok(copy)) => Ok(Some(copy)),
+                    Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                    Some(Err(error)) => Err(format!("cannot be read: {error}")),
+                };
+                (difference, copy)
+            });
+            copied.collect()
+        });
+        copied.await.unwrap_or_default()
+    }
+
+    /// Stores what the endpoint lacks, for as long as it takes. Comes back with what it will never take.
+    async fn store(
+        &self,
+        staged: &[(Difference, Result<Option<Copy>, String>)],
+    ) -> BTreeMap<ContentHash, String> {
+        let copies: BTreeMap<ContentHash, &Copy> = staged
+            .iter()
+            .filter_map(|(_, copy)| copy.as_ref().ok()?.as_ref())
+            .map(|copy| (copy.state.hash, copy))
+            .collect();
+        let hashes: Vec<ContentHash> = copies.keys().copied().collect();
+        let mut missing = Vec::new();
+        for asked in hashes.chunks(ASKED) {
+            let answer = persist(|| self.blobs.missing(asked)).await;
+            // An endpoint that cannot say gets everything.
+            missing.extend(answer.unwrap_or_else(|_| asked.to_vec()));
+        }
+        let mut puts = Vec::new();
+        for copy in missing.iter().filter_map(|hash| copies.get(hash)) {
+            puts.push(put(Arc::clone(&self.blobs), copy.state, copy.at.clone()));
+        }
+        let mut puts = futures::stream::iter(puts).buffer_unordered(UPLOADS);
+        let mut refused = BTreeMap::new();
+        while let Some(put) = puts.next().await {
+            refused.extend(put);
+        }
+        refused
+    }
+}
+
+/// Why it cannot be stored, if it never can.
+async fn put(
+    blobs: Arc<dyn Blobs>,
+    state: FileState,
+    at: PathBuf,
+) -> Option<(ContentHash, String)> {
+    let put = persist(|| blobs.put(state.hash, state.size, &at)).await;
+    put.err()
+        .map(|error| (state.hash, format!("cannot be stored: {error}")))
+}
+
+/// Tries until the answer is final.
+async fn persist<T, F: Future<Output = Result<T, blobs::Error>>>(
+    attempt: impl Fn() -> F,
+) -> Result<T, blobs::Error> {
+    let mut wait = FIRST_RETRY;
+    loop {
+        match attempt().await {
+            Err(blobs::Error::Unreachable(_)) => {
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LAST_RETRY);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// A staged content; its file goes with it.
+#[derive(Debug)]
+struct Copy {
+    at: PathBuf,
+    state: FileState,
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.at));
+    }
+}
+
+fn copy(from: &Path, mode: Mode, into: PathBuf) -> io::Result<Copy> {
+    let mut to = std::fs::File::create(&into)?;
+    let mut copy = Copy {
+        at: into,
+        state: FileState {
+            hash: ContentHash::of(b""),
+            size: 0,
+            mode,
+        },
+    };
+    let mut hasher = Hasher::default();
+    let mut keep = |bytes: &[u8]| {
+        hasher.update(bytes);
+        copy.state.size += bytes.len() as u64;
+        to.write_all(bytes)
+    };
+    if mode == Mode::Symlink {
+        keep(std::fs::read_link(from)?.as_os_str().as_bytes())?;
+    } else {
+        let flags = rustix::fs::OFlags::RDONLY
+            | rustix::fs::OFlags::NOFOLLOW
+            | rustix::fs::OFlags::NONBLOCK
+            | rustix::fs::OFlags::CLOEXEC;
+        let mut file =
+            std::fs::File::from(rustix::fs::open(from, flags, rustix::fs::Mode::empty())?);
+        let mut piece = vec![0; 64 * 1024];
+        loop {
+            match file.read(&mut piece)? {
+                0 => break,
+                read => keep(&piece[..read])?,
+            }
+        }
+    }
+    copy.state.hash = hasher.finish();
+    Ok(copy)
+}
+
+/// What is told against what is there. A delete stands first when a file takes the place of its folder or the other
+/// way round, else last, so that a rename never leaves a moment with neither.
+fn differences(
+    known: &BTreeMap<RelPath, FileState>,
+    tree: &Tree,
+    is_gone: impl Fn(&RelPath) -> bool,
+) -> Vec<Difference> {
+    let mut first = Vec::new();
+    let mut last = Vec::new();
+    for (path, before) in known {
+        if !tree.files.contains_key(path) && is_gone(path) {
+            let in_the_way = tree
+                .files
+                .keys()
+                .any(|new| is_above(path, new) || is_above(new, path));
+            let difference = Difference {
+                path: path.clone(),
+                now: None,
+                before: Some(*before),
+            };
+            if in_the_way {
+                first.push(difference);
+            } else {
+                last.push(difference);
+            }
+        }
+    }
+    let changed = tree.files.iter().filter_map(|(path, now)| {
+        let before = known.get(path).copied();
+        (before != Some(*now)).then(|| Difference {
+            path: path.clone(),
+            now: Some(*now),
+            before,
+        })
+    });
+    first.extend(changed);
+    first.extend(last);
+    first
+}
+
+fn is_above(folder: &RelPath, path: &RelPath) -> bool {
+    path.as_str()
+        .strip_prefix(folder.as_str())
+        .is_some_and(|rest| rest.starts_with('/'))
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests make their files in a folder of their own"
+)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::mirror::blobs::Wanted;
+
+    /// Blobs in memory; refuses one hash, is unreachable a few times.
+    #[derive(Default)]
+    struct Memory {
+        held: Mutex<BTreeMap<ContentHash, Vec<u8>>>,
+        refuses: Option<ContentHash>,
+        cuts: Mutex<u32>,
+    }
+
+    #[async_trait::async_trait]
+    impl Blobs for Memory {
+        async fn get(&self, want: &Wanted, _: &Path) -> Result<(), blobs::Error> {
+            Err(blobs::Error::Gone(want.hash))
+        }
+
+        async fn put(&self, hash: ContentHash, size: u64, from: &Path) -> Result<(), blobs::Error> {
+            let left = {
+                let mut cuts = self.cuts.lock().unwrap();
+                *cuts = cuts.saturating_sub(1);
+                *cuts
+            };
+            if left > 0 {
+                return Err(blobs::Error::Unreachable("cut".into()));
+            }
+            if self.refuses == Some(hash) {
+                return Err(blobs::Error::Refused("too large".into()));
+            }
+            let bytes = std::fs::read(from).unwrap();
+            assert_eq!((ContentHash::of(&bytes), bytes.len() as u64), (hash, size));
+            self.held.lock().unwrap().insert(hash, bytes);
+            Ok(())
+        }
+
+        async fn missing(&self, hashes: &[ContentHash]) -> Result<Vec<ContentHash>, blobs::Error> {
+            let held = self.held.lock().unwrap();
+            Ok(hashes
+                .iter()
+                .filter(|hash| !held.contains_key(hash))
+                .copied()
+                .collect())
+        }
+    }
+
+    struct Place {
+        folder: tempfile::TempDir,
+        blobs: Arc<Memory>,
+        files: Files,
+    }
+
+    fn place(blobs: Memory) -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("work")).unwrap();
+        std::fs::create_dir(folder.path().join("stage")).unwrap();
+        let blobs = Arc::new(blobs);
+        let files = Files::new(
+            &folder.path().join("work"),
+            folder.path().join("stage"),
+            BTreeMap::new(),
+            blobs.clone(),
+        );
+        Place {
+            files: files.unwrap(),
+            blobs,
+            folder,
+        }
+    }
+
+    impl Place {
+        fn at(&self, path: &str) -> PathBuf {
+            let at = self.folder.path().join("work").join(path);
+            std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+            at
+        }
+
+        fn write(&self, path: &str, text: &str) {
+            std::fs::write(self.at(path), text).unwrap();
+        }
+
+        /// `kind path mode` of each line, `!` for a failure.
+        async fn told(&mut self) -> Vec<String> {
+            let lines = self.files.look(Some(3), Some("t1")).await;
+            let word = |line: &Value| {
+                let params = &line["params"];
+                let text = |key: &str| params[key].as_str().unwrap_or("-").to_owned();
+                match line["method"].as_str() {
+                    Some("_posthog/file_sync") => {
+                        assert_eq!(
+                            (&params["turn"], &params["toolCallId"]),
+                            (&3.into(), &"t1".into())
+                        );
+                        format!(
+                            "{} {} {}",
+                            text("type").replace("file_", ""),
+                            text("relativePath"),
+                            text("mode")
+                        )
+                    }
+                    _ => format!("! {}", text("relativePath")),
+                }
+            };
+            lines.iter().map(word).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn every_kind_of_change_is_told_once_and_its_bytes_are_stored() {
+        let mut place = place(Memory::default());
+        place.write("a.txt", "one");
+        place.write("sub/run.sh", "#!/bin/sh\n");
+        std::fs::set_permissions(
+            place.at("sub/run.sh"),
+            std::fs::Permissions::from_mode(0o755),
+        )
+        .unwrap();
+        symlink("a.txt", place.at("link")).unwrap();
+        place.write("bin", "\0\u{1}");
+        place.write("empty", "");
+        let expected = [
+            "created a.txt 100644",
+            "created bin 100644",
+            "created empty 100644",
+            "created link 120000",
+            "created sub/run.sh 100755",
+        ];
+        assert_eq!(place.told().await, expected);
+        assert_eq!(
+            place.blobs.held.lock().unwrap()[&ContentHash::of(b"a.txt")],
+            b"a.txt"
+        );
+        assert_eq!(place.told().await, Vec::<String>::new());
+
+        place.write("a.txt", "two");
+        std::fs::rename(place.at("bin"), place.at("moved")).unwrap();
+        std::fs::set_permissions(
+            place.at("sub/run.sh"),
+            std::fs::Permissions::from_mode(0o644),
+        )
+        .unwrap();
+        let expected = [
+            "modified a.txt 100644",
+            "created moved 100644",
+            "modified sub/run.sh 100644",
+            "deleted bin -",
+        ];
+        assert_eq!(place.told().await, expected);
+        let staged = std::fs::read_dir(place.folder.path().join("stage"))
+            .unwrap()
+            .count();
+        assert_eq!(staged, 0, "copies are gone once stored");
+    }
+
+    #[tokio::test]
+    async fn a_folder_in_the_place_of_a_file_is_told_after_the_delete() {
+        let mut place = place(Memory::default());
+        place.write("x", "file");
+        place.write("y/deep", "file");
+        place.told().await;
+        std::fs::remove_file(place.at("x")).unwrap();
+        std::fs::remove_dir_all(place.folder.path().join("work/y")).unwrap();
+        place.write("x/inner", "now a folder");
+        place.write("y", "now a file");
+        let expected = [
+            "deleted x -",
+            "deleted y/deep -",
+            "created x/inner 100644",
+            "created y 100644",
+        ];
+        assert_eq!(place.told().await, expected);
+    }
+
+    #[tokio::test]
+    async fn what_is_ignored_is_never_told_but_what_came_with_the_seed_is() {
+        let mut place = place(Memory::default());
+        place.write(".gitignore", "*.log\n.env\ntarget/\n");
+        place.write("a.log", "x");
+        place.write(".git/config", "x");
+        place.write("target/x", "x");
+        assert_eq!(place.told().await, ["created .gitignore 100644"]);
+
+        let known = BTreeMap::from([(
+            ".env".parse().unwrap(),
+            FileState {
+                hash: ContentHash::of(b"old"),
+                size: 3,
+                mode: Mode::File,
+            },
+        )]);
+        place.write(".env", "new");
+        let root = place.folder.path().join("work");
+        let stage = place.folder.path().join("stage");
+        place.files = Files::new(&root, stage, known, place.blobs.clone()).unwrap();
+        assert_eq!(
+            place.told().await,
+            ["modified .env 100644", "created .gitignore 100644"]
+        );
+        // Ignored later: it is still there, so it is not told as deleted.
+        place.write(".gitignore", "*\n");
+        assert_eq!(place.told().await, Vec::<String>::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cut_link_only_delays_and_a_refused_blob_is_told_as_failed_once() {
+        let refused = ContentHash::of(b"bad");
+        let mut place = place(Memory {
+            refuses: Some(refused),
+            cuts: Mutex::new(4),
+            ..Memory::default()
+        });
+        place.write("bad", "bad");
+        place.write("good", "good");
+        let told = place.told().await;
+        assert_eq!(told, ["! bad", "created good 100644"]);
+        assert_eq!(place.told().await, Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn wishes_that_wait_become_one_scan_and_every_mark_is_answered_after_the_lines() {
+        let place = place(Memory::default());
+        place.write("a", "x");
+        let (wish, wishes) = mpsc::channel(8);
+        let (tell, mut told) = mpsc::channel(8);
+        let one = |tool: &str, mark| Wish {
+            turn: Some(1),
+            tool_call: Some(tool.to_owned()),
+            mark,
+        };
+        wish.send(one("t1", None)).await.unwrap();
+        wish.send(one("t2", Some(7))).await.unwrap();
+        drop(wish);
+        place.files.run(wishes, tell).await;
+        let Some(Told::Line(line)) = told.recv().await else {
+            panic!("the change comes first");
+        };
+        assert_eq!(line["params"]["toolCallId"], Value::Null);
+        assert_eq!(told.recv().await, Some(Told::Scanned(7)));
+    }
+}

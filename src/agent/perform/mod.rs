@@ -1,0 +1,483 @@
+//! Carries out what the turns order, and tells them what came of it. Decides nothing about turns.
+
+mod permissions;
+mod start;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use agent_client_protocol::v1::Responder;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::agent::acp::{Heard, Order};
+use crate::agent::child::Running;
+use crate::agent::files::Wish;
+use crate::agent::journal::{Closed, Journal};
+use crate::agent::opening::{LOGIN_NEEDED, Opening, Session};
+use crate::agent::perform::start::OPENING_LIMIT;
+use crate::agent::recall::Recall;
+use crate::agent::road::Road;
+use crate::agent::tap::Tool;
+use crate::agent::translate;
+use crate::agent::turns::{Effect, Event, Turns};
+use crate::protocol::command::What;
+use crate::protocol::entry::{Decoded, PermissionRequest, RpcError};
+use crate::protocol::ids::{CommandId, Seq};
+use crate::protocol::launch::Launch;
+use crate::protocol::line;
+use crate::protocol::normalize;
+
+/// An agent that does not stop in this time after a cancel is ended.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Tool calls at work; more than this are not told apart.
+const MOST_TOOLS: usize = 1000;
+
+/// Why the agent server ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Closed,
+    Failed(String),
+}
+
+/// A question of the child that nobody has answered.
+#[derive(Debug)]
+struct Asked {
+    request: PermissionRequest,
+    /// `None` for one that a former start asked.
+    responder: Option<Responder<Value>>,
+}
+
+/// The child as it is now.
+struct Live {
+    running: Running,
+    opening: Option<Opening>,
+    until: Instant,
+    settling: Option<Settling>,
+}
+
+/// A loaded session that stands when the agent has become quiet.
+struct Settling {
+    session: Session,
+    quiet: Instant,
+    limit: Instant,
+}
+
+/// Everything the run holds while it lives.
+pub(crate) struct Server {
+    pub(crate) launch: Launch,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) executable: PathBuf,
+    pub(crate) root: PathBuf,
+    pub(crate) road: Road,
+    pub(crate) turns: Turns,
+    pub(crate) journal: Journal,
+    pub(crate) wishes: mpsc::Sender<Wish>,
+    pub(crate) ending: Option<Ending>,
+    /// Something was said in this run before.
+    spoken: bool,
+    /// The first child of this start tells its step; later ones only failures.
+    told_step: bool,
+    live: Option<Live>,
+    ears: Option<mpsc::Receiver<Heard>>,
+    /// Drives the child; comes back with its last words when its whole group is gone.
+    driven: JoinSet<String>,
+    session: Option<String>,
+    asked: BTreeMap<String, Asked>,
+    withdrawn: FuturesUnordered<BoxFuture<'static, String>>,
+    durable: Option<BoxFuture<'static, Result<(), Closed>>>,
+    tag: u64,
+    prompt: Option<u64>,
+    patience: Option<(Instant, u64)>,
+    /// Tool calls that have begun and not ended.
+    tools: BTreeSet<String>,
+    /// The names of the agent's ways to log in.
+    logins: Vec<String>,
+    /// The run's first prompt, while another agent may still have to take it.
+    first: Option<Vec<Value>>,
+    /// That prompt, on its way to the agent that takes the place of one without a login.
+    again: Option<Vec<Value>>,
+}
+
+/// What happens around the child.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, on the stack of the loop"
+)]
+pub(crate) enum Noticed {
+    Heard(Heard),
+    /// It will say no more.
+    Silent,
+    Gone(String),
+    Withdrawn(String),
+    Durable,
+    Late,
+}
+
+impl Server {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts are wired once, in `run`"
+    )]
+    pub(crate) fn new(
+        launch: Launch,
+        environment: BTreeMap<String, String>,
+        executable: PathBuf,
+        root: PathBuf,
+        road: Road,
+        journal: Journal,
+        wishes: mpsc::Sender<Wish>,
+        recall: &Recall,
+    ) -> Self {
+        let asked = recall.permissions().map(|(request, call)| {
+            let params = json!({"toolCall": {"toolCallId": call}});
+            let asked = Asked {
+                request: translate::permission(request, &params),
+                responder: None,
+            };
+            (request.to_owned(), asked)
+        });
+        Self {
+            turns: Turns::new(launch.at.run.clone(), recall.turns()),
+            spoken: recall.turns() > 0,
+            asked: asked.collect(),
+            launch,
+            environment,
+            executable,
+            root,
+            road,
+            journal,
+            wishes,
+            ending: None,
+            told_step: false,
+            live: None,
+            ears: None,
+            driven: JoinSet::new(),
+            session: None,
+            withdrawn: FuturesUnordered::new(),
+            durable: None,
+            tag: 0,
+            prompt: None,
+            patience: None,
+            tools: BTreeSet::new(),
+            logins: Vec::new(),
+            first: None,
+            again: None,
+        }
+    }
+
+    /// Tells the turns, and does what they order.
+    pub(crate) async fn apply(&mut self, event: Event) -> Result<(), Closed> {
+        let effects = self.turns.apply(event);
+        self.perform(effects).await
+    }
+
+    pub(crate) async fn perform(&mut self, effects: Vec<Effect>) -> Result<(), Closed> {
+        let mut effects = VecDeque::from(effects);
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::Journal(message) => self.journal.write(&message).await?,
+                Effect::Wait => {
+                    let mark = self.journal.mark().await?;
+                    self.durable = Some(self.journal.durable(mark).boxed());
+                }
+                Effect::StartChild => self.start_child().await?,
+                Effect::Prompt { blocks } => self.send_prompt(blocks).await,
+                // No agent has it at this moment.
+                Effect::Interrupt { .. } if self.again.take().is_some() => {
+                    let stopped = Ok(json!({"stopReason": "cancelled"}));
+                    effects.extend(self.turns.apply(Event::Answered(stopped)));
+                }
+                Effect::Interrupt { turn } => self.interrupt(turn).await?,
+                Effect::DropPermissions => self.drop_permissions().await?,
+                Effect::Scan { turn } => {
+                    let wish = Wish {
+                        turn: Some(turn),
+                        tool_call: None,
+                        mark: Some(turn),
+                    };
+                    self.wishes.send(wish).await.map_err(|_| Closed)?;
+                }
+                Effect::EndChild => self.live = None,
+                Effect::Perform(what) => self.do_other(what).await?,
+                Effect::Weigh(seq) => {
+                    let event = self.weigh(seq).await;
+                    effects.extend(self.turns.apply(event));
+                }
+                Effect::Quit => self.ending = Some(Ending::Closed),
+            }
+        }
+        Ok(())
+    }
+
+    /// A cancel, with what the journal had open at its line when that is in doubt.
+    pub(crate) async fn weigh(&mut self, seq: Seq) -> Event {
+        let open = match self.turns.looks_back() {
+            Some(after) => self.open_at(after, seq).await,
+            None => None,
+        };
+        Event::Cancel { seq, open }
+    }
+
+    async fn open_at(&mut self, after: Seq, at: Seq) -> Option<Option<CommandId>> {
+        let mut logs = self
+            .road
+            .api()
+            .logs(&self.road.at, Some(after))
+            .await
+            .ok()?;
+        let mut recall = Recall::default();
+        while let Ok(Some((seq, line))) = logs.next().await {
+            if seq >= at {
+                break;
+            }
+            if let Decoded::Entry(entry) = normalize::decode(&line) {
+                recall.read(seq, &entry);
+            }
+        }
+        Some(recall.open())
+    }
+
+    /// The next thing around the child; never resolves while nothing happens.
+    pub(crate) async fn notice(&mut self, room: bool) -> Noticed {
+        let late = self.deadline();
+        tokio::select! {
+            biased;
+            done = async { self.durable.as_mut().expect("guarded").await }, if self.durable.is_some() => {
+                self.durable = None;
+                // A closed journal is noticed by whoever writes next.
+                if done.is_ok() { Noticed::Durable } else { std::future::pending().await }
+            }
+            Some(request) = self.withdrawn.next(), if !self.withdrawn.is_empty() => Noticed::Withdrawn(request),
+            heard = async { self.ears.as_mut().expect("guarded").recv().await }, if room && self.ears.is_some() => {
+                match heard {
+                    Some(heard) => Noticed::Heard(heard),
+                    None => {
+                        self.ears = None;
+                        Noticed::Silent
+                    }
+                }
+            }
+            // Only when everything it said has been heard.
+            Some(words) = self.driven.join_next(), if self.ears.is_none() => {
+                Noticed::Gone(words.unwrap_or_else(|error| format!("its driver broke ({error})")))
+            }
+            () = async { tokio::time::sleep_until(late.expect("guarded")).await }, if late.is_some() => Noticed::Late,
+            else => std::future::pending().await,
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let opening = self.live.as_ref().filter(|live| live.opening.is_some());
+        let settling = opening.and_then(|live| live.settling.as_ref());
+        let patience = self.patience.map(|(until, _)| until);
+        opening
+            .map(|live| live.until)
+            .into_iter()
+            .chain(settling.map(|settling| settling.quiet.min(settling.limit)))
+            .chain(patience)
+            .min()
+    }
+
+    pub(crate) async fn noticed(&mut self, noticed: Noticed) -> Result<(), Closed> {
+        match noticed {
+            Noticed::Heard(heard) => self.heard(heard).await,
+            Noticed::Silent => Ok(()),
+            Noticed::Gone(why) => self.gone(why).await,
+            Noticed::Withdrawn(request) => self.withdraw(&request).await,
+            Noticed::Durable => self.apply(Event::Durable).await,
+            Noticed::Late => self.late().await,
+        }
+    }
+
+    async fn late(&mut self) -> Result<(), Closed> {
+        let now = Instant::now();
+        if let Some((until, turn)) = self.patience
+            && until <= now
+        {
+            self.patience = None;
+            return self.apply(Event::OutOfPatience(turn)).await;
+        }
+        let due = |settling: &mut Settling| settling.quiet.min(settling.limit) <= now;
+        if let Some(live) = self.live.as_mut()
+            && let Some(settling) = live.settling.take_if(due)
+        {
+            return self.stands(settling.session).await;
+        }
+        let is_opening = |live: &Live| live.opening.is_some() && live.until <= now;
+        if self.live.as_ref().is_some_and(is_opening) {
+            let limit = OPENING_LIMIT.as_secs();
+            self.live = None;
+            let what = format!("the agent gave no session in {limit} s");
+            let hint =
+                "start the agent by hand once: it may wait for a login, a download or an answer";
+            self.agent_failed(what, Some(hint.to_owned())).await?;
+        }
+        Ok(())
+    }
+
+    async fn heard(&mut self, heard: Heard) -> Result<(), Closed> {
+        match heard {
+            Heard::Update { message, tool } if self.is_loading() => {
+                self.replayed(tool.is_some() || message.contains("_message_chunk"));
+                Ok(())
+            }
+            Heard::Extra(_) if self.is_loading() => Ok(()),
+            Heard::Update { message, tool } => {
+                self.journal.write_raw(message).await?;
+                if let Some(tool) = tool {
+                    self.tool(tool);
+                }
+                Ok(())
+            }
+            Heard::Extra(message) => self.journal.write_raw(message).await,
+            Heard::Oversized => {
+                let note = "the agent sent a line above 32 MiB, which was thrown away";
+                self.journal.write(&line::note(note)).await
+            }
+            Heard::Asked {
+                method,
+                params,
+                responder,
+            } => self.asked(&method, &params, responder).await,
+            Heard::Answered { tag, outcome } => self.answered(tag, outcome).await,
+        }
+    }
+
+    /// What a tool call changed is looked for when it ends.
+    fn tool(&mut self, tool: Tool) {
+        if tool.ended {
+            self.tools.remove(&tool.id);
+            self.wish(Some(tool.id));
+        } else if self.tools.len() < MOST_TOOLS {
+            self.tools.insert(tool.id);
+        }
+    }
+
+    /// Something changed in the workspace by itself, or in the only tool call that is at work.
+    pub(crate) fn stirred(&self) {
+        let only = (self.tools.len() == 1).then(|| self.tools.first().cloned());
+        self.wish(only.flatten());
+    }
+
+    fn wish(&self, tool_call: Option<String>) {
+        let wish = Wish {
+            turn: self.turns.is_working().then(|| self.turns.number()),
+            tool_call,
+            mark: None,
+        };
+        // When many wait already, the scan that answers them finds these changes too.
+        drop(self.wishes.try_send(wish));
+    }
+
+    async fn answered(&mut self, tag: u64, outcome: Result<Value, RpcError>) -> Result<(), Closed> {
+        if self.prompt == Some(tag) {
+            self.prompt = None;
+            self.tools.clear();
+            let first = self.first.take();
+            return match outcome {
+                Err(error) if error.code == LOGIN_NEEDED && self.patience.take().is_none() => {
+                    self.login_in_turn(error, first).await
+                }
+                outcome => {
+                    self.patience = None;
+                    self.apply(Event::Answered(outcome)).await
+                }
+            };
+        }
+        let opening = self.live.as_mut().and_then(|live| live.opening.as_mut());
+        match opening.map(|opening| opening.answered(outcome.clone())) {
+            Some(next) => self.opened(next).await,
+            None => self.set(outcome).await,
+        }
+    }
+
+    /// The answer to a mode or an option that was set.
+    async fn set(&mut self, outcome: Result<Value, RpcError>) -> Result<(), Closed> {
+        match outcome {
+            Ok(result) => self.tell_updates(translate::told_at_start(&result)).await,
+            Err(error) => {
+                let note = format!("the agent did not take this setting: {}", error.message);
+                self.journal.write(&line::note(&note)).await
+            }
+        }
+    }
+
+    async fn tell_updates(&mut self, updates: Vec<Value>) -> Result<(), Closed> {
+        for update in updates {
+            let message = line::update(self.launch.at.run.as_str(), update);
+            self.journal.write(&message).await?;
+        }
+        Ok(())
+    }
+
+    async fn request(&mut self, method: &'static str, params: Value) -> u64 {
+        self.tag += 1;
+        let order = Order::Request {
+            tag: self.tag,
+            method,
+            params,
+        };
+        self.order(order).await;
+        self.tag
+    }
+
+    /// A child that takes no orders is about to be gone, which is told then.
+    async fn order(&mut self, order: Order) {
+        if let Some(live) = &self.live {
+            drop(live.running.orders.send(order).await);
+        }
+    }
+
+    async fn send_prompt(&mut self, blocks: Vec<Value>) {
+        self.spoken = true;
+        self.first = (self.turns.number() == 1 && self.may_be_replaced()).then(|| blocks.clone());
+        let params = json!({"sessionId": self.session, "prompt": blocks});
+        self.prompt = Some(self.request("session/prompt", params).await);
+    }
+
+    async fn interrupt(&mut self, turn: u64) -> Result<(), Closed> {
+        let params = json!({"sessionId": self.session});
+        let order = Order::Notify {
+            method: "session/cancel",
+            params,
+        };
+        self.order(order).await;
+        self.patience = Some((Instant::now() + PATIENCE, turn));
+        // Some agents wait for these before they stop.
+        self.drop_permissions().await
+    }
+
+    async fn do_other(&mut self, what: What) -> Result<(), Closed> {
+        match what {
+            What::Permission(reply) => self.permitted(&reply),
+            What::SetMode(mode) => {
+                let params = json!({"sessionId": self.session, "modeId": mode});
+                self.request("session/set_mode", params).await;
+            }
+            What::SetConfig { id, value } => {
+                let session = self.session.clone().unwrap_or_default();
+                let params = translate::set_config(&session, &id, &value);
+                self.request("session/set_config_option", params).await;
+            }
+            What::FileChanged(_) => {
+                let note = "changes made on the client's side are not taken by this version";
+                self.journal.write(&line::note(note)).await?;
+            }
+            What::Presence { .. }
+            | What::Other { .. }
+            | What::UserMessage(_)
+            | What::Cancel
+            | What::Close
+            | What::QueueRemove(_) => (),
+        }
+        Ok(())
+    }
+}

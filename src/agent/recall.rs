@@ -1,0 +1,299 @@
+//! What the journal says happened before this start: open turns and permissions, waiting prompts, files.
+//!
+//! Pure. Reads line by line in journal order and never fails: what it cannot read changes nothing.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::agent::turns::{Event, Left};
+use crate::protocol::command::{Command, What};
+use crate::protocol::entry::{Entry, Ext, Said};
+use crate::protocol::file::FileState;
+use crate::protocol::ids::{CommandId, Seq};
+use crate::protocol::path::RelPath;
+
+/// A turn whose request line stands in the journal without a response.
+#[derive(Debug, Clone, PartialEq)]
+struct Open {
+    id: Value,
+    command: Option<CommandId>,
+}
+
+/// Everything a start needs to know of the ones before it.
+#[derive(Debug, Default)]
+pub(crate) struct Recall {
+    last: Seq,
+    turns: u64,
+    open: Option<Open>,
+    /// Commands that still wait, each with what became of it meanwhile.
+    waiting: Vec<(Seq, Command)>,
+    /// Cancels that found no open turn, after the prompts they may mean.
+    cancels: Vec<Seq>,
+    permissions: BTreeMap<String, String>,
+    files: BTreeMap<RelPath, Option<FileState>>,
+}
+
+impl Recall {
+    pub(crate) fn read(&mut self, seq: Seq, entry: &Entry) {
+        self.last = self.last.max(seq);
+        match &entry.said {
+            Said::Command(command) => self.command(seq, entry, command),
+            Said::Request { id, method, params } if method == "session/prompt" => {
+                let command = entry.command.clone().or_else(|| named(params));
+                self.taken(id, command);
+            }
+            Said::Response { id, .. } => self.open = self.open.take().filter(|open| open.id != *id),
+            Said::Ext(ext) => self.ext(ext),
+            Said::Request { .. }
+            | Said::Update(_)
+            | Said::FinalText(_)
+            | Said::StreamError(_)
+            | Said::Unknown(_)
+            | Said::Ignored => (),
+        }
+    }
+
+    /// Counts a line that could not be read.
+    pub(crate) fn pass(&mut self, seq: Seq) {
+        self.last = self.last.max(seq);
+    }
+
+    fn command(&mut self, seq: Seq, entry: &Entry, command: &Command) {
+        match &command.what {
+            What::UserMessage(_) => {
+                let mut command = command.clone();
+                command.id = command.id.or_else(|| entry.command.clone());
+                self.waiting.push((seq, command));
+            }
+            What::QueueRemove(removed) => {
+                self.waiting.retain(|(_, c)| c.id.as_ref() != Some(removed))
+            }
+            What::Cancel if self.open.is_none() && !self.waiting.is_empty() => {
+                self.cancels.push(seq)
+            }
+            // A close was obeyed or will not be: this start was ordered after it. The rest is over with the old child.
+            What::Cancel
+            | What::Close
+            | What::Permission(_)
+            | What::SetMode(_)
+            | What::SetConfig { .. }
+            | What::FileChanged(_)
+            | What::Presence { .. }
+            | What::Other { .. } => (),
+        }
+    }
+
+    fn taken(&mut self, id: &Value, command: Option<CommandId>) {
+        self.turns = self.turns.max(id.as_u64().unwrap_or(0)).max(self.turns + 1);
+        if let Some(at) = self
+            .waiting
+            .iter()
+            .position(|(_, c)| c.id == command && command.is_some())
+        {
+            let (seq, _) = self.waiting.remove(at);
+            // The cancel that meant it has been obeyed with this very line.
+            if let Some(at) = self.cancels.iter().position(|cancel| *cancel > seq) {
+                self.cancels.remove(at);
+            }
+        }
+        self.open = Some(Open {
+            id: id.clone(),
+            command,
+        });
+    }
+
+    fn ext(&mut self, ext: &Ext) {
+        // Everything else is for screens.
+        if let Ext::PermissionRequest(asked) = ext {
+            self.permissions
+                .insert(asked.request.clone(), asked.tool_call.clone());
+        } else if let Ext::PermissionResponse { request, .. } = ext {
+            self.permissions.remove(request);
+        } else if let Ext::FileSync(change) = ext {
+            self.files.insert(change.path.clone(), change.now);
+        }
+    }
+
+    /// The line up to which the journal was read; commands are followed from here.
+    pub(crate) fn last(&self) -> Seq {
+        self.last
+    }
+
+    /// How many turns there were; also the highest number among their ids.
+    pub(crate) fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    /// The turn nobody answered, if our side gave it its number.
+    pub(crate) fn left(&self) -> Option<Left> {
+        let open = self.open.as_ref()?;
+        Some(Left {
+            number: open.id.as_u64()?,
+            command: open.command.clone(),
+        })
+    }
+
+    /// Which command's turn is open at the line read last.
+    pub(crate) fn open(&self) -> Option<CommandId> {
+        self.open.as_ref()?.command.clone()
+    }
+
+    /// Permission requests without an answer: request and tool call.
+    pub(crate) fn permissions(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.permissions
+            .iter()
+            .map(|(r, c)| (r.as_str(), c.as_str()))
+    }
+
+    /// What the journal says of files, on top of what the run began with; `None` is a delete.
+    pub(crate) fn files(&self) -> &BTreeMap<RelPath, Option<FileState>> {
+        &self.files
+    }
+
+    /// The untaken prompts and the cancels among them, as if they were heard now, in journal order.
+    pub(crate) fn waiting(self) -> Vec<Event> {
+        let mut events: Vec<(Seq, Event)> = Vec::new();
+        for (seq, command) in self.waiting {
+            events.push((seq, Event::Heard { seq, command }));
+        }
+        for seq in self.cancels {
+            events.push((seq, Event::Cancel { seq, open: None }));
+        }
+        events.sort_by_key(|(seq, _)| *seq);
+        events.into_iter().map(|(_, event)| event).collect()
+    }
+}
+
+fn named(params: &Value) -> Option<CommandId> {
+    params["_meta"]["ashore"]["command"].as_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::protocol::entry::From;
+
+    fn entry(said: Said) -> Entry {
+        Entry {
+            timestamp: None,
+            from: From::Agent,
+            who: None,
+            command: None,
+            message: Value::Null,
+            said,
+        }
+    }
+
+    fn message(id: &str, what: What) -> Said {
+        Said::Command(Command {
+            id: Some(id.parse().unwrap()),
+            what,
+        })
+    }
+
+    fn say(id: &str) -> Said {
+        message(id, What::UserMessage(Default::default()))
+    }
+
+    fn taken(id: u64, command: &str) -> Said {
+        Said::Request {
+            id: json!(id),
+            method: "session/prompt".into(),
+            params: json!({"_meta": {"ashore": {"command": command}}}),
+        }
+    }
+
+    fn answered(id: u64) -> Said {
+        Said::Response {
+            id: json!(id),
+            outcome: Ok(json!({})),
+        }
+    }
+
+    fn recall(lines: Vec<Said>) -> Recall {
+        let mut recall = Recall::default();
+        for (i, said) in lines.into_iter().enumerate() {
+            recall.read(Seq(i as u64 + 1), &entry(said));
+        }
+        recall
+    }
+
+    fn kinds(recall: Recall) -> Vec<String> {
+        let word = |event: &Event| match event {
+            Event::Heard { command, .. } => command.id.as_ref().unwrap().to_string(),
+            _ => "cancel".to_owned(),
+        };
+        recall.waiting().iter().map(word).collect()
+    }
+
+    #[test]
+    fn a_taken_unanswered_command_is_left_and_untaken_ones_wait_in_order() {
+        let lines = vec![
+            say("a"),
+            taken(1, "a"),
+            say("b"),
+            answered(1),
+            taken(2, "b"),
+            say("c"),
+            say("d"),
+        ];
+        let recall = recall(lines);
+        let left = recall.left().unwrap();
+        assert_eq!((left.number, left.command), (2, Some("b".parse().unwrap())));
+        assert_eq!((recall.turns(), recall.last()), (2, Seq(7)));
+        assert_eq!(kinds(recall), ["c", "d"]);
+    }
+
+    #[test]
+    fn a_cancel_counts_only_for_prompts_that_nobody_answered_for_it() {
+        // It meant the open turn: the waiting prompt is spared.
+        let open = recall(vec![
+            say("a"),
+            taken(1, "a"),
+            say("b"),
+            message("x", What::Cancel),
+            answered(1),
+        ]);
+        assert_eq!(kinds(open), ["b"]);
+        // Nothing was open: it means the oldest one.
+        let untaken = recall(vec![say("a"), say("b"), message("x", What::Cancel)]);
+        assert_eq!(kinds(untaken), ["a", "b", "cancel"]);
+        // And once that one has been answered, it is spent.
+        let spent = recall(vec![
+            say("a"),
+            say("b"),
+            message("x", What::Cancel),
+            taken(1, "a"),
+            answered(1),
+        ]);
+        assert_eq!(kinds(spent), ["b"]);
+    }
+
+    #[test]
+    fn removed_prompts_and_answered_permissions_are_gone() {
+        let ask = |request: &str| {
+            Said::Ext(Ext::PermissionRequest(crate::agent::translate::permission(
+                request,
+                &json!({"toolCall": {"toolCallId": "t"}}),
+            )))
+        };
+        let answer = Said::Ext(Ext::PermissionResponse {
+            request: "p".into(),
+            tool_call: "t".into(),
+            option: "o".into(),
+            from: None,
+        });
+        let recall = recall(vec![
+            say("a"),
+            message("x", What::QueueRemove("a".parse().unwrap())),
+            ask("p"),
+            ask("q"),
+            answer,
+        ]);
+        assert_eq!(recall.permissions().collect::<Vec<_>>(), [("q", "t")]);
+        assert_eq!(kinds(recall), Vec::<String>::new());
+    }
+}
