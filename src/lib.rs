@@ -5,6 +5,7 @@ pub mod attach;
 pub mod backend;
 pub mod cli;
 pub mod client;
+pub mod commands;
 pub mod config;
 pub mod mirror;
 pub mod protocol;

@@ -1,0 +1,182 @@
+//! `ashore mirror …`: asks the process that holds the directory, or acts itself when there is none.
+
+use serde_json::{Value, json};
+
+use crate::cli::{Format, Mirror};
+use crate::client::runs;
+use crate::commands::context::Context;
+use crate::commands::failure::{Exit, Failure};
+use crate::commands::{mirrored, output};
+use crate::mirror::control::{self, Answer, Request};
+use crate::mirror::status::{MirrorState, MirrorStatus};
+use crate::mirror::worker;
+use crate::protocol::ids::RunRef;
+use crate::protocol::path::RelPath;
+
+pub async fn run(context: &Context, what: &Mirror, format: Format) -> Result<Exit, Failure> {
+    let (text, request) = match what {
+        Mirror::Status { run } => (run, Request::Status),
+        Mirror::Pause { run } => (run, Request::Pause),
+        Mirror::Resume { run, accept_deletes } => (run, Request::Resume { accept_deletes: *accept_deletes }),
+        Mirror::Undo { run, path } => (run, Request::Undo { path: below_root(context, path)? }),
+        Mirror::Conflicts { run } => (run, Request::Conflicts),
+        Mirror::Plan { .. } => return Err(Failure::later("mirror plan")),
+        Mirror::Flush { .. } => return Err(Failure::later("mirror flush")),
+        Mirror::Resolve { .. } => return Err(Failure::later("mirror resolve").hint("make the file what it should be, or equal to the copy beside it, and the conflict ends")),
+        Mirror::Log { .. } => return Err(Failure::later("mirror log")),
+        Mirror::Who { .. } => return Err(Failure::later("mirror who")),
+    };
+    // What stands here is known here: the endpoint need not be asked, and may be down.
+    let known = runs::known(&context.places.runs());
+    let at = match runs::resolve(text, &known, &context.directory) {
+        Ok(known) => known.at.clone(),
+        Err(_) => context.find(text).await?.at,
+    };
+    let answer = ask(context, &at, &request).await?;
+    show(context, &at, &request, &answer, format)
+}
+
+/// A path as typed: relative to where we stand, which is the root or below it.
+fn below_root(context: &Context, text: &str) -> Result<RelPath, Failure> {
+    let inside = text
+        .strip_prefix(&format!("{}/", context.directory.display()))
+        .unwrap_or(text);
+    inside.parse().map_err(|error| {
+        Failure::usage(format!("`{text}`: {error}"))
+            .hint("name it relative to the mirrored directory")
+    })
+}
+
+async fn ask(context: &Context, at: &RunRef, request: &Request) -> Result<Answer, Failure> {
+    let known = runs::known(&context.places.runs())
+        .into_iter()
+        .find(|known| known.at.run == at.run);
+    let Some(root) = mirrored::recorded(known.as_ref()) else {
+        return match control::ask(&mirrored::locks(context), &at.run, request).await {
+            Some(answer) => Ok(answer),
+            None => Ok(Answer {
+                ok: *request == Request::Status || *request == Request::Conflicts,
+                text: Some("this run is not mirrored here".into()),
+                status: off(),
+            }),
+        };
+    };
+    if let Some(answer) = control::ask(&mirrored::locks(context), &at.run, request).await {
+        return Ok(answer);
+    }
+    let setup = mirrored::setup(context, &at.run, root, true);
+    let answer = worker::ask_or_act(setup, request).await;
+    let answer = answer.map_err(|error| mirrored::refused(&error))?;
+    Ok(unattended(at, answer))
+}
+
+/// We acted for a moment and leave again: what we found to be live is not.
+fn unattended(at: &RunRef, mut answer: Answer) -> Answer {
+    if matches!(
+        answer.status.state,
+        MirrorState::Live | MirrorState::CatchingUp
+    ) {
+        answer.status.state = MirrorState::Off;
+        answer.status.reason = Some(format!(
+            "nobody is attached, so nothing comes down now; `ashore attach {}` goes on",
+            at.run.short()
+        ));
+    }
+    answer
+}
+
+fn off() -> MirrorStatus {
+    MirrorStatus {
+        reason: Some("this run is not mirrored here".into()),
+        ..MirrorStatus::default()
+    }
+}
+
+fn show(
+    context: &Context,
+    at: &RunRef,
+    request: &Request,
+    answer: &Answer,
+    format: Format,
+) -> Result<Exit, Failure> {
+    if !answer.ok {
+        return Err(Failure::new(
+            Exit::Mirror,
+            answer
+                .text
+                .clone()
+                .unwrap_or_else(|| "the mirror did not do this".into()),
+        ));
+    }
+    let status = &answer.status;
+    match (format, request) {
+        (Format::Json | Format::Ndjson, _) => output::json(&json(at, status))?,
+        (Format::Text, Request::Conflicts) => {
+            for conflict in &status.conflicts {
+                let theirs = conflict.theirs.as_deref().unwrap_or("deleted there");
+                output::line(&output::plain(&format!(
+                    "{}    theirs: {theirs}",
+                    conflict.path
+                )))?;
+            }
+        }
+        (Format::Text, Request::Status) => output::line(&output::plain(&sentence(status)))?,
+        (Format::Text, _) => output::say(context.quiet, answer.text.as_deref().unwrap_or("Done.")),
+    }
+    let open = matches!(request, Request::Conflicts | Request::Status)
+        && (!status.conflicts.is_empty() || status.state == MirrorState::Halted);
+    Ok(if open { Exit::Mirror } else { Exit::Done })
+}
+
+/// The mirror of a run as this machine knows it.
+pub async fn look(context: &Context, at: &RunRef) -> MirrorStatus {
+    match ask(context, at, &Request::Status).await {
+        Ok(answer) => answer.status,
+        Err(failure) => MirrorStatus {
+            reason: Some(failure.what),
+            ..MirrorStatus::default()
+        },
+    }
+}
+
+/// `mirror status --json` (design of the surface).
+pub fn json(at: &RunRef, status: &MirrorStatus) -> Value {
+    let conflicts: Vec<_> = status
+        .conflicts
+        .iter()
+        .map(|one| json!({"path": one.path, "theirs": one.theirs}))
+        .collect();
+    json!({
+        "v": 1, "run": at.run, "state": status.state, "directory": status.directory, "down": status.down, "up": status.up,
+        "conflicts": conflicts, "checked_at": status.checked_at.map(|time| time.to_string()),
+    })
+}
+
+/// One line for people.
+pub fn sentence(status: &MirrorStatus) -> String {
+    let place = status
+        .directory
+        .as_ref()
+        .map_or_else(String::new, |directory| {
+            format!(" in {}", directory.display())
+        });
+    let reason = status
+        .reason
+        .as_deref()
+        .map_or_else(String::new, |reason| format!(": {reason}"));
+    let counts = format!(
+        "{} to come down, {} edited here, {} conflicts",
+        status.down,
+        status.up,
+        status.conflicts.len()
+    );
+    match status.state {
+        MirrorState::Off if status.directory.is_some() => format!("off{place}{reason}; {counts}"),
+        MirrorState::Off => format!("off{reason}"),
+        MirrorState::Live => format!("down, live{place}; {counts}"),
+        MirrorState::CatchingUp => format!("catching up{place}; {counts}"),
+        MirrorState::Paused => format!("paused{place}{reason}; {counts}"),
+        MirrorState::Halted => format!("halted{place}{reason}; {counts}"),
+        MirrorState::Conflict => format!("down{place}; {counts}"),
+    }
+}

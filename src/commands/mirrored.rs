@@ -1,0 +1,107 @@
+//! Where a run's files go on this machine, and how the mirror is told of it.
+//!
+//! The same for the headless faces, for `ashore mirror …` and, through `main`, for the screen.
+
+use std::path::{Path, PathBuf};
+
+use crate::attach::effect::Effect;
+use crate::attach::perform::Opened;
+use crate::client::runs::Known;
+use crate::commands::context::Context;
+use crate::commands::failure::{Exit, Failure};
+use crate::mirror::lock::{self, Stay};
+use crate::mirror::scan::Limits;
+use crate::mirror::worker::{Error, Order, Setup};
+use crate::protocol::file::FileManifest;
+use crate::protocol::ids::{RunId, RunRef};
+
+/// The folder of all locks on mirrored directories.
+pub fn locks(context: &Context) -> PathBuf {
+    context.places.state.join("mirrors")
+}
+
+/// What a mirror of this run into `root` needs. `seeded_here`: the sandbox was made from this very directory.
+pub fn setup(context: &Context, run: &RunId, root: &Path, seeded_here: bool) -> Setup {
+    Setup {
+        root: root.to_owned(),
+        run: run.clone(),
+        run_folder: context.places.run(run),
+        mirrors: locks(context),
+        ignore: context.settings.ignore.clone(),
+        include: context.settings.include.clone(),
+        limits: Limits {
+            file: context.settings.max_file,
+            ..Limits::default()
+        },
+        blobs: None,
+        seeded_here,
+    }
+}
+
+/// The directory recorded here for a run, if its files are mirrored.
+pub fn recorded(known: Option<&Known>) -> Option<&Path> {
+    known
+        .filter(|known| known.mirrored)
+        .and_then(|known| known.directory.as_deref())
+}
+
+/// Whether the run's sandbox was made from this very directory: then a file that is missing here was deleted here, else
+/// it has yet to come.
+pub fn is_seeded_from(known: Option<&Known>, directory: Option<&Path>) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    let from = known.and_then(|known| known.seeded_from.as_deref());
+    match (from.and_then(real), directory.and_then(real)) {
+        (Some(from), Some(here)) => from == here,
+        (None, _) | (_, None) => false,
+    }
+}
+
+/// Starts the mirror and gives it its first base, before it hears of any change.
+///
+/// Without a manifest at hand the endpoint is asked for the one the run was seeded with.
+pub async fn join(
+    opened: &mut Opened,
+    setup: Setup,
+    at: &RunRef,
+    manifest: Option<FileManifest>,
+) -> Result<(), Error> {
+    let road = opened.performer.road().clone();
+    let blobs = Some(road.blobs(at));
+    opened
+        .performer
+        .join_mirror(Setup { blobs, ..setup })
+        .await?;
+    opened.attached.mirrored = true;
+    let manifest = match manifest {
+        Some(manifest) => Some(manifest),
+        // An endpoint that cannot be reached now has given the base at the first attach, or gives the files as they come.
+        None => road.api().manifest(at).await.ok().flatten(),
+    };
+    if let Some(manifest) = manifest {
+        opened
+            .performer
+            .perform(Effect::Mirror(Order::Baseline(manifest)));
+    }
+    Ok(())
+}
+
+/// Refuses when another live mirror holds this directory, or one above or below it: before anything is created.
+pub async fn must_be_free(context: &Context, root: &Path) -> Result<(), Failure> {
+    let run = RunId::random();
+    match lock::take(&locks(context), root, &run, Stay::Passing).await {
+        Ok(_free) => Ok(()),
+        Err(error) => Err(refused(&Error::Lock(error))),
+    }
+}
+
+pub fn refused(error: &Error) -> Failure {
+    match error {
+        Error::Lock(
+            lock::Error::Held(_) | lock::Error::Nested { .. } | lock::Error::NoDirectory(_),
+        ) => Failure::usage(error.to_string()),
+        Error::Lock(_) | Error::Base(_) | Error::Root { .. } => {
+            Failure::new(Exit::Mirror, error.to_string()).hint("--no-mirror does without")
+        }
+        Error::Pattern(_) => Failure::usage(error.to_string()),
+    }
+}

@@ -1,0 +1,25 @@
+//! One-shot faces: every command but the screen.
+//!
+//! Uses `protocol`, `session`, `attach`, `client`, `mirror`, `config`.
+
+pub mod agents;
+pub mod config;
+pub mod context;
+pub mod doctor;
+mod drive;
+pub mod endpoint;
+pub mod events;
+pub mod failure;
+pub mod follow;
+pub mod headless;
+pub mod logs;
+pub mod mirror;
+pub mod mirrored;
+pub mod outcome;
+pub mod output;
+pub mod plan;
+pub mod printer;
+pub mod read;
+pub mod runs;
+pub mod terminal;
+pub mod wait;

@@ -1,0 +1,311 @@
+//! `ls`, `status`, `send`, `cancel`, `stop`, `rm`: one question or one command each.
+//!
+//! Nothing here waits or queues: an endpoint that is down is told at once.
+
+use std::io::Read;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::cli::Format;
+use crate::client::api::Api;
+use crate::client::runs::{self, Known};
+use crate::commands::context::{Context, Found};
+use crate::commands::failure::{Exit, Failure};
+use crate::commands::{mirror, output, read};
+use crate::protocol::command::{Command, What};
+use crate::protocol::ids::RunRef;
+use crate::protocol::run::Run;
+use crate::session::state::{Session, Turn};
+
+/// One row of `ls --json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    #[serde(skip)]
+    pub at: RunRef,
+    #[serde(skip)]
+    pub turn: &'static str,
+    pub run: String,
+    pub task: String,
+    pub title: String,
+    pub status: String,
+    pub environment: String,
+    pub agent: Option<String>,
+    pub directory: Option<String>,
+    pub updated_at: Option<String>,
+    pub needs: Option<&'static str>,
+}
+
+/// Without `all`: what has not ended, and everything of this directory.
+pub async fn ls(
+    context: &Context,
+    all: bool,
+    status: Option<&str>,
+    format: Format,
+) -> Result<Exit, Failure> {
+    let api = context.connect().await?;
+    let known = runs::known(&context.places.runs());
+    let mut rows = rows(context, &api, &known).await?;
+    rows.retain(|row| status.is_none_or(|status| row.status == status));
+    if !all {
+        let here = context.directory.to_string_lossy();
+        rows.retain(|row| {
+            !matches!(row.status.as_str(), "completed" | "failed" | "cancelled")
+                || row.directory.as_deref() == Some(&here)
+        });
+    }
+    match format {
+        Format::Json => output::json(&json!({"v": 1, "runs": rows}))?,
+        Format::Ndjson => rows.iter().try_for_each(output::json)?,
+        Format::Text if rows.is_empty() => output::say(
+            context.quiet,
+            "No runs here. `ashore` starts one, `ashore ls --all` shows ended ones.",
+        ),
+        Format::Text => rows.iter().try_for_each(|row| output::line(&text(row)))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn text(row: &Row) -> String {
+    let needs = row
+        .needs
+        .map_or(String::new(), |needs| format!("  waits for you: {needs}"));
+    let run = row.run.get(..8).unwrap_or(&row.run);
+    output::plain(&format!(
+        "{run}  {:<11}  {:<8}  {}{needs}",
+        row.status,
+        row.agent.as_deref().unwrap_or("-"),
+        row.title
+    ))
+}
+
+/// Every run of the project, those that want something first, then the newest.
+pub async fn rows(context: &Context, api: &Api, known: &[Known]) -> Result<Vec<Row>, Failure> {
+    let project = context.project();
+    let mut rows = Vec::new();
+    for task in api.tasks(project).await? {
+        for run in api.runs(project, &task.id).await? {
+            let at = RunRef {
+                project,
+                task: task.id.clone(),
+                run: run.id.clone(),
+            };
+            let turn = if run.status.is_terminal() {
+                "idle"
+            } else {
+                turn(&read::session(api, &at).await?)
+            };
+            let local = known.iter().find(|known| known.at.run == run.id);
+            rows.push(Row {
+                run: run.id.to_string(),
+                task: task.id.to_string(),
+                title: task.title.clone(),
+                status: run.status.to_string(),
+                environment: run.environment.as_str().to_owned(),
+                agent: run.ours().agent,
+                directory: local
+                    .and_then(|known| known.directory.as_ref())
+                    .map(|path| path.to_string_lossy().into_owned()),
+                updated_at: run.updated_at.clone(),
+                needs: (turn == "asking").then_some("permission"),
+                turn,
+                at,
+            });
+        }
+    }
+    rows.sort_by(|a, b| {
+        (b.needs.is_some(), &b.updated_at).cmp(&(a.needs.is_some(), &a.updated_at))
+    });
+    Ok(rows)
+}
+
+/// `idle`, `working` or `asking`: the words of `status --json`.
+pub fn turn(session: &Session) -> &'static str {
+    match &session.turn {
+        _ if !session.permissions.is_empty() => "asking",
+        Turn::Working { .. } => "working",
+        Turn::Idle if !session.queued.is_empty() => "working",
+        Turn::Idle => "idle",
+    }
+}
+
+/// How one run stands.
+pub async fn status(context: &Context, text: &str, format: Format) -> Result<Exit, Failure> {
+    let found = context.find(text).await?;
+    let run = found.api.run(&found.at).await?;
+    let session = read::session(&found.api, &found.at).await?;
+    let mirror = mirror::look(context, &found.at).await;
+    let usage = session
+        .usage
+        .map(|usage| json!({"used": usage.used, "size": usage.size}));
+    let value = json!({
+        "v": 1, "run": found.at.run, "status": run.status, "turn": turn(&session), "endpoint": "reachable", "last_seq": session.last.0,
+        "context": usage, "mirror": mirror::json(&found.at, &mirror), "pr_url": session.pr_url.as_deref().or(run.pr_url()),
+    });
+    match format {
+        Format::Json | Format::Ndjson => output::json(&value)?,
+        Format::Text => output::raw(&output::plain(&describe(
+            &found,
+            &run,
+            &session,
+            &mirror::sentence(&mirror),
+        )))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn describe(found: &Found, run: &Run, session: &Session, mirror: &str) -> String {
+    let mut lines = vec![
+        format!("run       {}", found.at.run),
+        format!("status    {}", run.status),
+        format!("turn      {}", turn(session)),
+        format!(
+            "endpoint  {} {}",
+            found.api.endpoint().name,
+            found.api.endpoint().url
+        ),
+        format!("journal   {} lines", session.last),
+        format!("mirror    {mirror}"),
+    ];
+    if let Some(reason) = &run.error_message {
+        lines.push(format!("reason    {reason}"));
+    }
+    for open in &session.permissions {
+        lines.push(format!(
+            "question  {}: ashore answer {} {}",
+            open.title,
+            found.at.run.short(),
+            open.request
+        ));
+    }
+    lines.join("\n") + "\n"
+}
+
+async fn post(found: &Found, what: What) -> Result<(), Failure> {
+    Ok(found.api.post(&found.at, &Command::new(what)).await?)
+}
+
+/// Sends a prompt; `-` or nothing reads stdin.
+pub async fn send(
+    context: &Context,
+    run: &str,
+    text: Option<&str>,
+    format: Format,
+) -> Result<Exit, Failure> {
+    let text = prompt(text)?;
+    let found = context.find(run).await?;
+    let command = Command::user_message(text);
+    found.api.post(&found.at, &command).await?;
+    accepted(
+        context,
+        format,
+        &found,
+        json!({"command": command.id}),
+        "Sent.",
+    )
+}
+
+pub async fn cancel(context: &Context, run: &str, format: Format) -> Result<Exit, Failure> {
+    let found = context.find(run).await?;
+    post(&found, What::Cancel).await?;
+    accepted(
+        context,
+        format,
+        &found,
+        json!({}),
+        "The running turn is being cancelled.",
+    )
+}
+
+pub async fn stop(context: &Context, run: &str, format: Format) -> Result<Exit, Failure> {
+    let found = context.find(run).await?;
+    post(&found, What::Close).await?;
+    accepted(
+        context,
+        format,
+        &found,
+        json!({}),
+        "The run is being ended.",
+    )
+}
+
+pub async fn rm(context: &Context, run: &str, format: Format) -> Result<Exit, Failure> {
+    let found = context.find(run).await?;
+    found.api.delete_run(&found.at).await?;
+    runs::forget(&context.places.runs(), &found.at.run).map_err(|error| {
+        Failure::new(
+            Exit::Other,
+            format!(
+                "the endpoint removed the run, but what this machine kept of it stays: {error}"
+            ),
+        )
+    })?;
+    accepted(
+        context,
+        format,
+        &found,
+        json!({}),
+        "Removed. Your own files were not touched.",
+    )
+}
+
+fn accepted(
+    context: &Context,
+    format: Format,
+    found: &Found,
+    more: Value,
+    sentence: &str,
+) -> Result<Exit, Failure> {
+    match format {
+        Format::Text => output::say(context.quiet, sentence),
+        Format::Json | Format::Ndjson => {
+            let mut value = json!({"v": 1, "run": found.at.run, "accepted": true});
+            if let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) {
+                object.extend(more);
+            }
+            output::json(&value)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The text of a prompt: the argument, or stdin for `-` and for none; never empty.
+pub fn prompt(text: Option<&str>) -> Result<String, Failure> {
+    let text = match text {
+        Some(text) if text != "-" => text.to_owned(),
+        _ => {
+            let mut all = String::new();
+            // A prompt larger than what the endpoint takes need not be read to its end.
+            std::io::stdin()
+                .take(2 << 20)
+                .read_to_string(&mut all)
+                .map_err(|error| {
+                    Failure::usage(format!("cannot read the prompt from stdin: {error}"))
+                })?;
+            all
+        }
+    };
+    if text.trim().is_empty() {
+        Err(Failure::usage("the prompt is empty").hint("ashore send RUN \"…\", or pipe it in"))
+    } else {
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::state::QueuedPrompt;
+
+    #[test]
+    fn a_prompt_that_nobody_took_yet_counts_as_work() {
+        let mut session = Session::default();
+        assert_eq!(turn(&session), "idle");
+        session.queued.push(QueuedPrompt {
+            command: None,
+            text: "x".into(),
+            from: None,
+        });
+        assert_eq!(turn(&session), "working");
+    }
+}
