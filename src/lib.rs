@@ -10,3 +10,4 @@ pub mod config;
 pub mod mirror;
 pub mod protocol;
 pub mod session;
+pub mod tui;

@@ -1,0 +1,432 @@
+//! The draft: several lines, a cursor that steps over whole characters, emacs keys, history.
+//!
+//! Pure. Text is never lost: what is cleared goes to the history, what is cut can be put back, and undo undoes.
+
+use unicode_segmentation::UnicodeSegmentation;
+
+/// A draft above this many bytes takes no more text.
+pub const LIMIT: usize = 1024 * 1024;
+/// Prompts kept.
+const HISTORY: usize = 500;
+const UNDOS: usize = 200;
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Composer {
+    text: String,
+    /// In bytes, always between two graphemes.
+    cursor: usize,
+    /// What was cut last.
+    cut: String,
+    undo: Vec<(String, usize)>,
+    /// The last change was typing a character: the next one joins its undo step.
+    typing: bool,
+    history: Vec<String>,
+    /// Which history entry is shown, and the draft that was left for it.
+    looking: Option<(usize, String)>,
+}
+
+impl Composer {
+    pub fn new(draft: String, history: Vec<String>) -> Self {
+        Self {
+            cursor: draft.len(),
+            text: draft,
+            history,
+            ..Self::default()
+        }
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub fn cursor(&self) -> usize {
+        self.cursor
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    pub fn history(&self) -> &[String] {
+        &self.history
+    }
+
+    /// Takes the draft away and remembers it as the newest prompt.
+    pub fn take(&mut self) -> String {
+        let text = std::mem::take(&mut self.text);
+        self.cursor = 0;
+        self.undo.clear();
+        self.looking = None;
+        if !text.trim().is_empty() && self.history.last() != Some(&text) {
+            self.history.push(text.clone());
+            let over = self.history.len().saturating_sub(HISTORY);
+            self.history.drain(..over);
+        }
+        text
+    }
+
+    /// Puts a text in the place of the draft.
+    pub fn set(&mut self, text: String) {
+        self.remember(false);
+        self.cursor = text.len();
+        self.text = text;
+    }
+
+    /// Typed or pasted text. False when there is no room for it.
+    pub fn insert(&mut self, text: &str) -> bool {
+        if self.text.len() + text.len() > LIMIT {
+            return false;
+        }
+        self.remember(text.chars().count() == 1 && text != " " && text != "\n");
+        self.text.insert_str(self.cursor, text);
+        self.cursor += text.len();
+        // A combining mark may have joined the character before it.
+        self.cursor = self.boundary_at_or_after(self.cursor);
+        true
+    }
+
+    /// With a backslash before the cursor, Enter makes a new line instead of sending.
+    pub fn continues(&mut self) -> bool {
+        let continues = self.text[..self.cursor].ends_with('\\');
+        if continues {
+            self.delete(self.cursor - 1, self.cursor);
+            self.insert("\n");
+        }
+        continues
+    }
+
+    pub fn left(&mut self) {
+        self.cursor = self.before(self.cursor);
+    }
+
+    pub fn right(&mut self) {
+        self.cursor = self.behind(self.cursor);
+    }
+
+    pub fn word_left(&mut self) {
+        self.cursor = self.word_before();
+    }
+
+    pub fn word_right(&mut self) {
+        self.cursor = self.word_behind();
+    }
+
+    pub fn line_start(&mut self) {
+        self.cursor = self.start_of_line();
+    }
+
+    pub fn line_end(&mut self) {
+        self.cursor = self.end_of_line();
+    }
+
+    /// One line up; false on the first line.
+    pub fn up(&mut self) -> bool {
+        let start = self.start_of_line();
+        if start == 0 {
+            return false;
+        }
+        let column = self.column();
+        let above = self.text[..start - 1].rfind('\n').map_or(0, |at| at + 1);
+        self.cursor = self.at_column(above, column);
+        true
+    }
+
+    /// One line down; false on the last line.
+    pub fn down(&mut self) -> bool {
+        let end = self.end_of_line();
+        if end == self.text.len() {
+            return false;
+        }
+        self.cursor = self.at_column(end + 1, self.column());
+        true
+    }
+
+    pub fn delete_back(&mut self) {
+        self.delete(self.before(self.cursor), self.cursor);
+    }
+
+    pub fn delete_forward(&mut self) {
+        self.delete(self.cursor, self.behind(self.cursor));
+    }
+
+    pub fn kill_word_back(&mut self) {
+        self.kill(self.word_before(), self.cursor);
+    }
+
+    pub fn kill_word_forward(&mut self) {
+        self.kill(self.cursor, self.word_behind());
+    }
+
+    /// At the end of a line it takes the line end, as emacs does.
+    pub fn kill_to_end(&mut self) {
+        let end = self.end_of_line();
+        let end = if end == self.cursor {
+            self.behind(end)
+        } else {
+            end
+        };
+        self.kill(self.cursor, end);
+    }
+
+    pub fn kill_to_start(&mut self) {
+        self.kill(self.start_of_line(), self.cursor);
+    }
+
+    pub fn yank(&mut self) {
+        let cut = self.cut.clone();
+        self.insert(&cut);
+    }
+
+    pub fn undo(&mut self) {
+        if let Some((text, cursor)) = self.undo.pop() {
+            self.text = text;
+            self.cursor = cursor;
+        }
+        self.typing = false;
+    }
+
+    /// An older prompt in the place of the draft; the draft waits at the end of the history.
+    pub fn older(&mut self) {
+        let at = self
+            .looking
+            .as_ref()
+            .map_or(self.history.len(), |(at, _)| *at);
+        if at > 0 {
+            self.look(at - 1);
+        }
+    }
+
+    pub fn newer(&mut self) {
+        let Some((at, draft)) = self.looking.clone() else {
+            return;
+        };
+        if at + 1 < self.history.len() {
+            self.look(at + 1);
+        } else {
+            self.set(draft);
+            self.looking = None;
+        }
+    }
+
+    fn look(&mut self, at: usize) {
+        let draft = match self.looking.take() {
+            Some((shown, draft)) if self.history.get(shown) == Some(&self.text) => draft,
+            // An entry that was changed is a draft of its own.
+            Some(_) | None => self.text.clone(),
+        };
+        self.set(self.history[at].clone());
+        self.looking = Some((at, draft));
+    }
+
+    fn remember(&mut self, typing: bool) {
+        if !(typing && self.typing) {
+            self.undo.push((self.text.clone(), self.cursor));
+            let over = self.undo.len().saturating_sub(UNDOS);
+            self.undo.drain(..over);
+        }
+        self.typing = typing;
+    }
+
+    fn delete(&mut self, start: usize, end: usize) {
+        if start < end {
+            self.remember(false);
+            self.text.replace_range(start..end, "");
+            self.cursor = self.boundary_at_or_after(start);
+        }
+    }
+
+    fn kill(&mut self, start: usize, end: usize) {
+        if start < end {
+            self.cut = self.text[start..end].to_owned();
+            self.delete(start, end);
+        }
+    }
+
+    fn start_of_line(&self) -> usize {
+        self.text[..self.cursor].rfind('\n').map_or(0, |at| at + 1)
+    }
+
+    fn end_of_line(&self) -> usize {
+        self.text[self.cursor..]
+            .find('\n')
+            .map_or(self.text.len(), |at| self.cursor + at)
+    }
+
+    fn column(&self) -> usize {
+        self.text[self.start_of_line()..self.cursor]
+            .graphemes(true)
+            .count()
+    }
+
+    fn at_column(&self, start: usize, column: usize) -> usize {
+        let end = self.text[start..]
+            .find('\n')
+            .map_or(self.text.len(), |at| start + at);
+        self.text[start..end]
+            .grapheme_indices(true)
+            .nth(column)
+            .map_or(end, |(at, _)| start + at)
+    }
+
+    fn before(&self, at: usize) -> usize {
+        self.text[..at]
+            .grapheme_indices(true)
+            .next_back()
+            .map_or(0, |(at, _)| at)
+    }
+
+    fn behind(&self, at: usize) -> usize {
+        self.text[at..]
+            .graphemes(true)
+            .next()
+            .map_or(at, |text| at + text.len())
+    }
+
+    fn boundary_at_or_after(&self, at: usize) -> usize {
+        self.text
+            .grapheme_indices(true)
+            .map(|(start, _)| start)
+            .find(|start| *start >= at)
+            .unwrap_or(self.text.len())
+    }
+
+    fn word_before(&self) -> usize {
+        self.text[..self.cursor]
+            .unicode_word_indices()
+            .next_back()
+            .map_or(0, |(at, _)| at)
+    }
+
+    fn word_behind(&self) -> usize {
+        self.text[self.cursor..]
+            .unicode_word_indices()
+            .next()
+            .map_or(self.text.len(), |(at, word)| self.cursor + at + word.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A draft with `|` where the cursor stands.
+    fn draft(text: &str) -> Composer {
+        let at = text.find('|').expect("a cursor");
+        let mut composer = Composer::new(text.replace('|', ""), Vec::new());
+        composer.cursor = at;
+        composer
+    }
+
+    fn shown(composer: &Composer) -> String {
+        let mut text = composer.text.clone();
+        text.insert(composer.cursor, '|');
+        text
+    }
+
+    #[test]
+    fn the_emacs_keys_do_what_they_do_elsewhere() {
+        type Step = fn(&mut Composer);
+        let table: [(&str, Step, &str); 17] = [
+            ("one two|", Composer::kill_word_back, "one |"),
+            ("one| two", Composer::kill_word_forward, "one|"),
+            ("a\nbc|d\ne", Composer::kill_to_end, "a\nbc|\ne"),
+            ("a|\nb", Composer::kill_to_end, "a|b"),
+            ("a\nbc|d", Composer::kill_to_start, "a\n|d"),
+            ("a\nbc|d", Composer::line_start, "a\n|bcd"),
+            ("a\n|bcd", Composer::line_end, "a\nbcd|"),
+            ("one two|", Composer::word_left, "one |two"),
+            ("|one two", Composer::word_right, "one| two"),
+            ("漢|字", Composer::left, "|漢字"),
+            ("|👩‍👩‍👧x", Composer::right, "👩‍👩‍👧|x"),
+            ("e\u{301}|", Composer::delete_back, "|"),
+            ("|e\u{301}x", Composer::delete_forward, "|x"),
+            ("|", Composer::delete_back, "|"),
+            ("abc\nd|", |composer| assert!(composer.up()), "a|bc\nd"),
+            ("ab|c\nd", |composer| assert!(composer.down()), "abc\nd|"),
+            (
+                "a|",
+                |composer| assert!(!composer.up() && !composer.down()),
+                "a|",
+            ),
+        ];
+        for (before, step, after) in table {
+            let mut composer = draft(before);
+            step(&mut composer);
+            assert_eq!(shown(&composer), after, "from {before:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_cut_can_be_put_back_and_undone() {
+        let mut composer = draft("one two|");
+        composer.kill_word_back();
+        composer.line_start();
+        composer.yank();
+        assert_eq!(shown(&composer), "two|one ");
+        composer.undo();
+        composer.undo();
+        assert_eq!(shown(&composer), "one two|");
+    }
+
+    #[test]
+    fn a_backslash_before_enter_makes_a_new_line() {
+        let mut composer = draft("one\\|");
+        assert!(composer.continues());
+        assert_eq!(shown(&composer), "one\n|");
+        assert!(!composer.continues());
+    }
+
+    #[test]
+    fn the_history_gives_the_draft_back() {
+        let mut composer = Composer::new("draft".into(), vec!["a".into(), "b".into()]);
+        composer.older();
+        composer.older();
+        composer.older();
+        assert_eq!(composer.text(), "a");
+        composer.newer();
+        assert_eq!(composer.text(), "b");
+        composer.newer();
+        assert_eq!(composer.text(), "draft");
+        assert_eq!(composer.take(), "draft");
+        assert_eq!(composer.history(), ["a", "b", "draft"]);
+    }
+
+    #[test]
+    fn a_draft_has_a_bound() {
+        let mut composer = Composer::default();
+        assert!(!composer.insert(&"x".repeat(LIMIT + 1)));
+        assert!(composer.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn the_cursor_always_stands_between_two_characters(steps in proptest::collection::vec(0u8..16, 0..60)) {
+            let mut composer = Composer::new("ab 漢\n👩‍👩‍👧 e\u{301}".into(), vec!["old".into()]);
+            for step in steps {
+                match step {
+                    0 => { composer.insert("\u{301}"); }
+                    1 => { composer.insert("漢\n"); }
+                    2 => composer.left(),
+                    3 => composer.right(),
+                    4 => composer.word_left(),
+                    5 => composer.word_right(),
+                    6 => { composer.up(); }
+                    7 => { composer.down(); }
+                    8 => composer.delete_back(),
+                    9 => composer.delete_forward(),
+                    10 => composer.kill_word_back(),
+                    11 => composer.kill_to_end(),
+                    12 => composer.yank(),
+                    13 => composer.undo(),
+                    14 => composer.older(),
+                    _ => composer.newer(),
+                }
+                let cursor = composer.cursor();
+                let text = composer.text();
+                prop_assert!(cursor == text.len() || text.grapheme_indices(true).any(|(at, _)| at == cursor));
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What the screen orders: one effect, one call.
+
+use crate::attach;
+use crate::protocol::ids::{RunId, RunRef};
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    Attach(attach::effect::Effect),
+    /// Create task, run and seed, and send the prompt.
+    Launch(Plan),
+    /// Answer `Opened` or `OpenFailed`; ends any earlier attachment.
+    OpenRun(RunRef),
+    ListRuns,
+    /// The draft of a run, or of the next new run; an empty text removes what is kept.
+    SaveDraft {
+        of: Option<RunId>,
+        text: String,
+    },
+    /// Append one prompt to the history.
+    SaveHistory(String),
+    /// To the clipboard, through the terminal.
+    Copy(String),
+    Bell,
+    /// Forget what the terminal shows and draw everything again.
+    Redraw,
+    Suspend,
+    Quit {
+        message: Option<String>,
+        /// 0, or 143 after a signal.
+        code: u8,
+    },
+}
+
+/// What a new run is made from; everything else was said on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    pub prompt: String,
+    /// The user has seen how large the directory is and wants it sent.
+    pub accept_size: bool,
+}

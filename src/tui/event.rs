@@ -1,0 +1,91 @@
+//! What can happen to the screen: facts, in the past tense.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use crate::attach;
+use crate::attach::state::Attached;
+use crate::protocol::ids::RunRef;
+use crate::protocol::run::Status;
+use crate::tui::keymap::Key;
+
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The clocks, before every batch of events and once a second while something elapses.
+    Tick {
+        now: Instant,
+        wall: Timestamp,
+    },
+    Key(Key),
+    /// A bracketed paste.
+    Paste(String),
+    /// Columns and rows.
+    Resized(u16, u16),
+    FocusGained,
+    FocusLost,
+    /// The picture has been drawn; this part of the transcript is on it.
+    Drawn(Drawn),
+    /// A signal asks us to go.
+    Terminated,
+    Attach(attach::event::Event),
+    Launch(Progress),
+    /// The run asked for by `OpenRun` is there.
+    Opened(Box<Attached>),
+    OpenFailed(String),
+    /// What was being written to the run that was opened.
+    DraftFound(String),
+    RunsListed(Result<Vec<RunRow>, String>),
+    /// One line for the user, from the shell.
+    Noted(String),
+}
+
+/// How far the start of a new run is.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// What is being done now, in words.
+    Step(String),
+    /// The directory is larger than what is sent without asking.
+    TooLarge {
+        files: u64,
+        bytes: u64,
+        limit: u64,
+    },
+    Failed(String),
+    /// The run is there and the prompt is accepted.
+    Done(Box<Attached>),
+}
+
+/// What of the transcript was on the last picture. An item is a cell's index plus one; 0 is the setting up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Drawn {
+    pub top: Place,
+    pub bottom: Place,
+    /// The last line of all was visible.
+    pub at_end: bool,
+    pub rows: u16,
+}
+
+/// A line of the transcript: an item, and a line of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    pub item: usize,
+    pub line: i64,
+}
+
+/// One line of the picker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRow {
+    pub at: RunRef,
+    pub title: String,
+    pub status: Status,
+    pub agent: Option<String>,
+    /// The last part of the directory or the repository's name.
+    pub place: String,
+    /// What it waits for, in words.
+    pub needs: Option<String>,
+    pub working: bool,
+    pub updated: Option<Timestamp>,
+    /// Mirrored into this directory.
+    pub here: bool,
+}

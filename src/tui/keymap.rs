@@ -1,0 +1,598 @@
+//! Which key means what, per context, as one table that the help is made from.
+//!
+//! The config may give an action other keys or none (`[keys.edit]`, `send = []`); what clashes then is refused with
+//! both names. Pure. No key does anything that is not in the table, except that printable ones write into the draft.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use crate::config::keys::nearest_of;
+use crate::tui::action::Action;
+
+/// A key with its modifiers, in one form: a shifted letter is the capital letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub code: KeyCode,
+    pub modifiers: KeyModifiers,
+}
+
+/// Where a key is pressed. A key not found in its own context is looked up in `Everywhere`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Context {
+    Everywhere,
+    /// Typing into the draft.
+    Edit,
+    Browse,
+    /// The agent asks and the answer keys are awake.
+    Question,
+    /// After the leader key.
+    Leader,
+    Picker,
+    Popup,
+}
+
+impl Context {
+    /// In the order of the help.
+    pub const ALL: [(Context, &'static str); 7] = [
+        (Self::Edit, "Writing"),
+        (Self::Everywhere, "Everywhere"),
+        (Self::Browse, "Browsing"),
+        (Self::Question, "When the agent asks"),
+        (Self::Leader, "After"),
+        (Self::Picker, "Choosing a run"),
+        (Self::Popup, "In a box like this"),
+    ];
+
+    /// As the config names it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Everywhere => "everywhere",
+            Self::Edit => "edit",
+            Self::Browse => "browse",
+            Self::Question => "question",
+            Self::Leader => "leader",
+            Self::Picker => "picker",
+            Self::Popup => "popup",
+        }
+    }
+
+    /// Printable keys write here, and mean nothing else.
+    fn writes(self) -> bool {
+        matches!(self, Self::Everywhere | Self::Edit)
+    }
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    pub context: Context,
+    pub action: Action,
+    pub keys: Vec<Key>,
+    /// What it does, for the help.
+    pub label: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keymap {
+    pub bindings: Vec<Binding>,
+}
+
+/// A text that names no key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` names no key; a key is written like `ctrl+j`, `alt+enter`, `f1` or `g`")]
+pub struct BadKey(String);
+
+/// A wish of the config that cannot be had. `path` is the key of the config file, `what` a whole sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct BadBinding {
+    pub path: String,
+    pub what: String,
+}
+
+/// Context and action as written in the config, and the keys to have.
+pub type Wishes = BTreeMap<(String, String), Vec<String>>;
+
+/// Context, action, keys, label.
+type Row = (Context, Action, &'static [&'static str], &'static str);
+
+#[rustfmt::skip]
+const DEFAULTS: &[Row] = {
+    use Action as A;
+    use Context::{Browse, Edit, Everywhere, Leader, Picker, Popup, Question};
+    &[
+        (Edit, A::Submit, &["enter"], "send; while the agent works: queue"),
+        (Edit, A::Newline, &["ctrl+j", "alt+enter", "shift+enter"], "new line; also \\ and Enter"),
+        (Edit, A::SwapFocus, &["tab"], "browse, when the draft is empty"),
+        (Edit, A::Complete, &[], "complete a / command: Tab"),
+        (Edit, A::Up, &["up"], "up, or an older prompt"),
+        (Edit, A::Down, &["down"], "down, or a newer prompt"),
+        (Edit, A::HistoryOlder, &["ctrl+p"], "older prompt"),
+        (Edit, A::HistoryNewer, &["ctrl+n"], "newer prompt"),
+        (Edit, A::TakeBack, &["alt+up"], "take a message back that was not sent"),
+        (Edit, A::LineStart, &["ctrl+a", "home"], "start of the line"),
+        (Edit, A::LineEnd, &["ctrl+e", "end"], "end of the line"),
+        (Edit, A::Left, &["left", "ctrl+b"], "left"),
+        (Edit, A::Right, &["right", "ctrl+f"], "right"),
+        (Edit, A::WordLeft, &["alt+b", "ctrl+left", "alt+left"], "word left"),
+        (Edit, A::WordRight, &["alt+f", "ctrl+right", "alt+right"], "word right"),
+        (Edit, A::DeleteBack, &["backspace", "ctrl+h"], "delete back"),
+        (Edit, A::DeleteForward, &["delete", "ctrl+d"], "delete forward"),
+        (Edit, A::KillWordBack, &["ctrl+w", "alt+backspace"], "cut the word before"),
+        (Edit, A::KillWordForward, &["alt+d"], "cut the word behind"),
+        (Edit, A::KillToEnd, &["ctrl+k"], "cut to the end of the line"),
+        (Edit, A::KillToStart, &["ctrl+u"], "cut to the start of the line"),
+        (Edit, A::Yank, &["ctrl+y"], "put back what was cut"),
+        (Edit, A::Undo, &["ctrl+_", "ctrl+/", "ctrl+7"], "undo"),
+        (Everywhere, A::Escape, &["esc"], "close, set aside, cancel the turn, browse"),
+        (Everywhere, A::Leave, &["ctrl+d"], "leave, with an empty draft; the run goes on"),
+        (Everywhere, A::Interrupt, &["ctrl+c"], "put the draft away; twice: leave"),
+        (Everywhere, A::Help, &["f1"], "these keys; also ? on an empty draft"),
+        (Everywhere, A::PageUp, &["pageup"], "page up"),
+        (Everywhere, A::PageDown, &["pagedown"], "page down"),
+        (Everywhere, A::ExpandAll, &["ctrl+o"], "unfold everything, or fold it again"),
+        (Everywhere, A::Plan, &["ctrl+t"], "plan, tools and files"),
+        (Everywhere, A::Redraw, &["ctrl+l"], "draw again"),
+        (Everywhere, A::Suspend, &["ctrl+z"], "suspend"),
+        (Everywhere, A::Leader, &["ctrl+x"], "more keys"),
+        (Browse, A::SwapFocus, &["tab", "i"], "write"),
+        (Browse, A::StepUp, &["up", "k"], "up"),
+        (Browse, A::StepDown, &["down", "j"], "down"),
+        (Browse, A::HalfUp, &["ctrl+u"], "half a page up"),
+        (Browse, A::HalfDown, &["ctrl+d"], "half a page down"),
+        (Browse, A::Top, &["g", "home"], "to the start"),
+        (Browse, A::Bottom, &["G", "end"], "to the end, and follow"),
+        (Browse, A::Fold, &["space", "enter"], "unfold or fold this one"),
+        (Browse, A::Chat, &["c"], "chat"),
+        (Browse, A::Tools, &["t"], "tools"),
+        (Browse, A::Files, &["f"], "files"),
+        (Browse, A::Plan, &["p"], "plan"),
+        (Browse, A::PaneLeft, &["left", "h"], "pane to the left"),
+        (Browse, A::PaneRight, &["right", "l"], "pane to the right"),
+        (Browse, A::PutBack, &["z"], "on a file: put back what stood there"),
+        (Browse, A::Retry, &["r"], "connect now"),
+        (Browse, A::Help, &["?"], "these keys"),
+        (Browse, A::Leave, &["q"], "leave; the run goes on"),
+        (Question, A::Pick(1), &["1"], "pick the first; 2 to 9 the others"),
+        (Question, A::Pick(2), &["2"], ""),
+        (Question, A::Pick(3), &["3"], ""),
+        (Question, A::Pick(4), &["4"], ""),
+        (Question, A::Pick(5), &["5"], ""),
+        (Question, A::Pick(6), &["6"], ""),
+        (Question, A::Pick(7), &["7"], ""),
+        (Question, A::Pick(8), &["8"], ""),
+        (Question, A::Pick(9), &["9"], ""),
+        (Question, A::AllowOnce, &["y"], "allow once"),
+        (Question, A::AllowAlways, &["a"], "allow always"),
+        (Question, A::Reject, &["n"], "reject"),
+        (Question, A::Details, &["d"], "what exactly it asks for"),
+        (Leader, A::Question, &["a"], "bring the question back"),
+        (Leader, A::Files, &["f"], "files"),
+        (Leader, A::Tools, &["t"], "tools"),
+        (Leader, A::Chat, &["c"], "chat"),
+        (Leader, A::Retry, &["r"], "connect now"),
+        (Leader, A::Runs, &["l"], "list the runs"),
+        (Leader, A::CopyAnswer, &["y"], "copy the last answer"),
+        (Leader, A::Stop, &["s"], "stop the run"),
+        (Leader, A::Help, &["?"], "these keys"),
+        (Picker, A::StepUp, &["up", "k"], "up"),
+        (Picker, A::StepDown, &["down", "j"], "down"),
+        (Picker, A::Open, &["enter"], "attach"),
+        (Picker, A::NewRun, &["n"], "new run"),
+        (Picker, A::Filter, &["/"], "filter"),
+        (Picker, A::Retry, &["r"], "list again"),
+        (Picker, A::Help, &["?"], "these keys"),
+        (Picker, A::Leave, &["q"], "leave"),
+        (Popup, A::StepUp, &["up", "k"], "up"),
+        (Popup, A::StepDown, &["down", "j"], "down"),
+        (Popup, A::Yes, &["y", "enter"], "yes"),
+        (Popup, A::Escape, &["n", "q", "?"], "no, close"),
+    ]
+};
+
+impl Default for Keymap {
+    fn default() -> Self {
+        let key = |text: &&str| text.parse().expect("a test reads every default key");
+        Self {
+            bindings: DEFAULTS
+                .iter()
+                .map(|(context, action, keys, label)| Binding {
+                    context: *context,
+                    action: *action,
+                    keys: keys.iter().map(key).collect(),
+                    label,
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Binding {
+    /// As the config names it: `edit.history_older`.
+    fn name(&self) -> String {
+        format!("{}.{}", self.context.name(), action_name(self.action))
+    }
+}
+
+/// The action's name in the config: that of the enum in small letters, `HistoryOlder` as `history_older`.
+fn action_name(action: Action) -> String {
+    let mut name = String::new();
+    for char in format!("{action:?}").chars() {
+        match char {
+            'A'..='Z' if !name.is_empty() => {
+                name.push('_');
+                name.push(char.to_ascii_lowercase());
+            }
+            'A'..='Z' => name.push(char.to_ascii_lowercase()),
+            '(' => name.push('_'),
+            ')' => (),
+            _ => name.push(char),
+        }
+    }
+    name
+}
+
+impl Keymap {
+    /// The built-in table with the keys of the config in place of its own.
+    pub fn with(wishes: &Wishes) -> Result<Self, BadBinding> {
+        let mut map = Self::default();
+        let mut set = Vec::new();
+        for ((context, action), keys) in wishes {
+            let path = format!("{context}.{action}");
+            let bad = |what| BadBinding {
+                path: format!("keys.{path}"),
+                what,
+            };
+            let Some(index) = map.bindings.iter().position(|one| one.name() == path) else {
+                return Err(bad(map.unknown(&path)));
+            };
+            let keys: Result<Vec<Key>, BadKey> = keys.iter().map(|key| key.parse()).collect();
+            let keys = keys.map_err(|error| bad(error.to_string()))?;
+            let binding = &mut map.bindings[index];
+            let writes = |key: &&Key| binding.context.writes() && key.written().is_some();
+            if let Some(key) = keys.iter().find(writes) {
+                return Err(bad(format!(
+                    "`{key}` is for writing there; take a key with ctrl or alt, or a function key"
+                )));
+            }
+            binding.keys = keys;
+            set.push(index);
+        }
+        match set.iter().find_map(|index| map.clash(*index, &set)) {
+            Some(clash) => Err(clash),
+            None => Ok(map),
+        }
+    }
+
+    fn unknown(&self, path: &str) -> String {
+        let names = self
+            .bindings
+            .iter()
+            .map(|one| format!("keys.{}", one.name()));
+        let path = format!("keys.{path}");
+        let hint = nearest_of(&path, names)
+            .map_or_else(String::new, |near| format!(". Did you mean `{near}`?"));
+        format!("there is no action `{path}`{hint}")
+    }
+
+    /// Another action of the same context that has one of its keys.
+    fn clash(&self, index: usize, set: &[usize]) -> Option<BadBinding> {
+        let mine = &self.bindings[index];
+        let (other, theirs) = self.bindings.iter().enumerate().find(|(other, theirs)| {
+            *other != index
+                && theirs.context == mine.context
+                && theirs.keys.iter().any(|key| mine.keys.contains(key))
+        })?;
+        let key = theirs.keys.iter().find(|key| mine.keys.contains(key))?;
+        let whose = if set.contains(&other) {
+            ""
+        } else {
+            " (built in)"
+        };
+        Some(BadBinding {
+            path: format!("keys.{}", mine.name()),
+            what: format!(
+                "`{key}` is already used by `keys.{name}`{whose}. Unbind one: {action} = []",
+                name = theirs.name(),
+                action = action_name(theirs.action)
+            ),
+        })
+    }
+
+    /// What the key means here; `None` also when it means nothing anywhere.
+    pub fn lookup(&self, context: Context, key: Key) -> Option<Action> {
+        let find = |wanted: Context| {
+            self.bindings
+                .iter()
+                .find(|binding| binding.context == wanted && binding.keys.contains(&key))
+                .map(|binding| binding.action)
+        };
+        match context {
+            Context::Leader => find(Context::Leader),
+            Context::Everywhere
+            | Context::Edit
+            | Context::Browse
+            | Context::Question
+            | Context::Picker
+            | Context::Popup => find(context).or_else(|| find(Context::Everywhere)),
+        }
+    }
+
+    /// The first key of an action, as shown in hints.
+    pub fn key_of(&self, context: Context, action: Action) -> String {
+        self.bindings
+            .iter()
+            .find(|binding| binding.context == context && binding.action == action)
+            .and_then(|binding| binding.keys.first())
+            .map_or_else(String::new, Key::to_string)
+    }
+}
+
+impl Key {
+    /// `None` for releases, which mean nothing.
+    pub fn from_terminal(event: KeyEvent) -> Option<Self> {
+        if event.is_release() {
+            return None;
+        }
+        Some(Self::normal(event.code, event.modifiers))
+    }
+
+    fn normal(code: KeyCode, modifiers: KeyModifiers) -> Self {
+        let known = KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT;
+        let mut modifiers = modifiers & known;
+        let mut code = code;
+        match code {
+            KeyCode::BackTab => {
+                code = KeyCode::Tab;
+                modifiers |= KeyModifiers::SHIFT;
+            }
+            KeyCode::Char(char) if modifiers.contains(KeyModifiers::CONTROL) => {
+                code = KeyCode::Char(char.to_ascii_lowercase());
+                modifiers -= KeyModifiers::SHIFT;
+            }
+            KeyCode::Char(char) if modifiers.contains(KeyModifiers::SHIFT) => {
+                code = KeyCode::Char(char.to_ascii_uppercase());
+                modifiers -= KeyModifiers::SHIFT;
+            }
+            _ => (),
+        }
+        Self { code, modifiers }
+    }
+
+    /// The character it writes, if it writes one.
+    pub fn written(&self) -> Option<char> {
+        match self.code {
+            KeyCode::Char(char) if self.modifiers.is_empty() => Some(char),
+            _ => None,
+        }
+    }
+}
+
+impl std::str::FromStr for Key {
+    type Err = BadKey;
+
+    fn from_str(text: &str) -> Result<Self, BadKey> {
+        let bad = || BadKey(text.to_owned());
+        let mut modifiers = KeyModifiers::NONE;
+        let mut rest = text;
+        while let Some((word, behind)) = rest
+            .split_once('+')
+            .filter(|(_, behind)| !behind.is_empty())
+        {
+            modifiers |= match word {
+                "ctrl" => KeyModifiers::CONTROL,
+                "alt" => KeyModifiers::ALT,
+                "shift" => KeyModifiers::SHIFT,
+                _ => return Err(bad()),
+            };
+            rest = behind;
+        }
+        let code = match rest {
+            "enter" => KeyCode::Enter,
+            "esc" => KeyCode::Esc,
+            "tab" => KeyCode::Tab,
+            "space" => KeyCode::Char(' '),
+            "backspace" => KeyCode::Backspace,
+            "delete" => KeyCode::Delete,
+            "up" => KeyCode::Up,
+            "down" => KeyCode::Down,
+            "left" => KeyCode::Left,
+            "right" => KeyCode::Right,
+            "home" => KeyCode::Home,
+            "end" => KeyCode::End,
+            "pageup" => KeyCode::PageUp,
+            "pagedown" => KeyCode::PageDown,
+            _ => {
+                let mut chars = rest.chars();
+                match (chars.next(), chars.next(), rest.strip_prefix('f')) {
+                    (Some(char), None, _) => KeyCode::Char(char),
+                    (_, _, Some(number)) => KeyCode::F(number.parse().map_err(|_| bad())?),
+                    _ => return Err(bad()),
+                }
+            }
+        };
+        Ok(Self::normal(code, modifiers))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (modifier, name) in [
+            (KeyModifiers::CONTROL, "Ctrl+"),
+            (KeyModifiers::ALT, "Alt+"),
+            (KeyModifiers::SHIFT, "Shift+"),
+        ] {
+            if self.modifiers.contains(modifier) {
+                f.write_str(name)?;
+            }
+        }
+        let ctrl = self.modifiers.contains(KeyModifiers::CONTROL);
+        match self.code {
+            KeyCode::Char(' ') => f.write_str("Space"),
+            KeyCode::Char(char) if ctrl => write!(f, "{}", char.to_ascii_uppercase()),
+            KeyCode::Char(char) => write!(f, "{char}"),
+            KeyCode::Up => f.write_str("↑"),
+            KeyCode::Down => f.write_str("↓"),
+            KeyCode::Left => f.write_str("←"),
+            KeyCode::Right => f.write_str("→"),
+            KeyCode::PageUp => f.write_str("PgUp"),
+            KeyCode::PageDown => f.write_str("PgDn"),
+            KeyCode::Delete => f.write_str("Del"),
+            code => write!(f, "{code}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> Key {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn no_key_means_two_things_in_one_context() {
+        let map = Keymap::default();
+        for (context, _) in Context::ALL {
+            let mut seen: Vec<Key> = Vec::new();
+            for binding in map
+                .bindings
+                .iter()
+                .filter(|binding| binding.context == context)
+            {
+                for key in &binding.keys {
+                    assert!(!seen.contains(key), "{key} twice in {context:?}");
+                    seen.push(*key);
+                }
+            }
+        }
+    }
+
+    fn wish(path: &str, keys: &[&str]) -> ((String, String), Vec<String>) {
+        let (context, action) = path.split_once('.').unwrap();
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        ((context.to_owned(), action.to_owned()), keys)
+    }
+
+    #[test]
+    fn the_config_gives_other_keys_or_none() {
+        let wishes = [
+            wish("edit.submit", &["ctrl+s"]),
+            wish("browse.put_back", &[]),
+            wish("browse.retry", &["z"]),
+        ];
+        let map = Keymap::with(&wishes.into()).unwrap();
+        let table = [
+            (Context::Edit, "ctrl+s", Some(Action::Submit)),
+            (Context::Edit, "enter", None),
+            (Context::Browse, "z", Some(Action::Retry)),
+            (Context::Browse, "r", None),
+        ];
+        for (context, text, action) in table {
+            assert_eq!(map.lookup(context, key(text)), action, "{context:?} {text}");
+        }
+        assert_eq!(map.key_of(Context::Edit, Action::Submit), "Ctrl+S");
+    }
+
+    #[test]
+    fn what_cannot_be_bound_is_a_sentence() {
+        let table = [
+            (
+                vec![wish("edit.sumbit", &["ctrl+s"])],
+                "there is no action `keys.edit.sumbit`. Did you mean `keys.edit.submit`?",
+            ),
+            (
+                vec![wish("editor.submit", &[])],
+                "there is no action `keys.editor.submit`. Did you mean `keys.edit.submit`?",
+            ),
+            (
+                vec![wish("browse.top", &["hyper+g"])],
+                "`hyper+g` names no key; a key is written like `ctrl+j`, `alt+enter`, `f1` or `g`",
+            ),
+            (
+                vec![wish("edit.submit", &["x"])],
+                "`x` is for writing there; take a key with ctrl or alt, or a function key",
+            ),
+            (
+                vec![wish("browse.put_back", &["r"])],
+                "`r` is already used by `keys.browse.retry` (built in). Unbind one: retry = []",
+            ),
+            (
+                vec![
+                    wish("browse.put_back", &["w"]),
+                    wish("browse.retry", &["w"]),
+                ],
+                "`w` is already used by `keys.browse.retry`. Unbind one: retry = []",
+            ),
+        ];
+        for (wishes, sentence) in table {
+            let wishes = wishes.into_iter().collect();
+            assert_eq!(Keymap::with(&wishes).unwrap_err().to_string(), sentence);
+        }
+    }
+
+    #[test]
+    fn every_action_has_one_name_in_the_config() {
+        let names: Vec<String> = Keymap::default()
+            .bindings
+            .iter()
+            .map(Binding::name)
+            .collect();
+        let mut once = names.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!(once.len(), names.len());
+        for name in [
+            "edit.history_older",
+            "question.pick_1",
+            "leader.copy_answer",
+        ] {
+            assert!(names.iter().any(|known| known == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_context_comes_before_everywhere() {
+        let map = Keymap::default();
+        let table = [
+            (Context::Edit, "ctrl+d", Some(Action::DeleteForward)),
+            (Context::Browse, "ctrl+d", Some(Action::HalfDown)),
+            (Context::Question, "ctrl+d", Some(Action::Leave)),
+            (Context::Edit, "q", None),
+            (Context::Browse, "q", Some(Action::Leave)),
+            (Context::Browse, "G", Some(Action::Bottom)),
+            (Context::Leader, "esc", None),
+            (Context::Question, "3", Some(Action::Pick(3))),
+        ];
+        for (context, text, action) in table {
+            assert_eq!(map.lookup(context, key(text)), action, "{context:?} {text}");
+        }
+    }
+
+    #[test]
+    fn a_key_from_the_terminal_takes_the_form_of_the_table() {
+        let table = [
+            (KeyCode::Char('g'), KeyModifiers::SHIFT, "G"),
+            (KeyCode::Char('G'), KeyModifiers::SHIFT, "G"),
+            (
+                KeyCode::Char('J'),
+                KeyModifiers::CONTROL | KeyModifiers::SHIFT,
+                "ctrl+j",
+            ),
+            (KeyCode::BackTab, KeyModifiers::NONE, "shift+tab"),
+            (KeyCode::F(1), KeyModifiers::NONE, "f1"),
+            (KeyCode::Char('+'), KeyModifiers::NONE, "+"),
+        ];
+        for (code, modifiers, text) in table {
+            assert_eq!(
+                Key::from_terminal(KeyEvent::new(code, modifiers)),
+                Some(key(text))
+            );
+        }
+        assert!("hyper+x".parse::<Key>().is_err());
+        assert!("".parse::<Key>().is_err());
+    }
+}

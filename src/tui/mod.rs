@@ -1,0 +1,19 @@
+//! The screen: state, keys, drawing.
+//!
+//! Uses `protocol`, `session`, `attach`, `config`. `update` and `view` are pure; `run` does what they order.
+
+pub mod action;
+pub mod composer;
+pub mod effect;
+pub mod event;
+pub mod keymap;
+mod on;
+pub mod outside;
+pub mod run;
+pub mod start;
+pub mod state;
+pub mod store;
+pub mod terminal;
+pub mod theme;
+pub mod update;
+pub mod view;

@@ -1,0 +1,226 @@
+//! Moving about: scrolling, folding, panes.
+//!
+//! Pure. Where a line of the transcript really is, only the picture knows; it says so by `Drawn`.
+
+use crate::session::transcript::Body;
+use crate::tui::action::Action;
+use crate::tui::effect::Effect;
+use crate::tui::event::{Drawn, Place};
+use crate::tui::on::{draft, link};
+use crate::tui::state::{Confirm, Focus, Pane, Scene, Scroll, State};
+use crate::tui::update::{show, toast};
+
+pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
+    match action {
+        Action::StepUp => step(state, -1),
+        Action::StepDown => step(state, 1),
+        Action::HalfUp => scroll(state, -i64::from(state.drawn.rows / 2).max(1)),
+        Action::HalfDown => scroll(state, i64::from(state.drawn.rows / 2).max(1)),
+        Action::PageUp => scroll(state, -i64::from(state.drawn.rows.saturating_sub(2)).max(1)),
+        Action::PageDown => scroll(state, i64::from(state.drawn.rows.saturating_sub(2)).max(1)),
+        Action::Top => {
+            state.row = 0;
+            state.selected = None;
+            state.scroll = Scroll::At(Place::default());
+        }
+        Action::Bottom => {
+            state.selected = None;
+            state.scroll = Scroll::Follow;
+            state.row = rows(state).saturating_sub(1);
+        }
+        Action::Fold => fold(state),
+        Action::ExpandAll => {
+            state.folds.all = !state.folds.all;
+            state.folds.flipped.clear();
+        }
+        Action::Chat => show(state, Pane::Chat),
+        Action::Tools => pane(state, Pane::Tools),
+        Action::Files => pane(state, Pane::Files),
+        Action::PaneLeft => neighbour(state, Pane::ALL.len() - 1),
+        Action::PaneRight => neighbour(state, 1),
+        Action::PutBack => put_back(state),
+        Action::Retry => return link::retry(state),
+        Action::CopyAnswer => return copy_answer(state),
+        _ => (),
+    }
+    Vec::new()
+}
+
+/// Edit to browse and back; only an empty draft lets go.
+pub(crate) fn swap(state: &mut State) {
+    state.focus = match state.focus {
+        Focus::Browse => Focus::Edit,
+        Focus::Edit if state.composer.is_empty() => Focus::Browse,
+        Focus::Edit => Focus::Edit,
+    };
+    if state.focus == Focus::Edit {
+        state.selected = None;
+    }
+}
+
+/// The picture says where it really is: the wish is replaced by the fact.
+pub(crate) fn settle(state: &mut State, drawn: Drawn) {
+    state.drawn = drawn;
+    if matches!(state.scroll, Scroll::At(_)) {
+        state.scroll = if drawn.at_end {
+            Scroll::Follow
+        } else {
+            Scroll::At(drawn.top)
+        };
+    }
+}
+
+fn pane(state: &mut State, pane: Pane) {
+    show(state, pane);
+    if matches!(state.scene, Scene::Run(_)) && state.composer.is_empty() {
+        state.focus = Focus::Browse;
+    }
+}
+
+fn neighbour(state: &mut State, by: usize) {
+    let at = Pane::ALL
+        .iter()
+        .position(|pane| *pane == state.pane)
+        .unwrap_or(0);
+    let next = Pane::ALL[(at + by) % Pane::ALL.len()];
+    show(state, next);
+}
+
+fn rows(state: &State) -> usize {
+    match state.pane {
+        Pane::Chat => 0,
+        Pane::Tools => state.tools().len(),
+        Pane::Files => state.session().map_or(0, |session| session.files.len()),
+        Pane::Plan => state.session().map_or(0, |session| session.plan.len()),
+    }
+}
+
+fn scroll(state: &mut State, lines: i64) {
+    let mut place = match state.scroll {
+        Scroll::Follow => state.drawn.top,
+        Scroll::At(place) => place,
+    };
+    if matches!(state.scroll, Scroll::Follow) && lines > 0 {
+        return;
+    }
+    place.line += lines;
+    state.scroll = Scroll::At(place);
+}
+
+/// One line of a list, or in the chat one cell; a cell longer than the screen is scrolled through first.
+fn step(state: &mut State, by: i64) {
+    if state.pane != Pane::Chat {
+        let last = rows(state).saturating_sub(1);
+        state.row = state
+            .row
+            .saturating_add_signed(isize::try_from(by).unwrap_or(0))
+            .min(last);
+        return;
+    }
+    let drawn = state.drawn;
+    let last = state
+        .session()
+        .map_or(0, |session| session.transcript.cells.len());
+    let Some(selected) = state.selected else {
+        state.selected = (last > 0).then_some(drawn.bottom.item.clamp(1, last.max(1)));
+        return;
+    };
+    let hidden = match by {
+        ..0 => selected < drawn.top.item || (selected == drawn.top.item && drawn.top.line > 0),
+        _ => selected >= drawn.bottom.item && !drawn.at_end,
+    };
+    if !hidden {
+        let next = selected.saturating_add_signed(isize::try_from(by).unwrap_or(0));
+        state.selected = Some(next.clamp(1, last.max(1)));
+    }
+    let next = state.selected.unwrap_or(1);
+    if hidden || next < drawn.top.item || next >= drawn.bottom.item {
+        scroll(state, by * 3);
+    }
+}
+
+fn fold(state: &mut State) {
+    let tool = (state.pane == Pane::Tools)
+        .then(|| {
+            state
+                .tools()
+                .iter()
+                .rev()
+                .nth(state.row)
+                .map(|(index, _)| *index)
+        })
+        .flatten();
+    if let Some(index) = tool {
+        // From the list to the call itself.
+        show(state, Pane::Chat);
+        state.selected = Some(index + 1);
+        state.scroll = Scroll::At(Place {
+            item: index + 1,
+            line: 0,
+        });
+    }
+    let chosen = tool.map(|index| index + 1).or(state.selected);
+    let chosen = chosen.or_else(|| newest_foldable(state));
+    let cell = chosen.and_then(|item| state.session()?.transcript.cells.get(item.checked_sub(1)?));
+    if let Some(seq) = cell.map(|cell| cell.seq)
+        && !state.folds.flipped.remove(&seq)
+    {
+        state.folds.flipped.insert(seq);
+    }
+}
+
+/// Without a selection Space means the newest cell that has something to unfold.
+fn newest_foldable(state: &State) -> Option<usize> {
+    let cells = &state.session()?.transcript.cells;
+    let at = cells.iter().rposition(|cell| match &cell.body {
+        Body::Tool(_) | Body::Thought { .. } => true,
+        Body::Notice(notice) => notice.detail.is_some(),
+        Body::User { .. } | Body::Agent { .. } | Body::Attachment(_) | Body::TurnEnd { .. } => {
+            false
+        }
+    })?;
+    Some(at + 1)
+}
+
+fn put_back(state: &mut State) {
+    let file = (state.pane == Pane::Files)
+        .then(|| state.session()?.files.iter().rev().nth(state.row))
+        .flatten();
+    match file.map(|file| file.path.parse()) {
+        Some(Ok(path)) => draft::ask(state, Confirm::PutBack(path)),
+        Some(Err(_)) => toast(state, "this file was never written here"),
+        None => toast(state, "choose a file first: f shows the files"),
+    }
+}
+
+fn copy_answer(state: &mut State) -> Vec<Effect> {
+    let answer = state.session().and_then(|session| {
+        session
+            .transcript
+            .cells
+            .iter()
+            .rev()
+            .find_map(|cell| match &cell.body {
+                Body::Agent { text, .. } => Some(text.clone()),
+                Body::User { .. }
+                | Body::Thought { .. }
+                | Body::Tool(_)
+                | Body::Attachment(_)
+                | Body::Notice(_)
+                | Body::TurnEnd { .. } => None,
+            })
+    });
+    match answer {
+        Some(text) => {
+            toast(
+                state,
+                "the last answer was given to the terminal's clipboard",
+            );
+            vec![Effect::Copy(text)]
+        }
+        None => {
+            toast(state, "there is no answer yet");
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The draft: keys that edit it, and what happens when it is sent.
+//!
+//! Pure.
+
+use crate::attach;
+use crate::protocol::command::Command;
+use crate::protocol::ids::RunId;
+use crate::tui::action::Action;
+use crate::tui::effect::{Effect, Plan};
+use crate::tui::on::{browse, link};
+use crate::tui::state::{Launching, Popup, Scene, Scroll, State};
+use crate::tui::update::{act as perform, leave, toast};
+
+/// Does this action belong to the draft?
+pub(crate) fn is_edit(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Submit
+            | Action::Newline
+            | Action::Left
+            | Action::Right
+            | Action::WordLeft
+            | Action::WordRight
+            | Action::LineStart
+            | Action::LineEnd
+            | Action::Up
+            | Action::Down
+            | Action::HistoryOlder
+            | Action::HistoryNewer
+            | Action::DeleteBack
+            | Action::DeleteForward
+            | Action::KillWordBack
+            | Action::KillWordForward
+            | Action::KillToEnd
+            | Action::KillToStart
+            | Action::Yank
+            | Action::Undo
+            | Action::Complete
+            | Action::TakeBack
+            | Action::SwapFocus
+    )
+}
+
+pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
+    if is_busy_starting(state) {
+        return Vec::new();
+    }
+    let menu = state.slash_menu();
+    match action {
+        Action::Submit if state.composer.continues() => (),
+        Action::Submit if !menu.is_empty() && !is_whole(state, &menu) => {
+            return complete(state, &menu);
+        }
+        Action::Submit => return submit(state),
+        Action::TakeBack => return link::take_back(state),
+        Action::SwapFocus | Action::Complete if !menu.is_empty() => return complete(state, &menu),
+        Action::SwapFocus => {
+            browse::swap(state);
+            return Vec::new();
+        }
+        Action::Up if !menu.is_empty() => {
+            state.slash = state.slash.min(menu.len() - 1).saturating_sub(1);
+            return Vec::new();
+        }
+        Action::Down if !menu.is_empty() => {
+            state.slash = (state.slash + 1).min(menu.len() - 1);
+            return Vec::new();
+        }
+        _ => edit(state, action),
+    }
+    changed(state);
+    Vec::new()
+}
+
+fn edit(state: &mut State, action: Action) {
+    let composer = &mut state.composer;
+    match action {
+        Action::Newline => {
+            composer.insert("\n");
+        }
+        Action::Left => composer.left(),
+        Action::Right => composer.right(),
+        Action::WordLeft => composer.word_left(),
+        Action::WordRight => composer.word_right(),
+        Action::LineStart => composer.line_start(),
+        Action::LineEnd => composer.line_end(),
+        Action::Up if composer.up() => (),
+        Action::Up => composer.older(),
+        Action::Down if composer.down() => (),
+        Action::Down => composer.newer(),
+        Action::HistoryOlder => composer.older(),
+        Action::HistoryNewer => composer.newer(),
+        Action::DeleteBack => composer.delete_back(),
+        Action::DeleteForward => composer.delete_forward(),
+        Action::KillWordBack => composer.kill_word_back(),
+        Action::KillWordForward => composer.kill_word_forward(),
+        Action::KillToEnd => composer.kill_to_end(),
+        Action::KillToStart => composer.kill_to_start(),
+        Action::Yank => composer.yank(),
+        Action::Undo => composer.undo(),
+        _ => (),
+    }
+}
+
+pub(crate) fn typed(state: &mut State, char: char) {
+    if is_busy_starting(state) {
+        return;
+    }
+    state.question.typed = Some(state.now);
+    state.question.called = false;
+    insert(state, char.encode_utf8(&mut [0; 4]));
+}
+
+/// Line ends of every kind become ours; nothing in a paste is a key.
+pub(crate) fn paste(state: &mut State, text: &str) -> Vec<Effect> {
+    let listens = matches!(state.scene, Scene::Run(_) | Scene::Composer(_));
+    if state.popup.is_none() && listens && !is_busy_starting(state) {
+        state.focus = crate::tui::state::Focus::Edit;
+        state.question.typed = Some(state.now);
+        insert(state, &text.replace("\r\n", "\n").replace('\r', "\n"));
+    }
+    Vec::new()
+}
+
+fn insert(state: &mut State, text: &str) {
+    if state.composer.insert(text) {
+        changed(state);
+    } else {
+        toast(state, "the draft is full: 1 MiB is the most a prompt takes");
+    }
+}
+
+fn changed(state: &mut State) {
+    state.unsaved = true;
+    state.slash = 0;
+    state.slash_hidden = false;
+}
+
+/// The draft to disk, if it changed since.
+pub(crate) fn save(state: &mut State) -> Vec<Effect> {
+    if !std::mem::take(&mut state.unsaved) {
+        return Vec::new();
+    }
+    vec![Effect::SaveDraft {
+        of: place(state),
+        text: state.composer.text().to_owned(),
+    }]
+}
+
+/// Takes the kept draft away.
+pub(crate) fn forget(state: &State) -> Effect {
+    Effect::SaveDraft {
+        of: place(state),
+        text: String::new(),
+    }
+}
+
+/// Whose draft it is: the run's, or that of the next new run.
+fn place(state: &State) -> Option<RunId> {
+    state.attached().map(|attached| attached.at.run.clone())
+}
+
+fn is_busy_starting(state: &State) -> bool {
+    matches!(
+        state.scene,
+        Scene::Composer(Launching::Running { .. }) | Scene::Opening(_)
+    )
+}
+
+/// The selected command is already written out.
+fn is_whole(state: &State, menu: &[(String, String)]) -> bool {
+    menu.iter()
+        .any(|(name, _)| state.composer.text()[1..] == **name)
+}
+
+fn complete(state: &mut State, menu: &[(String, String)]) -> Vec<Effect> {
+    let (name, _) = &menu[state.slash.min(menu.len() - 1)];
+    state.composer.set(format!("/{name} "));
+    state.unsaved = true;
+    Vec::new()
+}
+
+fn submit(state: &mut State) -> Vec<Effect> {
+    let text = state.composer.text().trim().to_owned();
+    if text.is_empty() {
+        return Vec::new();
+    }
+    if let Some(effects) = ours(state, &text) {
+        return effects;
+    }
+    match &state.scene {
+        Scene::Composer(_) => launch(state, false),
+        Scene::Run(attached) if attached.read_only => {
+            toast(
+                state,
+                "this view is read-only: attach without --read-only to write",
+            );
+            Vec::new()
+        }
+        Scene::Run(_) => {
+            let text = taken(state);
+            state.scroll = Scroll::Follow;
+            let say = attach::event::Event::Say(Command::user_message(text.clone()));
+            let mut effects = link::step(state, say);
+            effects.push(Effect::SaveHistory(text));
+            effects.push(forget(state));
+            effects
+        }
+        Scene::Picker(_) | Scene::Opening(_) => Vec::new(),
+    }
+}
+
+/// Takes the draft; what is left on disk is the caller's business.
+fn taken(state: &mut State) -> String {
+    state.unsaved = false;
+    state.slash = 0;
+    state.composer.take()
+}
+
+/// Orders the run. The draft stays on disk until the prompt has been accepted.
+pub(crate) fn launch(state: &mut State, accept_size: bool) -> Vec<Effect> {
+    let mut effects = save(state);
+    let prompt = taken(state);
+    state.scene = Scene::Composer(Launching::Running {
+        prompt: prompt.clone(),
+        step: "starting".to_owned(),
+        since: Some(state.now),
+    });
+    effects.push(Effect::SaveHistory(prompt.clone()));
+    effects.push(Effect::Launch(Plan {
+        prompt,
+        accept_size,
+    }));
+    effects
+}
+
+/// The commands that are ours; all others are the agent's.
+fn ours(state: &mut State, text: &str) -> Option<Vec<Effect>> {
+    let word = text.strip_prefix('/')?.trim_end();
+    let action = match word {
+        "runs" => Action::Runs,
+        "stop" => Action::Stop,
+        "help" => Action::Help,
+        "detach" | "quit" => Action::Leave,
+        _ => return None,
+    };
+    taken(state);
+    let mut effects = vec![forget(state)];
+    effects.extend(match action {
+        Action::Leave => leave(state, 0),
+        _ => perform(state, action),
+    });
+    Some(effects)
+}
+
+/// Puts a prompt back that did not go out.
+pub(crate) fn give_back(state: &mut State, prompt: String) {
+    let text = match state.composer.text() {
+        "" => prompt,
+        newer => format!("{prompt}\n{newer}"),
+    };
+    state.composer.set(text);
+    state.unsaved = true;
+}
+
+/// A box that asks lies over everything.
+pub(crate) fn ask(state: &mut State, confirm: crate::tui::state::Confirm) {
+    state.popup = Some(Popup::Confirm(confirm));
+}

@@ -1,0 +1,71 @@
+//! From the first prompt to a run on the screen.
+//!
+//! Pure.
+
+use crate::attach;
+use crate::attach::state::Attached;
+use crate::protocol::command::Command;
+use crate::tui::effect::Effect;
+use crate::tui::event::Progress;
+use crate::tui::on::{draft, link, question};
+use crate::tui::state::{Confirm, Launching, Scene, State};
+use crate::tui::update::reset;
+
+pub(crate) fn step(state: &mut State, progress: Progress) -> Vec<Effect> {
+    let Scene::Composer(Launching::Running { prompt, since, .. }) = &state.scene else {
+        // A late word of a start that was given up.
+        return Vec::new();
+    };
+    let (prompt, since) = (prompt.clone(), *since);
+    match progress {
+        Progress::Step(step) => {
+            state.scene = Scene::Composer(Launching::Running {
+                prompt,
+                step,
+                since,
+            });
+            Vec::new()
+        }
+        Progress::TooLarge {
+            files,
+            bytes,
+            limit,
+        } => {
+            state.scene = Scene::Composer(Launching::No);
+            draft::ask(
+                state,
+                Confirm::Size {
+                    prompt,
+                    files,
+                    bytes,
+                    limit,
+                },
+            );
+            Vec::new()
+        }
+        Progress::Failed(why) => {
+            state.scene = Scene::Composer(Launching::Failed(why));
+            draft::give_back(state, prompt);
+            draft::save(state)
+        }
+        Progress::Done(attached) => {
+            let forget = draft::forget(state);
+            open(state, attached);
+            let say = attach::event::Event::Say(Command::user_message(prompt));
+            let mut effects = link::step(state, say);
+            // The outbox keeps the prompt before the draft goes: at no moment do the words stand nowhere.
+            effects.push(forget);
+            effects
+        }
+    }
+}
+
+pub(crate) fn open(state: &mut State, attached: Box<Attached>) -> Vec<Effect> {
+    if matches!(state.scene, Scene::Run(_) | Scene::Picker(_)) {
+        // Nobody waits for it any more.
+        return Vec::new();
+    }
+    reset(state);
+    state.scene = Scene::Run(attached);
+    question::look(state)
+}

@@ -1,0 +1,90 @@
+//! The attached run: its events go to its own machine, and what that orders comes out as our effects.
+//!
+//! Pure.
+
+use crate::attach;
+use crate::attach::state::{Link, Posting};
+use crate::protocol::command::{Command, What};
+use crate::tui::effect::Effect;
+use crate::tui::on::{draft, question};
+use crate::tui::state::{Scene, State};
+use crate::tui::update::toast;
+
+pub(crate) fn step(state: &mut State, event: attach::event::Event) -> Vec<Effect> {
+    let Scene::Run(attached) = &mut state.scene else {
+        // A late word of a run that was left.
+        return Vec::new();
+    };
+    let newest = attached.notes.last().cloned();
+    let count = attached.notes.len();
+    let ordered = attach::update::update(attached, event);
+    let note = attached
+        .notes
+        .last()
+        .filter(|note| attached.notes.len() != count || Some(*note) != newest.as_ref())
+        .cloned();
+    if let Some(note) = note {
+        toast(state, note);
+    }
+    let mut effects: Vec<Effect> = ordered.into_iter().map(Effect::Attach).collect();
+    effects.extend(question::look(state));
+    effects
+}
+
+pub(crate) fn tick(state: &mut State) -> Vec<Effect> {
+    let now = state.now;
+    if matches!(state.scene, Scene::Run(_)) {
+        step(state, attach::event::Event::Tick { now })
+    } else {
+        Vec::new()
+    }
+}
+
+pub(crate) fn cancel(state: &mut State) -> Vec<Effect> {
+    say(state, What::Cancel)
+}
+
+/// Any command but a prompt.
+pub(crate) fn say(state: &mut State, what: What) -> Vec<Effect> {
+    if state.attached().is_some_and(|attached| attached.read_only) {
+        toast(
+            state,
+            "this view is read-only: attach without --read-only to steer",
+        );
+        return Vec::new();
+    }
+    step(state, attach::event::Event::Say(Command::new(what)))
+}
+
+pub(crate) fn retry(state: &mut State) -> Vec<Effect> {
+    let Some(attached) = state.attached() else {
+        return Vec::new();
+    };
+    match attached.link {
+        Link::Reconnecting { .. } | Link::Offline { .. } => {
+            step(state, attach::event::Event::RetryNow)
+        }
+        Link::CatchingUp { .. } | Link::Live => Vec::new(),
+    }
+}
+
+/// The newest prompt that was refused, or has not gone yet, back into the draft.
+pub(crate) fn take_back(state: &mut State) -> Vec<Effect> {
+    let found = state.attached().and_then(|attached| {
+        attached.outbox.iter().rev().find_map(|outgoing| {
+            let free = matches!(outgoing.state, Posting::Waiting | Posting::Refused(_));
+            match (&outgoing.command.what, &outgoing.command.id) {
+                (What::UserMessage(prompt), Some(id)) if free => {
+                    Some((id.clone(), prompt.text.clone()))
+                }
+                _ => None,
+            }
+        })
+    });
+    let Some((id, text)) = found else {
+        toast(state, "there is no message to take back");
+        return Vec::new();
+    };
+    draft::give_back(state, text);
+    step(state, attach::event::Event::TakeBack(id))
+}

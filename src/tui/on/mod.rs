@@ -1,0 +1,9 @@
+//! What `update` does, one subject a file. Pure, like `update` itself.
+
+pub(crate) mod browse;
+pub(crate) mod draft;
+pub(crate) mod launch;
+pub(crate) mod link;
+pub(crate) mod picker;
+pub(crate) mod popup;
+pub(crate) mod question;

@@ -1,0 +1,125 @@
+//! Choosing a run.
+//!
+//! Pure.
+
+use crossterm::event::KeyCode;
+
+use crate::tui::action::Action;
+use crate::tui::effect::Effect;
+use crate::tui::event::RunRow;
+use crate::tui::keymap::Key;
+use crate::tui::on::draft;
+use crate::tui::state::{Launching, Picker, Scene, State};
+use crate::tui::update::{reset, toast};
+
+impl Picker {
+    /// The rows that fit the filter: those that need somebody first, then the working ones, then the newest.
+    pub fn shown(&self) -> Vec<&RunRow> {
+        let wanted = self.filter.to_lowercase();
+        let mut rows: Vec<&RunRow> = self
+            .rows
+            .iter()
+            .flatten()
+            .filter(|row| {
+                let text = format!("{} {} {}", row.at.run, row.title, row.place).to_lowercase();
+                text.contains(&wanted)
+            })
+            .collect();
+        rows.sort_by_key(|row| {
+            (
+                row.needs.is_none(),
+                !row.working,
+                std::cmp::Reverse(row.updated),
+            )
+        });
+        rows
+    }
+}
+
+/// To the picker; the list is asked for anew.
+pub(crate) fn show(state: &mut State) -> Vec<Effect> {
+    // What was written to this run stays with it.
+    let mut effects = draft::save(state);
+    state.composer.set(String::new());
+    reset(state);
+    state.scene = Scene::Picker(Picker::default());
+    effects.push(Effect::ListRuns);
+    effects
+}
+
+pub(crate) fn listed(state: &mut State, rows: Result<Vec<RunRow>, String>) -> Vec<Effect> {
+    if let Scene::Picker(picker) = &mut state.scene {
+        match rows {
+            Ok(rows) => {
+                picker.rows = Some(rows);
+                picker.failed = None;
+            }
+            Err(why) => picker.failed = Some(why),
+        }
+        picker.selected = picker.selected.min(picker.shown().len().saturating_sub(1));
+    }
+    Vec::new()
+}
+
+pub(crate) fn open_failed(state: &mut State, why: &str) -> Vec<Effect> {
+    if !matches!(state.scene, Scene::Opening(_)) {
+        return Vec::new();
+    }
+    toast(state, why);
+    show(state)
+}
+
+/// Keys that write into the filter; `None` when it is not being written.
+pub(crate) fn write(state: &mut State, key: Key) -> Option<Vec<Effect>> {
+    let blocked = state.popup.is_some();
+    let Scene::Picker(picker) = &mut state.scene else {
+        return None;
+    };
+    if !picker.filtering || blocked {
+        return None;
+    }
+    match (key.code, key.written()) {
+        (_, Some(char)) => picker.filter.push(char),
+        (KeyCode::Backspace, _) => {
+            picker.filter.pop();
+        }
+        (KeyCode::Enter, _) => picker.filtering = false,
+        (KeyCode::Esc, _) => {
+            picker.filtering = false;
+            picker.filter.clear();
+        }
+        _ => return None,
+    }
+    picker.selected = 0;
+    Some(Vec::new())
+}
+
+pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
+    let Scene::Picker(picker) = &mut state.scene else {
+        return Vec::new();
+    };
+    let last = picker.shown().len().saturating_sub(1);
+    match action {
+        Action::StepUp => picker.selected = picker.selected.saturating_sub(1),
+        Action::StepDown => picker.selected = (picker.selected + 1).min(last),
+        Action::Filter => picker.filtering = true,
+        Action::Escape => picker.filter.clear(),
+        Action::Retry => return vec![Effect::ListRuns],
+        Action::NewRun => {
+            reset(state);
+            state.scene = Scene::Composer(Launching::No);
+        }
+        Action::Open => {
+            let chosen = picker
+                .shown()
+                .get(picker.selected)
+                .map(|row| row.at.clone());
+            if let Some(at) = chosen {
+                state.scene = Scene::Opening(at.clone());
+                return vec![Effect::OpenRun(at)];
+            }
+        }
+        _ => (),
+    }
+    Vec::new()
+}

@@ -1,0 +1,72 @@
+//! The boxes over everything: the keys, and a yes or no.
+//!
+//! Pure.
+
+use crate::attach;
+use crate::protocol::command::What;
+use crate::tui::action::Action;
+use crate::tui::effect::Effect;
+use crate::tui::on::{draft, link};
+use crate::tui::state::{Confirm, Popup, Scene, State};
+use crate::tui::update::toast;
+
+pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
+    match (state.popup.take(), action) {
+        (Some(Popup::Help { top }), Action::StepDown | Action::PageDown) => {
+            let by = if action == Action::PageDown { 10 } else { 1 };
+            state.popup = Some(Popup::Help { top: top + by });
+        }
+        (Some(Popup::Help { top }), Action::StepUp | Action::PageUp) => {
+            let by = if action == Action::PageUp { 10 } else { 1 };
+            state.popup = Some(Popup::Help {
+                top: top.saturating_sub(by),
+            });
+        }
+        (Some(Popup::Confirm(confirm)), Action::Yes) => return confirmed(state, confirm),
+        (Some(Popup::Confirm(confirm)), Action::Escape | Action::Interrupt | Action::Leave) => {
+            declined(state, confirm);
+        }
+        (
+            Some(Popup::Help { .. }),
+            Action::Escape | Action::Interrupt | Action::Help | Action::Leave | Action::Yes,
+        ) => (),
+        (Some(popup), Action::Redraw) => {
+            state.popup = Some(popup);
+            return vec![Effect::Redraw];
+        }
+        (popup, _) => state.popup = popup,
+    }
+    Vec::new()
+}
+
+pub(crate) fn ask_stop(state: &mut State) {
+    if matches!(state.scene, Scene::Run(_)) {
+        draft::ask(state, Confirm::Stop);
+    } else {
+        toast(state, "there is no run to stop");
+    }
+}
+
+fn confirmed(state: &mut State, confirm: Confirm) -> Vec<Effect> {
+    match confirm {
+        Confirm::Stop => link::say(state, What::Close),
+        Confirm::PutBack(path) => {
+            let order = crate::mirror::worker::Order::Undo(path);
+            link::step(state, attach::event::Event::MirrorOrder(order))
+        }
+        Confirm::Size { prompt, .. } => {
+            draft::give_back(state, prompt);
+            draft::launch(state, true)
+        }
+    }
+}
+
+fn declined(state: &mut State, confirm: Confirm) {
+    match confirm {
+        Confirm::Stop | Confirm::PutBack(_) => (),
+        Confirm::Size { prompt, .. } => {
+            draft::give_back(state, prompt);
+            toast(state, "nothing was sent; the prompt is back in the draft");
+        }
+    }
+}

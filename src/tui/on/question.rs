@@ -1,0 +1,137 @@
+//! The agent asks: every option in its order, none chosen by a key that was meant as text.
+//!
+//! Pure.
+
+use crate::protocol::acp::{OptionKind, PermissionOption};
+use crate::protocol::command::{PermissionReply, What};
+use crate::tui::action::Action;
+use crate::tui::effect::Effect;
+use crate::tui::on::link;
+use crate::tui::state::State;
+use crate::tui::update::toast;
+
+/// Actions that only mean something while a question is on the screen.
+pub(crate) fn is_answer(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Pick(_)
+            | Action::AllowOnce
+            | Action::AllowAlways
+            | Action::Reject
+            | Action::Details
+    )
+}
+
+/// After anything new from the run: is another question on the screen than before? It rings once.
+pub(crate) fn look(state: &mut State) -> Vec<Effect> {
+    let open: Vec<String> = state
+        .session()
+        .map(|session| {
+            session
+                .permissions
+                .iter()
+                .map(|open| open.request.clone())
+                .collect()
+        })
+        .unwrap_or_default();
+    state
+        .question
+        .aside
+        .retain(|request| open.contains(request));
+    state
+        .question
+        .answered
+        .retain(|request| open.contains(request));
+    let asking = state.asking().map(|open| open.request.clone());
+    let shown = state
+        .question
+        .shown
+        .as_ref()
+        .map(|(request, _)| request.clone());
+    if asking == shown {
+        return Vec::new();
+    }
+    let rings = asking.is_some();
+    state.question.shown = asking.map(|request| (request, state.now));
+    state.question.details = false;
+    state.question.called = false;
+    state.changed = true;
+    if rings {
+        vec![Effect::Bell]
+    } else {
+        Vec::new()
+    }
+}
+
+pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
+    match action {
+        Action::Pick(number) => pick(state, |options| {
+            options.get(usize::from(number).wrapping_sub(1))
+        }),
+        Action::AllowOnce => first(state, &[OptionKind::AllowOnce]),
+        Action::AllowAlways => first(state, &[OptionKind::AllowAlways]),
+        Action::Reject => first(state, &[OptionKind::RejectOnce, OptionKind::RejectAlways]),
+        Action::Details => {
+            state.question.details = !state.question.details;
+            Vec::new()
+        }
+        _ => {
+            bring_back(state);
+            Vec::new()
+        }
+    }
+}
+
+fn first(state: &mut State, kinds: &[OptionKind]) -> Vec<Effect> {
+    let kinds = kinds.to_vec();
+    pick(state, move |options| {
+        kinds
+            .iter()
+            .find_map(|kind| options.iter().find(|option| option.kind == *kind))
+    })
+}
+
+fn pick(
+    state: &mut State,
+    choose: impl Fn(&[PermissionOption]) -> Option<&PermissionOption>,
+) -> Vec<Effect> {
+    let Some(open) = state.asking() else {
+        return Vec::new();
+    };
+    let Some(option) = choose(&open.options) else {
+        toast(state, "the agent offers no such answer");
+        return Vec::new();
+    };
+    let reply = PermissionReply {
+        request: open.request.clone(),
+        tool_call: open.tool_call.clone(),
+        option: option.id.clone(),
+        text: None,
+    };
+    if !state.attached().is_some_and(|attached| attached.read_only) {
+        state.question.answered.insert(reply.request.clone());
+    }
+    let mut effects = link::say(state, What::Permission(reply));
+    effects.extend(look(state));
+    effects
+}
+
+/// True when there was a question to put aside.
+pub(crate) fn put_aside(state: &mut State) -> bool {
+    let Some(request) = state.asking().map(|open| open.request.clone()) else {
+        return false;
+    };
+    state.question.aside.insert(request);
+    look(state);
+    toast(state, "the question waits: Ctrl+X a brings it back");
+    true
+}
+
+fn bring_back(state: &mut State) {
+    state.question.aside.clear();
+    look(state);
+    state.question.called = state.asking().is_some();
+    if !state.question.called {
+        toast(state, "the agent asks nothing");
+    }
+}

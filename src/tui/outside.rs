@@ -1,0 +1,332 @@
+//! The hands of the screen: what `update` ordered beyond the terminal, done.
+//!
+//! A shell. Which endpoint, which directory and how a mirror is opened is not its business: a [`Harbour`] knows.
+//! Dropping the hands ends every task; the run goes on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::attach::perform::{Opened, Performer};
+use crate::protocol::ids::RunRef;
+use crate::tui::effect::{Effect, Plan};
+use crate::tui::event::{Event, Progress, RunRow};
+use crate::tui::run::Outside;
+use crate::tui::store::Store;
+use crate::tui::terminal;
+
+/// Events that wait for the screen.
+pub const EVENTS: usize = 1024;
+
+/// Where runs come from. Errors are whole sentences for the user.
+#[async_trait]
+pub trait Harbour: Send + Sync + 'static {
+    async fn list(&self) -> Result<Vec<RunRow>, String>;
+
+    /// Joins a run that is there. Its mirror is opened, or a note says why not.
+    async fn open(&self, at: &RunRef) -> Result<Opened, String>;
+
+    /// Creates task and run, seeds it and joins it; the prompt is posted by the screen. `told` hears what is being
+    /// done now, in words.
+    async fn launch(&self, plan: &Plan, told: mpsc::Sender<String>) -> Result<Opened, NotLaunched>;
+}
+
+/// Why there is no run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotLaunched {
+    /// Nothing was created: the user is asked first.
+    TooLarge {
+        files: u64,
+        bytes: u64,
+        limit: u64,
+    },
+    Failed(String),
+}
+
+/// Keeps at most one attached run.
+pub struct Hands {
+    harbour: Arc<dyn Harbour>,
+    store: Store,
+    events: mpsc::Sender<Event>,
+    /// Filled by the task that opened the run, before the screen hears of it.
+    performer: Arc<Mutex<Option<Performer>>>,
+    /// What opens or follows the present run; a new order ends it.
+    present: JoinSet<()>,
+    /// What lists runs.
+    tasks: JoinSet<()>,
+}
+
+impl Hands {
+    /// `events` is what [`crate::tui::run::run`] reads, beside the keys.
+    pub fn new(harbour: Arc<dyn Harbour>, store: Store, events: mpsc::Sender<Event>) -> Self {
+        Self {
+            harbour,
+            store,
+            events,
+            performer: Arc::default(),
+            present: JoinSet::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// A run that was opened before the screen was: its events begin to flow.
+    pub fn hold(
+        &mut self,
+        performer: Performer,
+        events: mpsc::Receiver<crate::attach::event::Event>,
+    ) {
+        self.let_go();
+        *lock(&self.performer) = Some(performer);
+        let to = self.events.clone();
+        self.present.spawn(forward(events, to));
+    }
+
+    fn let_go(&mut self) {
+        self.present.abort_all();
+        *lock(&self.performer) = None;
+    }
+
+    fn launch(&mut self, plan: Plan) {
+        self.let_go();
+        let (harbour, events) = (self.harbour.clone(), self.events.clone());
+        let performer = self.performer.clone();
+        self.present.spawn(async move {
+            let (told, mut words) = mpsc::channel(16);
+            let launching = harbour.launch(&plan, told);
+            let hearing = async {
+                while let Some(step) = words.recv().await {
+                    tell(&events, Event::Launch(Progress::Step(step))).await;
+                }
+            };
+            // The words end when the launch drops its sender.
+            let (launched, ()) = tokio::join!(launching, hearing);
+            match launched {
+                Ok(opened) => {
+                    let Opened {
+                        attached,
+                        performer: hands,
+                        events: from,
+                    } = opened;
+                    *lock(&performer) = Some(hands);
+                    tell(&events, Event::Launch(Progress::Done(Box::new(attached)))).await;
+                    forward(from, events).await;
+                }
+                Err(NotLaunched::TooLarge {
+                    files,
+                    bytes,
+                    limit,
+                }) => {
+                    tell(
+                        &events,
+                        Event::Launch(Progress::TooLarge {
+                            files,
+                            bytes,
+                            limit,
+                        }),
+                    )
+                    .await;
+                }
+                Err(NotLaunched::Failed(why)) => {
+                    tell(&events, Event::Launch(Progress::Failed(why))).await
+                }
+            }
+        });
+    }
+
+    fn open(&mut self, at: RunRef) {
+        self.let_go();
+        let (harbour, events) = (self.harbour.clone(), self.events.clone());
+        let (performer, store) = (self.performer.clone(), self.store.clone());
+        self.present.spawn(async move {
+            match harbour.open(&at).await {
+                Ok(opened) => {
+                    let Opened {
+                        attached,
+                        performer: hands,
+                        events: from,
+                    } = opened;
+                    *lock(&performer) = Some(hands);
+                    tell(&events, Event::Opened(Box::new(attached))).await;
+                    tell(&events, Event::DraftFound(store.draft(Some(&at.run)))).await;
+                    forward(from, events).await;
+                }
+                Err(why) => tell(&events, Event::OpenFailed(why)).await,
+            }
+        });
+    }
+
+    fn list(&mut self) {
+        // Whoever looks at the list has left the run.
+        self.let_go();
+        self.tasks.abort_all();
+        let (harbour, events) = (self.harbour.clone(), self.events.clone());
+        self.tasks.spawn(async move {
+            let rows = harbour.list().await;
+            tell(&events, Event::RunsListed(rows)).await;
+        });
+    }
+
+    /// What the disk or the terminal refused is a line for the user; the loop itself reads it, so it cannot wait.
+    fn note(&self, what: &str, done: std::io::Result<()>) {
+        if let Err(error) = done {
+            let line = format!("{what}: {error}");
+            tracing::warn!("{line}");
+            self.events.try_send(Event::Noted(line)).ok();
+        }
+    }
+}
+
+impl Outside for Hands {
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Attach(effect) => {
+                if let Some(performer) = lock(&self.performer).as_mut() {
+                    performer.perform(effect);
+                }
+            }
+            Effect::Launch(plan) => self.launch(plan),
+            Effect::OpenRun(at) => self.open(at),
+            Effect::ListRuns => self.list(),
+            Effect::SaveDraft { of, text } => {
+                self.note(
+                    "the draft cannot be kept on disk",
+                    self.store.save_draft(of.as_ref(), &text),
+                );
+            }
+            Effect::SaveHistory(text) => {
+                self.note(
+                    "the history cannot be kept on disk",
+                    self.store.save_history(&text),
+                );
+            }
+            Effect::Copy(text) => {
+                self.note("the terminal does not take text", terminal::copy(&text))
+            }
+            Effect::Bell => self.note("the terminal does not ring", terminal::bell()),
+            // The loop does these itself.
+            Effect::Redraw | Effect::Suspend | Effect::Quit { .. } => (),
+        }
+    }
+}
+
+/// A panic while the lock was held has ended its task; what it left is whole.
+fn lock(performer: &Mutex<Option<Performer>>) -> std::sync::MutexGuard<'_, Option<Performer>> {
+    performer.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn forward(mut from: mpsc::Receiver<crate::attach::event::Event>, to: mpsc::Sender<Event>) {
+    while let Some(event) = from.recv().await {
+        tell(&to, Event::Attach(event)).await;
+    }
+}
+
+/// A screen that is gone hears nothing.
+async fn tell(events: &mpsc::Sender<Event>, event: Event) {
+    if events.send(event).await.is_err() {
+        tracing::trace!("the screen is gone");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Has no runs and makes none.
+    struct Empty;
+
+    #[async_trait]
+    impl Harbour for Empty {
+        async fn list(&self) -> Result<Vec<RunRow>, String> {
+            Ok(Vec::new())
+        }
+
+        async fn open(&self, at: &RunRef) -> Result<Opened, String> {
+            Err(format!("there is no run {}", at.run))
+        }
+
+        async fn launch(
+            &self,
+            plan: &Plan,
+            told: mpsc::Sender<String>,
+        ) -> Result<Opened, NotLaunched> {
+            told.send("looking".to_owned()).await.ok();
+            if plan.accept_size {
+                return Err(NotLaunched::Failed("no endpoint".to_owned()));
+            }
+            Err(NotLaunched::TooLarge {
+                files: 3,
+                bytes: 2,
+                limit: 1,
+            })
+        }
+    }
+
+    async fn told(effect: Effect, count: usize) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, mut events) = mpsc::channel(8);
+        let store = Store::new(folder.path(), folder.path());
+        let mut hands = Hands::new(Arc::new(Empty), store, sender);
+        hands.perform(effect);
+        let mut heard = Vec::new();
+        while heard.len() < count {
+            heard.push(format!("{:?}", events.recv().await.unwrap()));
+        }
+        heard
+    }
+
+    fn plan(accept_size: bool) -> Effect {
+        Effect::Launch(Plan {
+            prompt: "x".into(),
+            accept_size,
+        })
+    }
+
+    #[tokio::test]
+    async fn every_order_is_answered_once() {
+        let at = RunRef {
+            project: crate::protocol::ids::ProjectId(1),
+            task: "t".parse().unwrap(),
+            run: "r".parse().unwrap(),
+        };
+        assert_eq!(told(Effect::ListRuns, 1).await, ["RunsListed(Ok([]))"]);
+        assert_eq!(
+            told(Effect::OpenRun(at), 1).await,
+            ["OpenFailed(\"there is no run r\")"]
+        );
+        let step = "Launch(Step(\"looking\"))";
+        assert_eq!(
+            told(plan(true), 2).await,
+            [step, "Launch(Failed(\"no endpoint\"))"]
+        );
+        assert_eq!(
+            told(plan(false), 2).await,
+            [step, "Launch(TooLarge { files: 3, bytes: 2, limit: 1 })"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_refuses_is_one_line_for_the_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let blocked = folder.path().join("screen");
+        std::fs::File::create(&blocked).unwrap();
+        let (sender, mut events) = mpsc::channel(8);
+        let mut hands = Hands::new(
+            Arc::new(Empty),
+            Store::new(folder.path(), folder.path()),
+            sender,
+        );
+        hands.perform(Effect::SaveDraft {
+            of: None,
+            text: "x".into(),
+        });
+        let Some(Event::Noted(line)) = events.recv().await else {
+            panic!("nothing was noted")
+        };
+        assert!(
+            line.starts_with("the draft cannot be kept on disk: "),
+            "{line}"
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! The loop of the screen: drain what is ready, update, perform, draw.
+//!
+//! A shell, generic over the terminal and the events, so that tests can count pictures.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use futures::{Stream, StreamExt};
+use jiff::Timestamp;
+use ratatui::Terminal;
+use ratatui::backend::Backend;
+use ratatui::layout::{Position, Rect};
+use tokio::time::{Instant, sleep_until};
+
+use crate::tui::effect::Effect;
+use crate::tui::event::Event;
+use crate::tui::state::State;
+use crate::tui::terminal;
+use crate::tui::update::update;
+use crate::tui::view::paint::Paint;
+use crate::tui::view::screen;
+
+/// At most one picture in this time.
+pub const FRAME: Duration = Duration::from_millis(16);
+/// How often time alone is looked at, while something elapses.
+const TICK: Duration = Duration::from_secs(1);
+/// Events taken in one go.
+const BATCH: usize = 256;
+
+/// Everything that is not the screen: one call per effect, never blocking for long. What comes of it arrives as
+/// events in the stream that was given to [`run`].
+pub trait Outside {
+    fn perform(&mut self, effect: Effect);
+
+    /// The wall clock; tests give their own.
+    fn wall(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// Why the screen ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// For the shell's screen, after ours is gone.
+    pub message: Option<String>,
+    pub code: u8,
+}
+
+/// Runs until the user leaves or a signal comes.
+pub async fn run<B>(
+    terminal: &mut Terminal<B>,
+    state: &mut State,
+    paint: &mut Paint,
+    events: impl Stream<Item = Event> + Unpin,
+    outside: &mut dyn Outside,
+) -> anyhow::Result<Left>
+where
+    B: Backend,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let mut events = events.ready_chunks(BATCH);
+    let mut due = Instant::now();
+    let mut tick = Instant::now() + TICK;
+    loop {
+        tokio::select! {
+            biased;
+            () = sleep_until(due), if state.changed => {
+                state.changed = false;
+                terminal.draw(|frame| screen::view(state, paint, frame)).context("cannot draw on the terminal")?;
+                if let Some(drawn) = paint.take_drawn() {
+                    update(state, Event::Drawn(drawn));
+                }
+                due = Instant::now() + FRAME;
+            }
+            batch = events.next() => {
+                let Some(batch) = batch else {
+                    return Ok(Left { message: None, code: 0 });
+                };
+                let clock = clock(outside);
+                for event in std::iter::once(clock).chain(batch) {
+                    // An answer to a key must not wait for the next frame.
+                    if matches!(event, Event::Key(_)) {
+                        due = due.min(Instant::now());
+                    }
+                    if let Some(left) = step(terminal, state, event, outside).await? {
+                        return Ok(left);
+                    }
+                }
+            }
+            () = sleep_until(tick), if state.elapses() => {
+                tick = Instant::now() + TICK;
+                let clock = clock(outside);
+                if let Some(left) = step(terminal, state, clock, outside).await? {
+                    return Ok(left);
+                }
+            }
+        }
+        if !state.elapses() {
+            tick = Instant::now() + TICK;
+        }
+    }
+}
+
+fn clock(outside: &dyn Outside) -> Event {
+    Event::Tick {
+        now: Instant::now().into_std(),
+        wall: outside.wall(),
+    }
+}
+
+/// The next picture is drawn whole. Not `Terminal::clear`, which asks the terminal where its cursor is and fails when
+/// no answer comes in time: keys are being read meanwhile.
+fn forget<B>(terminal: &mut Terminal<B>) -> anyhow::Result<()>
+where
+    B: Backend,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let size = terminal
+        .size()
+        .context("the size of the terminal is unknown")?;
+    terminal
+        .resize(Rect::from((Position::ORIGIN, size)))
+        .context("cannot clear the terminal")
+}
+
+/// One event through `update`, and what it orders. What concerns the terminal is done here.
+async fn step<B>(
+    terminal: &mut Terminal<B>,
+    state: &mut State,
+    event: Event,
+    outside: &mut dyn Outside,
+) -> anyhow::Result<Option<Left>>
+where
+    B: Backend,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let mut left = None;
+    for effect in update(state, event) {
+        match effect {
+            Effect::Quit { message, code } => left = Some(Left { message, code }),
+            Effect::Suspend => {
+                terminal::suspend()
+                    .await
+                    .context("cannot come back to the terminal")?;
+                forget(terminal)?;
+                state.changed = true;
+            }
+            Effect::Redraw => {
+                forget(terminal)?;
+                state.changed = true;
+            }
+            other @ (Effect::Attach(_)
+            | Effect::Launch(_)
+            | Effect::OpenRun(_)
+            | Effect::ListRuns
+            | Effect::SaveDraft { .. }
+            | Effect::SaveHistory(_)
+            | Effect::Copy(_)
+            | Effect::Bell) => outside.perform(other),
+        }
+    }
+    Ok(left)
+}

@@ -1,0 +1,105 @@
+//! The screen from the outside: takes the terminal, runs the loop, gives the terminal back.
+//!
+//! A shell.
+
+use std::io::stdout;
+use std::sync::Arc;
+
+use anyhow::Context;
+use futures::StreamExt;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use tokio::sync::mpsc;
+
+use crate::attach::perform::Opened;
+use crate::protocol::ids::RunId;
+use crate::tui::effect::Effect;
+use crate::tui::keymap::Keymap;
+use crate::tui::on::draft;
+use crate::tui::outside::{EVENTS, Hands, Harbour};
+use crate::tui::run::{Left, Outside, run};
+use crate::tui::state::{Launching, Picker, Scene, Start, State, Welcome};
+use crate::tui::store::Store;
+use crate::tui::terminal::{self, Modes};
+use crate::tui::theme::Theme;
+use crate::tui::view::paint::Paint;
+
+/// What the screen begins with.
+pub struct Wish {
+    pub first: First,
+    pub welcome: Welcome,
+    pub theme: Theme,
+    /// No sign of ours beyond ASCII.
+    pub ascii: bool,
+    pub keymap: Keymap,
+    pub store: Store,
+}
+
+pub enum First {
+    Picker,
+    /// The composer of a new run; a prompt is sent at once.
+    NewRun(Option<String>),
+    Run(Box<Opened>),
+}
+
+/// Until the user leaves. What `Left` says is for after the screen.
+pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Left> {
+    let (told, events) = mpsc::channel(EVENTS);
+    let mut hands = Hands::new(harbour, wish.store.clone(), told);
+    let (scene, of, prompt) = begin(wish.first, &mut hands);
+    let at_once = prompt.is_some();
+    let modes = Modes::enter().context("this terminal cannot show the screen")?;
+    let mut terminal = Terminal::new(CrosstermBackend::new(stdout()))
+        .context("this terminal cannot show the screen")?;
+    let size = terminal
+        .size()
+        .context("the size of the terminal is unknown")?;
+    let mut state = State::new(Start {
+        scene,
+        welcome: wish.welcome,
+        draft: prompt.unwrap_or_else(|| wish.store.draft(of.as_ref())),
+        history: wish.store.history(),
+        size: (size.width, size.height),
+        now: tokio::time::Instant::now().into_std(),
+        wall: hands.wall(),
+        zone: jiff::tz::TimeZone::system(),
+    });
+    state.keymap = wish.keymap;
+    if at_once {
+        for effect in draft::launch(&mut state, false) {
+            hands.perform(effect);
+        }
+    }
+    let mut paint = Paint::new(wish.theme).with_ascii(wish.ascii);
+    let keys = terminal::inputs().context("cannot listen to the terminal")?;
+    let told = futures::stream::unfold(events, |mut events| async move {
+        events.recv().await.map(|event| (event, events))
+    });
+    // Keys first: a flood from the wire must not hold them up. Whatever is ready is drained before a picture.
+    let all = futures::stream::select_with_strategy(keys, told.boxed(), |(): &mut ()| {
+        futures::stream::PollNext::Left
+    });
+    let left = run(&mut terminal, &mut state, &mut paint, all, &mut hands).await;
+    drop(modes);
+    left
+}
+
+fn begin(first: First, hands: &mut Hands) -> (Scene, Option<RunId>, Option<String>) {
+    match first {
+        First::Picker => {
+            hands.perform(Effect::ListRuns);
+            (Scene::Picker(Picker::default()), None, None)
+        }
+        First::NewRun(prompt) => (Scene::Composer(Launching::No), None, prompt),
+        First::Run(opened) => {
+            let Opened {
+                attached,
+                performer,
+                events,
+            } = *opened;
+            let run = attached.at.run.clone();
+            hands.hold(performer, events);
+            (Scene::Run(Box::new(attached)), Some(run), None)
+        }
+    }
+}

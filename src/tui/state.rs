@@ -1,0 +1,397 @@
+//! Everything the screen knows beside the run itself: the scene, the draft, the focus, what is folded.
+//!
+//! Plain values, changed only by [`crate::tui::update::update`].
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::attach::state::{Attached, Link};
+use crate::protocol::ids::{RunRef, Seq};
+use crate::protocol::path::RelPath;
+use crate::session::state::{OpenPermission, Session, Turn};
+use crate::session::tool::ToolCall;
+use crate::session::transcript::Body;
+use crate::tui::composer::Composer;
+use crate::tui::event::{Drawn, Place, RunRow};
+use crate::tui::keymap::Keymap;
+
+/// How long an answer key is deaf after a question has appeared or a character was typed.
+pub const GUARD: Duration = Duration::from_millis(700);
+/// How long a toast stays.
+pub const TOAST: Duration = Duration::from_secs(8);
+
+#[derive(Debug, Clone)]
+pub struct State {
+    pub scene: Scene,
+    pub composer: Composer,
+    pub focus: Focus,
+    pub pane: Pane,
+    /// The right column, where there is no room for it unasked.
+    pub column: bool,
+    pub scroll: Scroll,
+    /// The cell that Space folds, while browsing.
+    pub selected: Option<usize>,
+    /// The line that is selected in the files or tools pane.
+    pub row: usize,
+    pub folds: Folds,
+    pub popup: Option<Popup>,
+    pub question: Question,
+    /// The leader key was pressed.
+    pub leader: bool,
+    /// What the slash menu has selected.
+    pub slash: usize,
+    pub slash_hidden: bool,
+    pub toasts: Vec<Toast>,
+    /// When Ctrl+C was pressed on an empty draft.
+    pub interrupted: Option<Instant>,
+    /// Columns and rows.
+    pub size: (u16, u16),
+    pub focused: bool,
+    pub now: Instant,
+    pub wall: Timestamp,
+    pub zone: jiff::tz::TimeZone,
+    /// The draft changed since it was saved.
+    pub unsaved: bool,
+    pub drawn: Drawn,
+    pub keymap: Keymap,
+    pub welcome: Welcome,
+    /// Something visible changed since this was last set to false.
+    pub changed: bool,
+}
+
+/// What the first screen says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Welcome {
+    pub directory: String,
+    pub endpoint: String,
+    /// Which agent was found, and the like: whole lines.
+    pub lines: Vec<String>,
+}
+
+/// What the screen starts with.
+#[derive(Debug)]
+pub struct Start {
+    pub scene: Scene,
+    pub welcome: Welcome,
+    pub draft: String,
+    pub history: Vec<String>,
+    pub size: (u16, u16),
+    pub now: Instant,
+    pub wall: Timestamp,
+    pub zone: jiff::tz::TimeZone,
+}
+
+#[derive(Debug, Clone)]
+pub enum Scene {
+    Picker(Picker),
+    /// No run yet: the first prompt makes one.
+    Composer(Launching),
+    /// `OpenRun` has been ordered.
+    Opening(RunRef),
+    Run(Box<Attached>),
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Picker {
+    pub rows: Option<Vec<RunRow>>,
+    pub failed: Option<String>,
+    pub selected: usize,
+    pub filter: String,
+    pub filtering: bool,
+}
+
+/// How far the start of a new run is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Launching {
+    #[default]
+    No,
+    Running {
+        prompt: String,
+        step: String,
+        since: Option<Instant>,
+    },
+    /// The prompt is back in the composer.
+    Failed(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Focus {
+    /// Typing goes to the draft.
+    Edit,
+    /// Letters are keys.
+    Browse,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pane {
+    #[default]
+    Chat,
+    Tools,
+    Files,
+    Plan,
+}
+
+impl Pane {
+    pub const ALL: [Pane; 4] = [Self::Chat, Self::Tools, Self::Files, Self::Plan];
+}
+
+/// What part of the transcript is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scroll {
+    /// The end, whatever comes.
+    #[default]
+    Follow,
+    /// This line is the first one; may lie outside the item, the view walks to where it really is.
+    At(Place),
+}
+
+/// What is unfolded beyond what unfolds by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Folds {
+    pub all: bool,
+    /// Cells that are the other way than they would be.
+    pub flipped: BTreeSet<Seq>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Popup {
+    /// The keys, from this line on.
+    Help {
+        top: usize,
+    },
+    Confirm(Confirm),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Confirm {
+    Stop,
+    PutBack(RelPath),
+    /// The first prompt waits for a yes to the size.
+    Size {
+        prompt: String,
+        files: u64,
+        bytes: u64,
+        limit: u64,
+    },
+}
+
+/// The agent's question that is on the screen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Question {
+    /// Which one, and since when.
+    pub shown: Option<(String, Instant)>,
+    /// Put aside by the user, to be brought back.
+    pub aside: BTreeSet<String>,
+    /// Answered here; the journal has not said so yet.
+    pub answered: BTreeSet<String>,
+    pub details: bool,
+    /// Brought back by hand: the answer keys are awake whatever the draft is.
+    pub called: bool,
+    pub typed: Option<Instant>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Toast {
+    pub text: String,
+    pub until: Instant,
+}
+
+/// How much room there is (columns).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// Status and the last message.
+    Tiny,
+    /// 30–49.
+    Side,
+    /// 50–79.
+    Tabs,
+    /// 80–119.
+    Middle,
+    /// 120 and more.
+    Wide,
+}
+
+impl State {
+    pub fn new(start: Start) -> Self {
+        Self {
+            scene: start.scene,
+            composer: Composer::new(start.draft, start.history),
+            focus: Focus::Edit,
+            pane: Pane::Chat,
+            column: false,
+            scroll: Scroll::Follow,
+            selected: None,
+            row: 0,
+            folds: Folds::default(),
+            popup: None,
+            question: Question::default(),
+            leader: false,
+            slash: 0,
+            slash_hidden: false,
+            toasts: Vec::new(),
+            interrupted: None,
+            size: start.size,
+            focused: true,
+            now: start.now,
+            wall: start.wall,
+            zone: start.zone,
+            unsaved: false,
+            drawn: Drawn::default(),
+            keymap: Keymap::default(),
+            welcome: start.welcome,
+            changed: true,
+        }
+    }
+
+    pub fn tier(&self) -> Tier {
+        match self.size {
+            (columns, rows) if columns < 30 || rows < 8 => Tier::Tiny,
+            (..50, _) => Tier::Side,
+            (..80, _) => Tier::Tabs,
+            (..120, _) => Tier::Middle,
+            _ => Tier::Wide,
+        }
+    }
+
+    /// The right column stands beside the chat.
+    pub fn has_column(&self) -> bool {
+        match self.tier() {
+            Tier::Wide => true,
+            Tier::Middle => self.column,
+            Tier::Tiny | Tier::Side | Tier::Tabs => false,
+        }
+    }
+
+    pub fn attached(&self) -> Option<&Attached> {
+        match &self.scene {
+            Scene::Run(attached) => Some(attached),
+            Scene::Picker(_) | Scene::Composer(_) | Scene::Opening(_) => None,
+        }
+    }
+
+    pub fn session(&self) -> Option<&Session> {
+        self.attached().map(|attached| &attached.session)
+    }
+
+    /// A turn is running.
+    pub fn is_working(&self) -> bool {
+        self.session()
+            .is_some_and(|session| matches!(session.turn, Turn::Working { .. }))
+    }
+
+    /// The open questions that have not been answered here, oldest first.
+    pub fn questions(&self) -> Vec<&OpenPermission> {
+        self.session()
+            .map(|session| session.permissions.iter())
+            .into_iter()
+            .flatten()
+            .filter(|open| !self.question.answered.contains(&open.request))
+            .collect()
+    }
+
+    /// The question on the screen: the oldest that was not put aside.
+    pub fn asking(&self) -> Option<&OpenPermission> {
+        self.questions()
+            .into_iter()
+            .find(|open| !self.question.aside.contains(&open.request))
+    }
+
+    /// The answer keys answer; otherwise they write. What is typed must never answer by accident.
+    pub fn answers_are_awake(&self) -> bool {
+        let rested = |since: Instant| self.now.saturating_duration_since(since) >= GUARD;
+        let writes = self.focus == Focus::Edit && !self.composer.is_empty();
+        self.asking().is_some()
+            && self
+                .question
+                .shown
+                .as_ref()
+                .is_some_and(|(_, since)| rested(*since))
+            && self.question.typed.is_none_or(rested)
+            && (self.question.called || !writes)
+    }
+
+    /// The commands that the draft's first word could become; empty when there is no menu.
+    pub fn slash_menu(&self) -> Vec<(String, String)> {
+        let Some(typed) = self.composer.text().strip_prefix('/') else {
+            return Vec::new();
+        };
+        if self.slash_hidden || typed.contains(char::is_whitespace) {
+            return Vec::new();
+        }
+        let ours = OURS
+            .iter()
+            .map(|(name, label)| ((*name).to_owned(), (*label).to_owned()));
+        let theirs = self
+            .session()
+            .map(|session| session.commands.iter())
+            .into_iter()
+            .flatten();
+        theirs
+            .map(|command| {
+                (
+                    command.name.trim_start_matches('/').to_owned(),
+                    command.description.clone(),
+                )
+            })
+            .chain(ours)
+            .filter(|(name, _)| name.starts_with(typed))
+            .collect()
+    }
+
+    /// The tool calls, oldest first, with the index of their cell.
+    pub fn tools(&self) -> Vec<(usize, &ToolCall)> {
+        let cells = self
+            .session()
+            .map(|session| session.transcript.cells.iter());
+        cells
+            .into_iter()
+            .flatten()
+            .enumerate()
+            .filter_map(|(index, cell)| match &cell.body {
+                Body::Tool(tool) => Some((index, tool.as_ref())),
+                Body::User { .. }
+                | Body::Agent { .. }
+                | Body::Thought { .. }
+                | Body::Attachment(_)
+                | Body::Notice(_)
+                | Body::TurnEnd { .. } => None,
+            })
+            .collect()
+    }
+
+    /// Something on the picture changes with time alone.
+    pub fn elapses(&self) -> bool {
+        let launching = matches!(
+            self.scene,
+            Scene::Composer(Launching::Running { .. }) | Scene::Opening(_)
+        );
+        let link = self
+            .attached()
+            .is_some_and(|attached| matches!(attached.link, Link::Reconnecting { .. }));
+        let step = self.session().is_some_and(|session| {
+            session
+                .steps
+                .iter()
+                .any(|step| step.started.is_some() && step.ended.is_none())
+        });
+        let guarded = self.asking().is_some() && !self.answers_are_awake();
+        launching
+            || link
+            || step
+            || guarded
+            || self.unsaved
+            || self.is_working()
+            || !self.toasts.is_empty()
+    }
+}
+
+/// The slash commands that never go to the agent.
+pub const OURS: [(&str, &str); 5] = [
+    ("runs", "list the runs"),
+    ("stop", "end the run"),
+    ("detach", "leave; the run goes on"),
+    ("help", "the keys"),
+    ("quit", "leave; the run goes on"),
+];

@@ -1,0 +1,329 @@
+//! Roles to styles: the only file that knows colours.
+//!
+//! Pure. The rest of the screen asks for a [`Role`]; a theme file says what that looks like, and the depth of the
+//! terminal says how much of it can be shown.
+
+use ratatui::style::{Color, Modifier, Style};
+
+/// What a piece of text is, not how it looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    Text,
+    Dim,
+    Accent,
+    User,
+    Agent,
+    Thought,
+    Tool,
+    Added,
+    Removed,
+    Success,
+    Warning,
+    Error,
+    Selection,
+    Border,
+    Link,
+    Heading,
+    Code,
+    Keyword,
+    String,
+    Comment,
+    Number,
+    Name,
+}
+
+impl Role {
+    /// Every role with its word in a theme file, in the order of the enum.
+    pub const ALL: [(Role, &'static str); 22] = [
+        (Self::Text, "text"),
+        (Self::Dim, "dim"),
+        (Self::Accent, "accent"),
+        (Self::User, "user"),
+        (Self::Agent, "agent"),
+        (Self::Thought, "thought"),
+        (Self::Tool, "tool"),
+        (Self::Added, "added"),
+        (Self::Removed, "removed"),
+        (Self::Success, "success"),
+        (Self::Warning, "warning"),
+        (Self::Error, "error"),
+        (Self::Selection, "selection"),
+        (Self::Border, "border"),
+        (Self::Link, "link"),
+        (Self::Heading, "heading"),
+        (Self::Code, "code"),
+        (Self::Keyword, "keyword"),
+        (Self::String, "string"),
+        (Self::Comment, "comment"),
+        (Self::Number, "number"),
+        (Self::Name, "name"),
+    ];
+}
+
+/// How many colours the terminal shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Depth {
+    /// `NO_COLOR`: bold, dim and reverse only.
+    None,
+    #[default]
+    Sixteen,
+    Many,
+    True,
+}
+
+/// A style for every role.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Theme {
+    pub name: String,
+    styles: [Style; Role::ALL.len()],
+}
+
+/// What is wrong with a theme file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadTheme {
+    #[error("the theme is not TOML: {0}")]
+    Toml(String),
+    #[error("the theme has no table [roles]")]
+    NoRoles,
+    #[error("the theme does not say what `{0}` looks like")]
+    Missing(&'static str),
+    #[error("the theme names a role that does not exist: `{0}`")]
+    Unknown(String),
+    #[error("`{role}` has a word that is no colour and no style: `{word}`")]
+    Word { role: String, word: String },
+}
+
+/// The themes that are part of the program: name and file.
+pub const BUILT_IN: [(&str, &str); 2] = [
+    ("dark", include_str!("../../themes/dark.toml")),
+    ("light", include_str!("../../themes/light.toml")),
+];
+
+impl Theme {
+    /// A built-in theme; the dark one when there is none of this name.
+    pub fn built_in(name: &str, depth: Depth) -> Self {
+        let file = BUILT_IN
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or(BUILT_IN[0].1, |(_, file)| file);
+        Self::parse(file, depth).expect("a test parses every built-in theme")
+    }
+
+    /// Reads a theme file and brings it down to what the terminal shows.
+    pub fn parse(file: &str, depth: Depth) -> Result<Self, BadTheme> {
+        let table: toml::Table = file
+            .parse()
+            .map_err(|error: toml::de::Error| BadTheme::Toml(error.message().to_owned()))?;
+        let roles = table
+            .get("roles")
+            .and_then(toml::Value::as_table)
+            .ok_or(BadTheme::NoRoles)?;
+        if let Some(name) = roles
+            .keys()
+            .find(|name| Role::ALL.iter().all(|(_, word)| word != name))
+        {
+            return Err(BadTheme::Unknown(name.clone()));
+        }
+        let mut styles = [Style::default(); Role::ALL.len()];
+        for (style, (_, word)) in styles.iter_mut().zip(Role::ALL) {
+            let text = roles.get(word).and_then(toml::Value::as_str);
+            *style = style_of(word, text.ok_or(BadTheme::Missing(word))?, depth)?;
+        }
+        let name = table.get("name").and_then(toml::Value::as_str);
+        Ok(Self {
+            name: name.unwrap_or("unnamed").to_owned(),
+            styles,
+        })
+    }
+
+    pub fn style(&self, role: Role) -> Style {
+        self.styles[role as usize]
+    }
+}
+
+fn style_of(role: &str, text: &str, depth: Depth) -> Result<Style, BadTheme> {
+    let bad = |word: &str| BadTheme::Word {
+        role: role.to_owned(),
+        word: word.to_owned(),
+    };
+    let mut style = Style::default();
+    let mut words = text.split_whitespace();
+    while let Some(word) = words.next() {
+        style = match word {
+            "default" => style,
+            "bold" => style.add_modifier(Modifier::BOLD),
+            "dim" => style.add_modifier(Modifier::DIM),
+            "italic" => style.add_modifier(Modifier::ITALIC),
+            "underline" => style.add_modifier(Modifier::UNDERLINED),
+            "reverse" => style.add_modifier(Modifier::REVERSED),
+            "on" => {
+                let word = words.next().ok_or_else(|| bad("on"))?;
+                match reduce(colour(word).ok_or_else(|| bad(word))?, depth) {
+                    Some(colour) => style.bg(colour),
+                    None => style,
+                }
+            }
+            _ => match reduce(colour(word).ok_or_else(|| bad(word))?, depth) {
+                Some(colour) => style.fg(colour),
+                // Without colours, what was set back must stay set back.
+                None if word == "bright-black" => style.add_modifier(Modifier::DIM),
+                None => style,
+            },
+        };
+    }
+    Ok(style)
+}
+
+fn colour(word: &str) -> Option<Color> {
+    if let Some((_, colour, _)) = NAMES.iter().find(|(name, ..)| *name == word) {
+        return Some(*colour);
+    }
+    if let Some(hex) = word.strip_prefix('#') {
+        let value = u32::from_str_radix(hex, 16).ok()?;
+        let [_, red, green, blue] = value.to_be_bytes();
+        return (hex.len() == 6).then_some(Color::Rgb(red, green, blue));
+    }
+    word.parse().ok().map(Color::Indexed)
+}
+
+/// The sixteen, with what they usually look like.
+const NAMES: [(&str, Color, [u8; 3]); 16] = [
+    ("black", Color::Black, [0, 0, 0]),
+    ("red", Color::Red, [205, 0, 0]),
+    ("green", Color::Green, [0, 205, 0]),
+    ("yellow", Color::Yellow, [205, 205, 0]),
+    ("blue", Color::Blue, [0, 0, 238]),
+    ("magenta", Color::Magenta, [205, 0, 205]),
+    ("cyan", Color::Cyan, [0, 205, 205]),
+    ("white", Color::Gray, [229, 229, 229]),
+    ("bright-black", Color::DarkGray, [127, 127, 127]),
+    ("bright-red", Color::LightRed, [255, 0, 0]),
+    ("bright-green", Color::LightGreen, [0, 255, 0]),
+    ("bright-yellow", Color::LightYellow, [255, 255, 0]),
+    ("bright-blue", Color::LightBlue, [92, 92, 255]),
+    ("bright-magenta", Color::LightMagenta, [255, 0, 255]),
+    ("bright-cyan", Color::LightCyan, [0, 255, 255]),
+    ("bright-white", Color::White, [255, 255, 255]),
+];
+
+/// The nearest colour the terminal has.
+fn reduce(colour: Color, depth: Depth) -> Option<Color> {
+    match (depth, colour) {
+        (Depth::None, _) => None,
+        (Depth::Many, Color::Rgb(red, green, blue)) => {
+            let step = |value: u8| (u16::from(value) * 5 + 127) / 255;
+            let index = 16 + 36 * step(red) + 6 * step(green) + step(blue);
+            Some(Color::Indexed(u8::try_from(index).unwrap_or(15)))
+        }
+        (Depth::Sixteen, Color::Rgb(red, green, blue)) => Some(nearest([red, green, blue])),
+        (Depth::Sixteen, Color::Indexed(index)) => Some(nearest(indexed(index))),
+        _ => Some(colour),
+    }
+}
+
+fn nearest(wanted: [u8; 3]) -> Color {
+    let distance = |shown: &[u8; 3]| -> u32 {
+        wanted
+            .iter()
+            .zip(shown)
+            .map(|(a, b)| u32::from(a.abs_diff(*b)).pow(2))
+            .sum()
+    };
+    NAMES
+        .iter()
+        .min_by_key(|(_, _, shown)| distance(shown))
+        .map_or(Color::Reset, |(_, colour, _)| *colour)
+}
+
+/// What xterm shows for a colour number.
+fn indexed(index: u8) -> [u8; 3] {
+    match index {
+        0..=15 => NAMES[usize::from(index)].2,
+        16..=231 => {
+            let value = index - 16;
+            let level = |step: u8| if step == 0 { 0 } else { 55 + 40 * step };
+            [level(value / 36), level(value / 6 % 6), level(value % 6)]
+        }
+        232..=255 => [8 + 10 * (index - 232); 3],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_in_themes_parses_and_names_every_role() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/themes");
+        let mut seen = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            let theme = Theme::parse(&std::fs::read_to_string(&path).unwrap(), Depth::True);
+            let theme = theme.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert_eq!(
+                Some(theme.name.as_str()),
+                path.file_stem().unwrap().to_str()
+            );
+            assert!(BUILT_IN.iter().any(|(name, _)| *name == theme.name));
+            seen += 1;
+        }
+        assert_eq!(seen, BUILT_IN.len());
+    }
+
+    #[test]
+    fn the_roles_stand_in_the_order_of_the_table() {
+        for (index, (role, _)) in Role::ALL.iter().enumerate() {
+            assert_eq!(*role as usize, index);
+        }
+    }
+
+    #[test]
+    fn without_colours_no_colour_is_left() {
+        for (name, _) in BUILT_IN {
+            let theme = Theme::built_in(name, Depth::None);
+            for (role, _) in Role::ALL {
+                assert_eq!(theme.style(role).fg, None);
+                assert_eq!(theme.style(role).bg, None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_colour_comes_down_to_what_the_terminal_has() {
+        let table = [
+            ("#ff0000", Depth::Sixteen, Some(Color::LightRed)),
+            ("196", Depth::Sixteen, Some(Color::LightRed)),
+            ("#ff0000", Depth::Many, Some(Color::Indexed(196))),
+            ("#ff0000", Depth::True, Some(Color::Rgb(255, 0, 0))),
+            ("#ff0000", Depth::None, None),
+        ];
+        for (word, depth, shown) in table {
+            assert_eq!(style_of("text", word, depth).unwrap().fg, shown, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_bad_theme_is_refused_with_a_sentence() {
+        let whole = BUILT_IN[0].1;
+        let table = [
+            ("name = ", "the theme is not TOML: "),
+            ("name = 'x'", "the theme has no table [roles]"),
+            (
+                "[roles]\ntext = 'red'",
+                "the theme does not say what `dim` looks like",
+            ),
+            (
+                &whole.replace("dim =", "dimm ="),
+                "the theme names a role that does not exist: `dimm`",
+            ),
+            (
+                &whole.replace("\"reverse\"", "\"revers\""),
+                "`selection` has a word that is no colour and no style: `revers`",
+            ),
+        ];
+        for (file, sentence) in table {
+            let error = Theme::parse(file, Depth::True).unwrap_err().to_string();
+            assert!(error.starts_with(sentence), "{error}");
+        }
+    }
+}

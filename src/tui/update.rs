@@ -1,0 +1,296 @@
+//! One event in, the state changed, effects out.
+//!
+//! Pure. Reads nothing but its two arguments: no clock, no file, no channel, no task.
+
+use crate::tui::action::Action;
+use crate::tui::effect::Effect;
+use crate::tui::event::Event;
+use crate::tui::keymap::{Context, Key};
+use crate::tui::on::{browse, draft, launch, link, picker, popup, question};
+use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
+
+/// Ctrl+C twice within this long leaves.
+const TWICE: std::time::Duration = std::time::Duration::from_secs(2);
+
+pub fn update(state: &mut State, event: Event) -> Vec<Effect> {
+    if !matches!(event, Event::Tick { .. } | Event::Drawn(_)) {
+        state.changed = true;
+    }
+    match event {
+        Event::Tick { now, wall } => tick(state, now, wall),
+        Event::Key(key) => press(state, key),
+        Event::Paste(text) => draft::paste(state, &text),
+        Event::Resized(columns, rows) => {
+            state.size = (columns, rows);
+            Vec::new()
+        }
+        Event::FocusGained => {
+            state.focused = true;
+            Vec::new()
+        }
+        Event::FocusLost => {
+            state.focused = false;
+            draft::save(state)
+        }
+        Event::Drawn(drawn) => {
+            browse::settle(state, drawn);
+            Vec::new()
+        }
+        Event::Terminated => leave(state, 143),
+        Event::Attach(event) => link::step(state, event),
+        Event::Launch(progress) => launch::step(state, progress),
+        Event::Opened(attached) => launch::open(state, attached),
+        Event::DraftFound(text) => {
+            if state.composer.is_empty() && !text.is_empty() {
+                state.composer.set(text);
+            }
+            Vec::new()
+        }
+        Event::OpenFailed(why) => picker::open_failed(state, &why),
+        Event::RunsListed(rows) => picker::listed(state, rows),
+        Event::Noted(text) => {
+            toast(state, text);
+            Vec::new()
+        }
+    }
+}
+
+fn tick(state: &mut State, now: std::time::Instant, wall: jiff::Timestamp) -> Vec<Effect> {
+    let second = |state: &State, at: jiff::Timestamp| {
+        state.elapses() && at.as_second() != state.wall.as_second()
+    };
+    let was_awake = state.answers_are_awake();
+    if second(state, wall) {
+        state.changed = true;
+    }
+    state.now = now;
+    state.wall = wall;
+    let before = state.toasts.len();
+    state.toasts.retain(|toast| toast.until > now);
+    state.changed |= before != state.toasts.len() || was_awake != state.answers_are_awake();
+    let mut effects = link::tick(state);
+    effects.extend(draft::save(state));
+    effects
+}
+
+fn press(state: &mut State, key: Key) -> Vec<Effect> {
+    let context = context(state);
+    if context == Context::Leader {
+        state.leader = false;
+        return match state.keymap.lookup(Context::Leader, key) {
+            Some(action) => act(state, action),
+            None => Vec::new(),
+        };
+    }
+    if let Some(effects) = picker::write(state, key) {
+        return effects;
+    }
+    // A question takes its own keys only; everything else works as if it were not there.
+    let action = match context {
+        Context::Question => state
+            .keymap
+            .lookup(Context::Question, key)
+            .filter(|action| question::is_answer(*action))
+            .or_else(|| state.keymap.lookup(plain(state), key)),
+        Context::Everywhere
+        | Context::Edit
+        | Context::Browse
+        | Context::Leader
+        | Context::Picker
+        | Context::Popup => state.keymap.lookup(context, key),
+    };
+    match (action, key.written()) {
+        (Some(action), _) => act(state, action),
+        (None, Some('?')) if state.composer.is_empty() && plain(state) == Context::Edit => {
+            act(state, Action::Help)
+        }
+        (None, Some(char))
+            if matches!(context, Context::Edit | Context::Browse | Context::Question) =>
+        {
+            state.focus = Focus::Edit;
+            draft::typed(state, char);
+            Vec::new()
+        }
+        (None, _) => Vec::new(),
+    }
+}
+
+/// Where a key is pressed now.
+fn context(state: &State) -> Context {
+    if state.leader {
+        Context::Leader
+    } else if state.popup.is_some() {
+        Context::Popup
+    } else if state.answers_are_awake() {
+        Context::Question
+    } else {
+        plain(state)
+    }
+}
+
+fn plain(state: &State) -> Context {
+    match (&state.scene, state.focus) {
+        (Scene::Picker(_), _) => Context::Picker,
+        (Scene::Composer(_), _) | (_, Focus::Edit) => Context::Edit,
+        (Scene::Run(_) | Scene::Opening(_), Focus::Browse) => Context::Browse,
+    }
+}
+
+/// Does what a key or a slash command means.
+pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
+    if state.popup.is_some() {
+        return popup::act(state, action);
+    }
+    match action {
+        Action::Escape => escape(state),
+        Action::Interrupt => interrupt(state),
+        Action::Leave => {
+            if state.composer.is_empty() || state.focus == Focus::Browse {
+                return leave(state, 0);
+            }
+            Vec::new()
+        }
+        Action::DeleteForward if state.composer.is_empty() => leave(state, 0),
+        Action::Help => {
+            state.popup = Some(Popup::Help { top: 0 });
+            Vec::new()
+        }
+        Action::Redraw => vec![Effect::Redraw],
+        Action::Suspend => {
+            let mut effects = draft::save(state);
+            effects.push(Effect::Suspend);
+            effects
+        }
+        Action::Leader => {
+            state.leader = true;
+            Vec::new()
+        }
+        Action::Plan => {
+            show(state, Pane::Plan);
+            Vec::new()
+        }
+        Action::Runs => picker::show(state),
+        Action::Stop => {
+            popup::ask_stop(state);
+            Vec::new()
+        }
+        Action::Question
+        | Action::Pick(_)
+        | Action::AllowOnce
+        | Action::AllowAlways
+        | Action::Reject
+        | Action::Details => question::act(state, action),
+        _ if matches!(state.scene, Scene::Picker(_)) => picker::act(state, action),
+        _ if draft::is_edit(action) => draft::act(state, action),
+        _ => browse::act(state, action),
+    }
+}
+
+/// Shows a pane: beside the chat where there is room, else in its place.
+pub(crate) fn show(state: &mut State, pane: Pane) {
+    let again = state.pane == pane;
+    state.row = 0;
+    match state.tier() {
+        Tier::Wide => state.pane = if again { Pane::Chat } else { pane },
+        Tier::Middle => {
+            state.column = pane != Pane::Chat && !(again && state.column);
+            state.pane = if state.column { pane } else { Pane::Chat };
+        }
+        Tier::Tiny | Tier::Side | Tier::Tabs => {
+            state.pane = if again { Pane::Chat } else { pane };
+        }
+    }
+}
+
+/// Closes what lies on top, one thing at a time; a draft is never touched.
+fn escape(state: &mut State) -> Vec<Effect> {
+    if !state.slash_menu().is_empty() {
+        state.slash_hidden = true;
+        return Vec::new();
+    }
+    if question::put_aside(state) {
+        return Vec::new();
+    }
+    match &state.scene {
+        Scene::Picker(_) => picker::act(state, Action::Escape),
+        Scene::Run(_) if state.is_working() => link::cancel(state),
+        Scene::Run(_) => {
+            browse::swap(state);
+            Vec::new()
+        }
+        Scene::Composer(_) | Scene::Opening(_) => Vec::new(),
+    }
+}
+
+/// Ctrl+C: the draft goes to the history; on an empty draft the second one leaves.
+fn interrupt(state: &mut State) -> Vec<Effect> {
+    if !state.composer.is_empty() {
+        let text = state.composer.take();
+        state.unsaved = false;
+        toast(state, "the draft is in the history: ↑ brings it back");
+        return vec![Effect::SaveHistory(text), draft::forget(state)];
+    }
+    let again = state
+        .interrupted
+        .is_some_and(|at| state.now.saturating_duration_since(at) <= TWICE);
+    if again {
+        return leave(state, 0);
+    }
+    state.interrupted = Some(state.now);
+    let rest = if state.attached().is_some() {
+        "; the run goes on"
+    } else {
+        ""
+    };
+    toast(state, format!("Ctrl+C again leaves{rest}"));
+    Vec::new()
+}
+
+pub(crate) fn leave(state: &mut State, code: u8) -> Vec<Effect> {
+    let mut effects = draft::save(state);
+    effects.push(Effect::Quit {
+        message: goodbye(state),
+        code,
+    });
+    effects
+}
+
+fn goodbye(state: &State) -> Option<String> {
+    let attached = state.attached()?;
+    let run = attached.at.run.short();
+    let over = attached
+        .session
+        .status
+        .as_ref()
+        .is_some_and(|status| status.is_terminal());
+    let text = if over {
+        format!("Left. The run is over. Look at it again with: ashore attach {run}")
+    } else {
+        format!("Detached. The run goes on. Come back with: ashore attach {run}")
+    };
+    Some(text)
+}
+
+pub(crate) fn toast(state: &mut State, text: impl Into<String>) {
+    let text = text.into();
+    state.toasts.retain(|toast| toast.text != text);
+    state.toasts.push(Toast {
+        text,
+        until: state.now + TOAST,
+    });
+    let over = state.toasts.len().saturating_sub(5);
+    state.toasts.drain(..over);
+    state.changed = true;
+}
+
+/// A new run on the screen: nothing of the last one stays.
+pub(crate) fn reset(state: &mut State) {
+    state.scroll = Scroll::Follow;
+    state.selected = None;
+    state.row = 0;
+    state.pane = Pane::Chat;
+    state.folds = crate::tui::state::Folds::default();
+    state.question = crate::tui::state::Question::default();
+    state.popup = None;
+    state.focus = Focus::Edit;
+}

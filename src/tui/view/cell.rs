@@ -1,0 +1,327 @@
+//! One cell of the transcript as lines.
+//!
+//! Pure. What elapses is given as a time; a cell that is over never asks for it.
+
+use jiff::Timestamp;
+use ratatui::text::{Line, Span};
+
+use crate::protocol::acp::ToolStatus;
+use crate::session::transcript::{Body, Cell, Level, Notice};
+use crate::tui::theme::{Role, Theme};
+use crate::tui::view::call;
+use crate::tui::view::markdown::Markdown;
+use crate::tui::view::text::{Break, clean, clean_line, fit, width, wrap};
+
+/// How a cell is to be drawn.
+#[derive(Clone, Copy)]
+pub(crate) struct Look<'a> {
+    pub(crate) theme: &'a Theme,
+    pub(crate) columns: usize,
+    pub(crate) open: bool,
+    /// Its turn is running: what is not over elapses.
+    pub(crate) live: bool,
+    /// The first message of the agent in its turn: it gets the head.
+    pub(crate) first: bool,
+    pub(crate) wall: Timestamp,
+    pub(crate) zone: &'a jiff::tz::TimeZone,
+}
+
+impl Look<'_> {
+    pub(crate) fn span(&self, role: Role, text: impl Into<String>) -> Span<'static> {
+        Span::styled(text.into(), self.theme.style(role))
+    }
+
+    pub(crate) fn narrow(&self) -> bool {
+        self.columns < 50
+    }
+
+    /// Before text that belongs to a head.
+    pub(crate) fn indent(&self) -> Span<'static> {
+        Span::raw(if self.narrow() { " " } else { "   " })
+    }
+}
+
+/// Unfolded without being asked.
+pub(crate) fn unfolds(body: &Body) -> bool {
+    match body {
+        Body::Tool(tool) => tool.status == ToolStatus::Failed,
+        Body::Notice(notice) => notice.level == Level::Error,
+        Body::User { .. } | Body::Agent { .. } => true,
+        Body::Thought { .. } | Body::Attachment(_) | Body::TurnEnd { .. } => false,
+    }
+}
+
+/// Its lines change with time alone.
+pub(crate) fn elapses(body: &Body) -> bool {
+    match body {
+        Body::Tool(tool) => !tool.is_over(),
+        Body::Thought { open, ended, .. } => *open && ended.is_none(),
+        Body::User { .. }
+        | Body::Agent { .. }
+        | Body::Attachment(_)
+        | Body::Notice(_)
+        | Body::TurnEnd { .. } => false,
+    }
+}
+
+pub(crate) fn lines(cell: &Cell, look: Look, markdown: &mut Markdown) -> Vec<Line<'static>> {
+    match &cell.body {
+        Body::User {
+            text,
+            from,
+            attachments,
+            ..
+        } => user(cell, text, from.as_deref(), attachments, look),
+        Body::Agent { text, open } => agent(text, *open, look, markdown),
+        Body::Thought { text, open, ended } => {
+            let took = cell
+                .time
+                .map(|began| seconds(began, ended.unwrap_or(look.wall)));
+            thought(
+                text,
+                *open && ended.is_none() && look.live,
+                took,
+                ended.is_some(),
+                look,
+            )
+        }
+        Body::Tool(tool) => call::lines(tool, look),
+        Body::Attachment(text) => {
+            let text = fit(&clean_line(text), look.columns.saturating_sub(5));
+            vec![Line::from(vec![
+                look.indent(),
+                look.span(Role::Dim, format!("▪ {text}")),
+            ])]
+        }
+        Body::Notice(notice) => self::notice(notice, look),
+        Body::TurnEnd {
+            stop_reason,
+            error,
+            started,
+            ended,
+            files,
+        } => {
+            let took = started
+                .zip(*ended)
+                .map(|(from, to)| seconds(from, to))
+                // Nobody waits for what takes no time.
+                .filter(|took| *took >= 0.1)
+                .map(elapsed);
+            turn_end(stop_reason, error.as_deref(), took, *files, look)
+        }
+    }
+}
+
+fn user(
+    cell: &Cell,
+    text: &str,
+    from: Option<&str>,
+    attachments: &[String],
+    look: Look,
+) -> Vec<Line<'static>> {
+    let name = clean_line(from.unwrap_or("you"));
+    let mut head = vec![look.span(Role::User, format!(" {}", fit(&name, 24)))];
+    if let Some(time) = cell.time {
+        head.push(look.span(Role::Dim, format!("  {}", clock(time, look.zone))));
+    }
+    let mut lines = vec![Line::from(head)];
+    let indent = [look.indent()];
+    for line in clean(text).trim_end().split('\n') {
+        let line = [look.span(Role::Text, line)];
+        lines.extend(wrap(&line, &indent, &indent, look.columns, Break::Words));
+    }
+    for name in attachments {
+        let name = fit(&clean_line(name), look.columns.saturating_sub(6));
+        lines.push(Line::from(vec![
+            look.indent(),
+            look.span(Role::Dim, format!("▪ {name}")),
+        ]));
+    }
+    lines
+}
+
+fn agent(text: &str, open: bool, look: Look, markdown: &mut Markdown) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    if look.first {
+        lines.push(Line::from(look.span(Role::Agent, " agent")));
+    }
+    let indent = look.indent();
+    let columns = look
+        .columns
+        .saturating_sub(width(&indent.content) + 1)
+        .max(1);
+    lines.extend(
+        markdown
+            .lines(text, open, columns, look.theme)
+            .iter()
+            .map(|line| {
+                let mut spans = vec![indent.clone()];
+                spans.extend(line.spans.iter().cloned());
+                Line::from(spans)
+            }),
+    );
+    lines
+}
+
+fn thought(
+    text: &str,
+    live: bool,
+    took: Option<f64>,
+    over: bool,
+    look: Look,
+) -> Vec<Line<'static>> {
+    let took = took
+        .filter(|_| live || over)
+        .map(|took| whole(took.max(1.0)));
+    let (sign, words) = match (live, look.open) {
+        (true, _) => ("◐", "thinking"),
+        (false, true) => ("▾", "thought"),
+        (false, false) => ("▸", "thought"),
+    };
+    let text_head = match took {
+        Some(took) if live => format!(" {sign} {words} {took}"),
+        Some(took) => format!(" {sign} {words} for {took}"),
+        None => format!(" {sign} {words}"),
+    };
+    let mut lines = vec![Line::from(look.span(Role::Thought, text_head))];
+    if look.open {
+        let indent = [look.indent()];
+        for line in clean(text).trim().split('\n') {
+            let line = [look.span(Role::Thought, line)];
+            lines.extend(wrap(&line, &indent, &indent, look.columns, Break::Words));
+        }
+    }
+    lines
+}
+
+fn notice(notice: &Notice, look: Look) -> Vec<Line<'static>> {
+    let (role, sign) = match notice.level {
+        Level::Dim => (Role::Dim, "·"),
+        Level::Info => (Role::Text, "·"),
+        Level::Warning => (Role::Warning, "!"),
+        Level::Error => (Role::Error, "✕"),
+        Level::Rule => return vec![rule(&notice.text, look)],
+    };
+    let more = if notice.count > 1 {
+        format!(" (×{})", notice.count)
+    } else {
+        String::new()
+    };
+    let first = [look.span(role, format!(" {sign} "))];
+    let rest = [Span::raw("   ")];
+    let text = [look.span(role, format!("{}{more}", clean_line(&notice.text)))];
+    let mut lines = wrap(&text, &first, &rest, look.columns, Break::Words);
+    let detail = notice.detail.as_deref().filter(|_| look.open).unwrap_or("");
+    for line in clean(detail).trim_end().lines() {
+        lines.extend(wrap(
+            &[look.span(Role::Dim, line)],
+            &rest,
+            &rest,
+            look.columns,
+            Break::Words,
+        ));
+    }
+    lines
+}
+
+/// A line across the chat with a word in it.
+fn rule(text: &str, look: Look) -> Line<'static> {
+    let text = fit(&clean_line(text), look.columns.saturating_sub(8));
+    let side = look.columns.saturating_sub(width(&text) + 4) / 2;
+    let side = "─".repeat(side.min(12));
+    Line::from(look.span(Role::Dim, format!(" {side} {text} {side}")))
+}
+
+fn turn_end(
+    reason: &str,
+    error: Option<&str>,
+    took: Option<String>,
+    files: usize,
+    look: Look,
+) -> Vec<Line<'static>> {
+    let (role, sign, words) = match (reason, error) {
+        (_, Some(_)) => (Role::Error, "✕", "the turn failed".to_owned()),
+        ("end_turn", None) => (Role::Dim, "✓", "done".to_owned()),
+        ("cancelled", None) => (Role::Warning, "■", "cancelled".to_owned()),
+        ("refusal", None) => (Role::Warning, "!", "the agent refused".to_owned()),
+        ("max_tokens", None) => (
+            Role::Warning,
+            "!",
+            "stopped: the answer reached its longest".to_owned(),
+        ),
+        ("max_turn_requests", None) => (
+            Role::Warning,
+            "!",
+            "stopped: too many steps in one turn".to_owned(),
+        ),
+        (other, None) => (Role::Warning, "!", format!("ended: {}", clean_line(other))),
+    };
+    let mut text = words;
+    if let Some(took) = took {
+        text.push_str(&format!(" · {took}"));
+    }
+    match files {
+        0 => (),
+        1 => text.push_str(" · 1 file"),
+        many => text.push_str(&format!(" · {many} files")),
+    }
+    let mut lines = vec![Line::from(look.span(role, format!(" {sign} {text}")))];
+    let indent = [Span::raw("   ")];
+    for line in clean(error.unwrap_or("")).trim_end().lines() {
+        lines.extend(wrap(
+            &[look.span(Role::Error, line)],
+            &indent,
+            &indent,
+            look.columns,
+            Break::Words,
+        ));
+    }
+    lines
+}
+
+/// Never negative: the clocks of two machines differ.
+pub(crate) fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64().max(0.0)
+}
+
+pub(crate) fn elapsed(seconds: f64) -> String {
+    let whole = seconds as u64;
+    match whole {
+        0..10 => format!("{:.1}s", (seconds * 10.0).floor() / 10.0),
+        10..60 => format!("{whole}s"),
+        60..3600 => format!("{}m{:02}s", whole / 60, whole % 60),
+        _ => format!("{}h{:02}m", whole / 3600, whole / 60 % 60),
+    }
+}
+
+/// Without parts of a second: for what is still running.
+pub(crate) fn whole(seconds: f64) -> String {
+    match seconds {
+        ..10.0 => format!("{}s", seconds as u64),
+        _ => elapsed(seconds),
+    }
+}
+
+/// The time of day.
+pub(crate) fn clock(time: Timestamp, zone: &jiff::tz::TimeZone) -> String {
+    time.to_zoned(zone.clone()).strftime("%H:%M").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_as_long_as_it_needs_to_be() {
+        let table = [
+            (0.04, "0.0s"),
+            (9.99, "9.9s"),
+            (12.7, "12s"),
+            (245.0, "4m05s"),
+            (3720.0, "1h02m"),
+        ];
+        for (seconds, shown) in table {
+            assert_eq!(elapsed(seconds), shown);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Source text to runs of roles, by the syntax definitions that come with the program.
+//!
+//! Pure. Text above the bounds is not highlighted; a wrong guess costs colours, never text.
+
+use std::sync::OnceLock;
+
+use syntect::parsing::{ParseState, Scope, ScopeStack, SyntaxSet};
+
+use crate::tui::theme::Role;
+
+/// Above this a block is shown plain: highlighting must not hold up the screen.
+const BYTES: usize = 64 * 1024;
+const LINE: usize = 2000;
+
+fn syntaxes() -> &'static SyntaxSet {
+    static SYNTAXES: OnceLock<SyntaxSet> = OnceLock::new();
+    SYNTAXES.get_or_init(two_face::syntax::extra_newlines)
+}
+
+/// The lines of a text as runs of one role each; `None` when the language is unknown or the text too large.
+pub(crate) fn highlight(language: &str, text: &str) -> Option<Vec<Vec<(Role, String)>>> {
+    if language.is_empty() || text.len() > BYTES || text.lines().any(|line| line.len() > LINE) {
+        return None;
+    }
+    let syntax = syntaxes().find_syntax_by_token(language)?;
+    let mut parse = ParseState::new(syntax);
+    let mut stack = ScopeStack::new();
+    let mut lines = Vec::new();
+    for line in text.split_inclusive('\n') {
+        let ops = parse.parse_line(line, syntaxes()).ok()?;
+        let mut runs: Vec<(Role, String)> = Vec::new();
+        let mut from = 0;
+        for (at, op) in &ops {
+            push(&mut runs, role(&stack), line.get(from..*at)?);
+            from = *at;
+            stack.apply(op).ok()?;
+        }
+        push(&mut runs, role(&stack), line.get(from..)?);
+        lines.push(runs);
+    }
+    Some(lines)
+}
+
+fn push(runs: &mut Vec<(Role, String)>, role: Role, text: &str) {
+    let text = text.trim_end_matches('\n');
+    match runs.last_mut() {
+        _ if text.is_empty() => (),
+        Some((last, run)) if *last == role => run.push_str(text),
+        Some(_) | None => runs.push((role, text.to_owned())),
+    }
+}
+
+/// The innermost scope that says anything decides.
+fn role(stack: &ScopeStack) -> Role {
+    static TABLE: OnceLock<Vec<(Scope, Role)>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        let rows = [
+            ("comment", Role::Comment),
+            ("string", Role::String),
+            ("constant.numeric", Role::Number),
+            ("constant", Role::Number),
+            ("keyword.operator", Role::Text),
+            ("keyword", Role::Keyword),
+            ("storage", Role::Keyword),
+            ("entity.name", Role::Name),
+            ("support.function", Role::Name),
+            ("support.type", Role::Name),
+            ("variable.function", Role::Name),
+            ("markup.inserted", Role::Added),
+            ("markup.deleted", Role::Removed),
+        ];
+        rows.iter()
+            .filter_map(|(name, role)| Some((Scope::new(name).ok()?, *role)))
+            .collect()
+    });
+    stack
+        .as_slice()
+        .iter()
+        .rev()
+        .find_map(|scope| table.iter().find(|(prefix, _)| prefix.is_prefix_of(*scope)))
+        .map_or(Role::Text, |(_, role)| *role)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_language_gets_roles_and_keeps_its_text() {
+        let text = "let x = \"a\"; // note\nfn f() {}\n";
+        let lines = highlight("rust", text).unwrap();
+        let joined: Vec<String> = lines
+            .iter()
+            .map(|line| line.iter().map(|(_, text)| text.as_str()).collect())
+            .collect();
+        assert_eq!(joined, ["let x = \"a\"; // note", "fn f() {}"]);
+        let has = |role: Role, word: &str| {
+            lines
+                .iter()
+                .flatten()
+                .any(|(found, text)| *found == role && text.contains(word))
+        };
+        assert!(has(Role::Keyword, "let"));
+        assert!(has(Role::String, "a"));
+        assert!(has(Role::Comment, "note"));
+    }
+
+    #[test]
+    fn an_unknown_language_or_a_huge_text_stays_plain() {
+        assert_eq!(highlight("no-such-language", "x"), None);
+        assert_eq!(highlight("", "x"), None);
+        assert_eq!(highlight("rust", &"x\n".repeat(BYTES)), None);
+    }
+}

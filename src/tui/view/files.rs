@@ -1,0 +1,143 @@
+//! The files the agent has changed, the newest first, and how the mirror stands.
+//!
+//! Pure.
+
+use ratatui::text::{Line, Span};
+
+use crate::attach::state::Attached;
+use crate::mirror::status::{MirrorState, MirrorStatus};
+use crate::protocol::file::ChangeKind;
+use crate::protocol::run::Environment;
+use crate::session::state::FileEntry;
+use crate::tui::state::State;
+use crate::tui::theme::Role;
+use crate::tui::view::paint::Paint;
+use crate::tui::view::text::{Break, clean_line, fit_end, width, wrap};
+
+/// How the mirror stands: role, sign, words.
+pub(crate) fn mirror(attached: &Attached) -> (Role, &'static str, String) {
+    let mirror = &attached.mirror;
+    let local = attached
+        .run
+        .as_ref()
+        .is_some_and(|run| run.environment == Environment::Local);
+    match mirror.state {
+        MirrorState::Off if local => (Role::Dim, "·", "in place".to_owned()),
+        MirrorState::Off => (Role::Dim, "·", "mirror off".to_owned()),
+        MirrorState::Live => (Role::Success, "↓", "down".to_owned()),
+        MirrorState::CatchingUp => (Role::Accent, "↓", format!("{} to come", mirror.down)),
+        MirrorState::Paused => (Role::Warning, "=", "paused".to_owned()),
+        MirrorState::Halted => (Role::Error, "■", "halted".to_owned()),
+        MirrorState::Conflict => match mirror.conflicts.len() {
+            1 => (Role::Warning, "!", "1 conflict".to_owned()),
+            many => (Role::Warning, "!", format!("{many} conflicts")),
+        },
+    }
+}
+
+/// One line each; `chosen` is marked. Below them what the mirror says of itself.
+pub(crate) fn lines(
+    state: &State,
+    paint: &Paint,
+    columns: usize,
+    chosen: Option<usize>,
+) -> Vec<Line<'static>> {
+    let Some(attached) = state.attached() else {
+        return Vec::new();
+    };
+    let files = &attached.session.files;
+    let mut lines: Vec<Line> = files
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(row, file)| entry(file, &attached.mirror, paint, columns, chosen == Some(row)))
+        .collect();
+    if lines.is_empty() {
+        lines.push(Line::from(paint.span(Role::Dim, "  no files changed yet")));
+    }
+    lines
+}
+
+/// What the mirror says of itself, for the foot of the pane.
+pub(crate) fn foot(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+    let Some(attached) = state.attached() else {
+        return Vec::new();
+    };
+    let mirror = &attached.mirror;
+    let run = attached.at.run.short();
+    let mut words = Vec::new();
+    if let Some(reason) = &mirror.reason {
+        words.push((Role::Warning, clean_line(reason)));
+    }
+    match mirror.state {
+        MirrorState::Halted => words.push((Role::Dim, format!("look: ashore mirror status {run}"))),
+        MirrorState::Paused => {
+            words.push((Role::Dim, format!("go on: ashore mirror resume {run}")))
+        }
+        MirrorState::Off | MirrorState::Live | MirrorState::CatchingUp | MirrorState::Conflict => {}
+    }
+    if mirror.up > 0 {
+        words.push((Role::Dim, format!("{} edited here, not sent up", mirror.up)));
+    }
+    for conflict in mirror.conflicts.iter().take(3) {
+        let text = match &conflict.theirs {
+            Some(theirs) => format!("theirs: {}", clean_line(theirs)),
+            None => format!("deleted there: {}", clean_line(&conflict.path)),
+        };
+        words.push((Role::Warning, text));
+    }
+    let indent = [Span::raw("  ")];
+    words
+        .into_iter()
+        .flat_map(|(role, text)| {
+            wrap(
+                &[paint.span(role, text)],
+                &indent,
+                &indent,
+                columns,
+                Break::Words,
+            )
+        })
+        .collect()
+}
+
+fn entry(
+    file: &FileEntry,
+    mirror: &MirrorStatus,
+    paint: &Paint,
+    columns: usize,
+    chosen: bool,
+) -> Line<'static> {
+    let conflict = mirror
+        .conflicts
+        .iter()
+        .any(|conflict| conflict.path == file.path);
+    let (role, sign) = match (conflict, &file.failed) {
+        (true, _) => (Role::Warning, "!"),
+        (false, Some(_)) => (Role::Error, "✕"),
+        (false, None) => (Role::Dim, "↓"),
+    };
+    let (kind_role, kind) = match file.kind {
+        _ if conflict => (Role::Warning, "C"),
+        ChangeKind::Created => (Role::Added, "A"),
+        ChangeKind::Modified => (Role::Accent, "M"),
+        ChangeKind::Deleted => (Role::Removed, "D"),
+    };
+    let right = match (conflict, &file.failed, file.turn) {
+        (true, ..) => "both changed".to_owned(),
+        (_, Some(why), _) => crate::tui::view::text::fit(&clean_line(why), columns / 2),
+        (_, None, Some(turn)) => format!("turn {turn}"),
+        (_, None, None) => String::new(),
+    };
+    let room = columns.saturating_sub(6 + width(&right) + 2);
+    let path = fit_end(&clean_line(&file.path), room);
+    let space = room.saturating_sub(width(&path)) + 1;
+    let text = if chosen { Role::Selection } else { Role::Text };
+    Line::from(vec![
+        paint.span(role, format!("  {sign} ")),
+        paint.span(kind_role, format!("{kind} ")),
+        paint.span(text, path),
+        Span::raw(" ".repeat(space)),
+        paint.span(Role::Dim, right),
+    ])
+}

@@ -1,0 +1,25 @@
+//! The picture: `screen::view(&State, &mut Paint, &mut Frame)`. Pure; asks for roles, never for colours.
+
+mod block;
+mod call;
+mod cell;
+mod code;
+mod composer;
+mod diff;
+mod files;
+mod glyphs;
+mod head;
+mod markdown;
+pub mod paint;
+mod panes;
+mod picker;
+mod plan;
+mod popup;
+mod question;
+mod rows;
+pub mod screen;
+mod status;
+mod text;
+mod tools;
+mod transcript;
+mod welcome;

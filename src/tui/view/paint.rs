@@ -1,0 +1,93 @@
+//! What drawing keeps between two pictures: the theme, and the lines of cells that have not changed.
+//!
+//! Emptying it changes nothing that is shown.
+
+use std::collections::HashMap;
+
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use crate::protocol::ids::RunId;
+use crate::tui::event::Drawn;
+use crate::tui::theme::{Role, Theme};
+use crate::tui::view::markdown::Markdown;
+
+/// Cells kept; above it all are forgotten, and the visible ones drawn anew.
+const KEPT: usize = 512;
+
+#[derive(Debug)]
+pub struct Paint {
+    pub(crate) theme: Theme,
+    /// No sign of ours beyond ASCII.
+    pub(crate) ascii: bool,
+    pub(crate) cells: HashMap<usize, Kept>,
+    /// Whose cells they are.
+    pub(crate) run: Option<RunId>,
+    /// What of the transcript the last picture showed.
+    pub(crate) drawn: Option<Drawn>,
+}
+
+/// The lines of one cell, and what they were made for.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) key: Option<Key>,
+    pub(crate) markdown: Markdown,
+    pub(crate) lines: Vec<Line<'static>>,
+}
+
+/// Everything the lines of a cell depend on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) seq: u64,
+    pub(crate) revision: u64,
+    pub(crate) columns: usize,
+    pub(crate) open: bool,
+    /// A blank line stands before it.
+    pub(crate) gap: bool,
+    /// Seconds, for what elapses; 0 for what stands still.
+    pub(crate) second: i64,
+}
+
+impl Paint {
+    pub fn new(theme: Theme) -> Self {
+        Self {
+            theme,
+            ascii: false,
+            cells: HashMap::new(),
+            run: None,
+            drawn: None,
+        }
+    }
+
+    #[must_use]
+    pub fn with_ascii(self, ascii: bool) -> Self {
+        Self { ascii, ..self }
+    }
+
+    /// Forgets everything but the theme.
+    pub fn empty(&mut self) {
+        self.cells.clear();
+        self.drawn = None;
+    }
+
+    /// What of the transcript the last picture showed; taken.
+    pub fn take_drawn(&mut self) -> Option<Drawn> {
+        self.drawn.take()
+    }
+
+    pub(crate) fn style(&self, role: Role) -> Style {
+        self.theme.style(role)
+    }
+
+    pub(crate) fn span(&self, role: Role, text: impl Into<String>) -> Span<'static> {
+        Span::styled(text.into(), self.theme.style(role))
+    }
+
+    /// Before drawing cells of this run.
+    pub(crate) fn make_room(&mut self, run: &RunId) {
+        if self.cells.len() > KEPT || self.run.as_ref() != Some(run) {
+            self.cells.clear();
+            self.run = Some(run.clone());
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The boxes over everything: the keys, made from the live key map, and a yes or no.
+//!
+//! Pure.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Borders, Clear, Widget};
+
+use crate::tui::action::Action;
+use crate::tui::keymap::{Binding, Context, Keymap};
+use crate::tui::state::{Confirm, OURS, Popup, State};
+use crate::tui::theme::Role;
+use crate::tui::view::paint::Paint;
+use crate::tui::view::text::{Break, fit, pad, width, wrap};
+
+pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buffer: &mut Buffer) {
+    // A box stands apart from the sides where there is room for that.
+    let apart = if area.width >= 80 { 8 } else { 4 };
+    let columns = usize::from(area.width.saturating_sub(apart)).clamp(1, 80);
+    let (title, lines, top) = match popup {
+        Popup::Help { top } => (" keys ", help(&state.keymap, paint, columns), *top),
+        Popup::Confirm(confirm) => (" really? ", question(confirm, paint, columns), 0),
+    };
+    let height = u16::try_from(lines.len() + 2)
+        .unwrap_or(u16::MAX)
+        .min(area.height);
+    let width = u16::try_from(columns + 4)
+        .unwrap_or(u16::MAX)
+        .min(area.width);
+    let frame = Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.y + (area.height - height) / 2,
+        width,
+        height,
+    };
+    Clear.render(frame, buffer);
+    let block = Block::new()
+        .borders(Borders::ALL)
+        .border_style(paint.style(Role::Border))
+        .title(paint.span(Role::Heading, title));
+    let inner = block.inner(frame);
+    block.render(frame, buffer);
+    let rows = usize::from(inner.height);
+    let top = top.min(lines.len().saturating_sub(rows));
+    for (row, line) in lines.iter().skip(top).take(rows).enumerate() {
+        let y = inner.y + u16::try_from(row).unwrap_or(0);
+        line.render(
+            Rect {
+                x: inner.x + 1,
+                y,
+                width: inner.width.saturating_sub(2),
+                height: 1,
+            },
+            buffer,
+        );
+    }
+    if top + rows < lines.len() {
+        let more = paint.span(Role::Dim, " ↓ more ");
+        let x = frame.right().saturating_sub(11);
+        buffer.set_span(x, frame.bottom() - 1, &more, 9);
+    }
+}
+
+fn help(keymap: &Keymap, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    for (context, name) in Context::ALL {
+        if !lines.is_empty() {
+            lines.push(Line::default());
+        }
+        let name = match context {
+            Context::Leader => format!(
+                "{name} {}",
+                keymap.key_of(Context::Everywhere, Action::Leader)
+            ),
+            Context::Everywhere
+            | Context::Edit
+            | Context::Browse
+            | Context::Question
+            | Context::Picker
+            | Context::Popup => name.to_owned(),
+        };
+        lines.push(Line::from(paint.span(Role::Heading, name)));
+        let here = |binding: &&Binding| {
+            binding.context == context && !binding.label.is_empty() && !binding.keys.is_empty()
+        };
+        for binding in keymap.bindings.iter().filter(here) {
+            lines.extend(row(&keys(binding), binding.label, paint, columns));
+        }
+    }
+    lines.push(Line::default());
+    lines.push(Line::from(paint.span(
+        Role::Heading,
+        "Commands of the screen; all others go to the agent",
+    )));
+    for (name, label) in OURS {
+        lines.extend(row(&format!("/{name}"), label, paint, columns));
+    }
+    lines
+}
+
+fn keys(binding: &Binding) -> String {
+    let keys: Vec<String> = binding.keys.iter().map(ToString::to_string).collect();
+    keys.join(", ")
+}
+
+fn row(keys: &str, label: &str, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+    let lead = if columns >= 60 { 32 } else { 14 };
+    let keys = if width(keys) >= lead {
+        fit(keys, lead - 1)
+    } else {
+        keys.to_owned()
+    };
+    let first = [paint.span(Role::Accent, pad(&keys, lead))];
+    let rest = [Span::raw(" ".repeat(lead))];
+    wrap(
+        &[paint.span(Role::Text, label)],
+        &first,
+        &rest,
+        columns,
+        Break::Words,
+    )
+}
+
+fn question(confirm: &Confirm, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+    let (text, yes) = match confirm {
+        Confirm::Stop => (
+            "Stop the run? The agent ends; what was said and the files stay.".to_owned(),
+            "stop",
+        ),
+        Confirm::PutBack(path) => (
+            format!(
+                "Put back what stood in {} before the agent wrote it? What stands there now is kept and can be brought back in the same way.",
+                crate::tui::view::text::clean_line(path.as_str())
+            ),
+            "put back",
+        ),
+        Confirm::Size {
+            files,
+            bytes,
+            limit,
+            ..
+        } => (
+            format!(
+                "This directory is large: {files} files, {}. More than {} is not sent without asking. Send it all to the sandbox?",
+                size(*bytes),
+                size(*limit)
+            ),
+            "send",
+        ),
+    };
+    let mut lines = wrap(
+        &[paint.span(Role::Text, text)],
+        &[],
+        &[],
+        columns,
+        Break::Words,
+    );
+    lines.push(Line::default());
+    lines.push(Line::from(vec![
+        paint.span(Role::Accent, "y"),
+        paint.span(Role::Text, format!(" {yes}   ")),
+        paint.span(Role::Accent, "n"),
+        paint.span(Role::Text, " no"),
+    ]));
+    lines
+}
+
+/// Decimal units, as disks are sold.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}

@@ -1,0 +1,230 @@
+//! The whole picture: which parts stand where, at every size.
+//!
+//! Pure. Panes disappear before words do; text that people copy has no border at its sides.
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use crate::attach::state::{Attached, Link};
+use crate::session::transcript::Body;
+use crate::tui::state::{Pane, Scene, State, Tier};
+use crate::tui::theme::Role;
+use crate::tui::view::paint::Paint;
+use crate::tui::view::rows::{Rows, remark, rule};
+use crate::tui::view::text::{Break, clean, clean_line, fit, wrap};
+use crate::tui::view::{
+    composer, glyphs, head, panes, picker, popup, question, status, transcript, welcome,
+};
+
+pub fn view(state: &State, paint: &mut Paint, frame: &mut Frame) {
+    let area = frame.area();
+    let buffer = frame.buffer_mut();
+    paint.drawn = None;
+    if area.width == 0 || area.height == 0 {
+        return;
+    }
+    let cursor = match &state.scene {
+        Scene::Picker(list) => {
+            draw_picker(state, list, paint, area, buffer);
+            None
+        }
+        Scene::Run(attached) if state.tier() == Tier::Tiny => {
+            tiny(state, attached, paint, area, buffer);
+            None
+        }
+        Scene::Run(attached) => run(state, attached, paint, area, buffer),
+        Scene::Composer(_) | Scene::Opening(_) => welcome::draw(state, paint, area, buffer),
+    };
+    if let Some(popup) = &state.popup {
+        popup::draw(state, popup, paint, area, buffer);
+    }
+    if paint.ascii {
+        glyphs::stand_in(buffer);
+    }
+    if let Some(cursor) = cursor.filter(|_| state.popup.is_none()) {
+        frame.set_cursor_position(cursor);
+    }
+}
+
+fn run(
+    state: &State,
+    attached: &Attached,
+    paint: &mut Paint,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Option<Position> {
+    let columns = usize::from(area.width);
+    let mut rows = Rows { left: area };
+    let tabs = state.tier() < Tier::Middle;
+    head::title(state, attached, paint, columns).render(rows.top(1), buffer);
+    if tabs {
+        head::tab_row(state, paint, columns).render(rows.top(1), buffer);
+    }
+    let roomy = area.height >= 14;
+    let upper = if roomy { Some(rows.top(1)) } else { None };
+    let cursor = foot(state, attached, paint, &mut rows, roomy, buffer);
+    let lower = rows.bottom(1);
+    let asked = question::lines(state, paint, columns);
+    // The question may take half of what is left, its last lines are the options.
+    let asked_rows = u16::try_from(asked.len())
+        .unwrap_or(u16::MAX)
+        .min(rows.left.height.saturating_sub(2));
+    let question_area = rows.bottom(asked_rows);
+    let skip = asked.len().saturating_sub(usize::from(asked_rows));
+    question::draw(&asked[skip..], question_area, buffer);
+    let above = if asked_rows > 0 {
+        rows.bottom(1)
+    } else {
+        lower
+    };
+    if let Some(upper) = upper {
+        rule(paint, upper, buffer);
+    }
+    rule(paint, lower, buffer);
+    let main = rows.left;
+    if state.has_column() {
+        panes::beside(state, attached, paint, main, upper, above, buffer);
+    } else {
+        rule(paint, above, buffer);
+        match state.pane {
+            Pane::Chat => transcript::draw_or_hint(state, attached, paint, main, buffer),
+            Pane::Tools | Pane::Files | Pane::Plan => {
+                panes::pane(state, state.pane, paint, main, buffer)
+            }
+        }
+    }
+    remark(
+        state,
+        paint,
+        if asked_rows > 0 { above } else { lower },
+        buffer,
+    );
+    cursor
+}
+
+/// From the bottom up: the status line, the draft and what stands over it.
+fn foot(
+    state: &State,
+    attached: &Attached,
+    paint: &Paint,
+    rows: &mut Rows,
+    roomy: bool,
+    buffer: &mut Buffer,
+) -> Option<Position> {
+    let columns = usize::from(rows.left.width);
+    status::line(state, paint, columns).render(rows.bottom(1), buffer);
+    if roomy {
+        rule(paint, rows.bottom(1), buffer);
+    }
+    let draft = rows.bottom(composer::height(state, rows.left.width));
+    let cursor = composer::draw(state, paint, draft, buffer);
+    composer::draw_menu(
+        state,
+        paint,
+        rows.bottom(composer::menu_height(state)),
+        buffer,
+    );
+    if let Some(line) = queued(attached, paint, columns) {
+        line.render(rows.bottom(1), buffer);
+    }
+    for line in offline(attached, paint, columns).iter().rev() {
+        line.render(rows.bottom(1), buffer);
+    }
+    cursor
+}
+
+/// A link that is given up says why in full: the status line may have no room for it.
+fn offline(attached: &Attached, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+    let Link::Offline { reason } = &attached.link else {
+        return Vec::new();
+    };
+    let text = format!("{} · Ctrl+X r tries again", clean_line(reason));
+    let first = [paint.span(Role::Error, " ✕ ")];
+    let mut lines = wrap(
+        &[paint.span(Role::Error, text)],
+        &first,
+        &[Span::raw("   ")],
+        columns,
+        Break::Words,
+    );
+    lines.truncate(5);
+    lines
+}
+
+fn queued(attached: &Attached, paint: &Paint, columns: usize) -> Option<Line<'static>> {
+    let working = matches!(
+        attached.session.turn,
+        crate::session::state::Turn::Working { .. }
+    );
+    let next = attached.session.queued.first().filter(|_| working)?;
+    let count = attached.session.queued.len();
+    let text = format!("   queued {count}: {}", clean_line(&next.text));
+    Some(Line::from(paint.span(Role::Dim, fit(&text, columns))))
+}
+
+/// Too small for anything but how it stands and what was said last.
+fn tiny(state: &State, attached: &Attached, paint: &Paint, area: Rect, buffer: &mut Buffer) {
+    let columns = usize::from(area.width);
+    let mut rows = Rows { left: area };
+    status::line(state, paint, columns).render(rows.bottom(1), buffer);
+    let last = attached
+        .session
+        .transcript
+        .cells
+        .iter()
+        .rev()
+        .find_map(|cell| match &cell.body {
+            Body::Agent { text, .. } | Body::User { text, .. } => Some(text.as_str()),
+            Body::Thought { .. }
+            | Body::Tool(_)
+            | Body::Attachment(_)
+            | Body::Notice(_)
+            | Body::TurnEnd { .. } => None,
+        });
+    // No more than what can be seen is cleaned and wrapped.
+    let last: String = last
+        .unwrap_or("")
+        .chars()
+        .rev()
+        .take(columns * usize::from(area.height))
+        .collect();
+    let last: String = last.chars().rev().collect();
+    let lines: Vec<Line> = clean(&last)
+        .trim_end()
+        .split('\n')
+        .flat_map(|line| {
+            wrap(
+                &[paint.span(Role::Text, line)],
+                &[],
+                &[],
+                columns,
+                Break::Words,
+            )
+        })
+        .collect();
+    let skip = lines.len().saturating_sub(usize::from(rows.left.height));
+    for line in &lines[skip..] {
+        line.render(rows.top(1), buffer);
+    }
+}
+
+fn draw_picker(
+    state: &State,
+    list: &crate::tui::state::Picker,
+    paint: &Paint,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let columns = usize::from(area.width);
+    let mut rows = Rows { left: area };
+    picker::head(state, list, paint, columns).render(rows.top(1), buffer);
+    rule(paint, rows.top(1), buffer);
+    status::line(state, paint, columns).render(rows.bottom(1), buffer);
+    let line = rows.bottom(1);
+    rule(paint, line, buffer);
+    picker::draw(state, list, paint, rows.left, buffer);
+    remark(state, paint, line, buffer);
+}

@@ -1,0 +1,478 @@
+//! The one line that always answers: am I connected, is it working, does it want me, are my files right, how do I
+//! leave. What matters least goes first when space runs out.
+//!
+//! Pure.
+
+use std::time::Instant;
+
+use ratatui::text::{Line, Span};
+
+use crate::attach::state::{Attached, Link, Posting};
+use crate::protocol::entry::StepStatus;
+use crate::protocol::run::Status;
+use crate::session::state::Turn;
+use crate::tui::action::Action;
+use crate::tui::keymap::{Binding, Context};
+use crate::tui::state::{Focus, Scene, State};
+use crate::tui::theme::Role;
+use crate::tui::view::cell::{clock, seconds, whole};
+use crate::tui::view::files;
+use crate::tui::view::paint::Paint;
+use crate::tui::view::text::{clean_line, fit, width};
+
+/// One answer, in two lengths. An empty short form is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Field {
+    role: Role,
+    long: String,
+    short: String,
+    /// Which form is shown; `None` when it went.
+    shown: Option<bool>,
+}
+
+fn field(role: Role, long: impl Into<String>, short: impl Into<String>) -> Field {
+    Field {
+        role,
+        long: long.into(),
+        short: short.into(),
+        shown: Some(true),
+    }
+}
+
+impl Field {
+    fn text(&self) -> &str {
+        match self.shown {
+            Some(true) => &self.long,
+            Some(false) => &self.short,
+            None => "",
+        }
+    }
+}
+
+pub(crate) fn line(state: &State, paint: &Paint, columns: usize) -> Line<'static> {
+    if state.leader {
+        return leader(state, paint, columns);
+    }
+    let out = way_out(state);
+    let fields = match &state.scene {
+        Scene::Run(attached) => fields(state, attached),
+        Scene::Composer(_) | Scene::Opening(_) | Scene::Picker(_) => {
+            vec![field(
+                Role::Dim,
+                format!("endpoint {}", clean_line(&state.welcome.endpoint)),
+                "",
+            )]
+        }
+    };
+    arrange(fields, out, paint, columns)
+}
+
+/// Left the answers, right the way out.
+fn arrange(mut fields: Vec<Field>, mut out: Field, paint: &Paint, columns: usize) -> Line<'static> {
+    let gap = |fields: &[Field]| {
+        if fields.iter().any(|field| field.shown == Some(true)) {
+            2
+        } else {
+            1
+        }
+    };
+    let taken = |fields: &[Field], out: &Field| {
+        let shown: Vec<usize> = fields
+            .iter()
+            .map(|field| width(field.text()))
+            .filter(|wide| *wide > 0)
+            .collect();
+        1 + shown.iter().sum::<usize>() + shown.len() * gap(fields) + width(out.text()) + 1
+    };
+    // In the order of importance, the last one first: the way out stands behind the link alone.
+    for shorten in [Some(false), None] {
+        for index in (1..fields.len()).rev() {
+            if taken(&fields, &out) > columns {
+                fields[index].shown = shorten;
+            }
+        }
+        if taken(&fields, &out) > columns {
+            out.shown = Some(false);
+        }
+        if taken(&fields, &out) > columns
+            && let Some(link) = fields.first_mut()
+        {
+            link.shown = Some(false);
+        }
+    }
+    // What is left over belongs to the link: its reason is worth every column.
+    let spare = columns.saturating_sub(taken(&fields, &out));
+    if let Some(link) = fields.first_mut().filter(|link| link.shown == Some(false)) {
+        let room = width(&link.short) + spare;
+        // Cut off too early it would hide the seconds.
+        if room >= if link.role == Role::Error { 12 } else { 34 } {
+            link.short = fit(&link.long, room);
+        }
+    }
+    let between = " ".repeat(gap(&fields));
+    let mut spans = vec![Span::raw(" ")];
+    for field in fields.iter().filter(|field| !field.text().is_empty()) {
+        spans.push(paint.span(field.role, field.text()));
+        spans.push(Span::raw(between.clone()));
+    }
+    let used: usize = spans.iter().map(|span| width(&span.content)).sum();
+    let space = columns.saturating_sub(used + width(out.text()) + 1);
+    spans.push(Span::raw(" ".repeat(space)));
+    spans.push(paint.span(out.role, out.text()));
+    Line::from(spans)
+}
+
+/// In the order of importance.
+fn fields(state: &State, attached: &Attached) -> Vec<Field> {
+    let session = &attached.session;
+    let mut fields = vec![link(&attached.link, state.now, &retry_key(state))];
+    match attached.link {
+        Link::Live => fields.push(agent(state, attached)),
+        // What the agent did last is no longer known: the time of the last word is.
+        Link::Reconnecting { .. } | Link::Offline { .. } => {
+            if let Some(time) = session.last_time {
+                fields.push(field(
+                    Role::Dim,
+                    format!("last {}", clock(time, &state.zone)),
+                    "",
+                ));
+            }
+        }
+        Link::CatchingUp { .. } => (),
+    }
+    let live = attached.link == Link::Live;
+    match state.questions().len() {
+        0 => (),
+        // The agent's own field says it.
+        1 if live => (),
+        1 => fields.push(field(Role::Warning, "? 1 question", "?1")),
+        many => fields.push(field(
+            Role::Warning,
+            format!("? {many} questions"),
+            format!("?{many}"),
+        )),
+    }
+    fields.push(mirror(attached));
+    fields.extend(waiting(attached));
+    if let Some(usage) = session.usage.filter(|usage| usage.size > 0) {
+        let percent = usage.used.saturating_mul(100) / usage.size;
+        let cost = usage
+            .cost
+            .map(|cost| format!(" ${cost:.2}"))
+            .unwrap_or_default();
+        fields.push(field(
+            Role::Dim,
+            format!("ctx {percent}%{cost}"),
+            format!("{percent}%"),
+        ));
+    }
+    if let Some(mode) = &session.mode {
+        fields.push(field(Role::Dim, fit(&clean_line(mode), 20), ""));
+    }
+    if let Some(branch) = session
+        .branch
+        .as_ref()
+        .or(attached.run.as_ref().and_then(|run| run.branch.as_ref()))
+    {
+        fields.push(field(Role::Dim, fit(&clean_line(branch), 30), ""));
+    }
+    if session.pr_url.is_some()
+        || attached
+            .run
+            .as_ref()
+            .is_some_and(|run| run.pr_url().is_some())
+    {
+        fields.push(field(Role::Link, "PR", "PR"));
+    }
+    fields
+}
+
+/// What connects now, if anything does: while writing, `r` is a letter.
+fn retry_key(state: &State) -> String {
+    let keys = &state.keymap;
+    if state.focus == Focus::Browse {
+        return keys.key_of(Context::Browse, Action::Retry);
+    }
+    match (
+        keys.key_of(Context::Everywhere, Action::Leader),
+        keys.key_of(Context::Leader, Action::Retry),
+    ) {
+        (leader, key) if !leader.is_empty() && !key.is_empty() => format!("{leader} {key}"),
+        _ => String::new(),
+    }
+}
+
+fn link(link: &Link, now: Instant, retry: &str) -> Field {
+    match link {
+        Link::Live => field(Role::Success, "● live", "●"),
+        Link::CatchingUp { have, of: Some(of) } => {
+            let percent = have.0.saturating_mul(100).checked_div(of.0).unwrap_or(100);
+            let long = format!("◌ catching up {}/{}", grouped(have.0), grouped(of.0));
+            field(Role::Accent, long, format!("◌{percent}%"))
+        }
+        Link::CatchingUp { of: None, .. } => field(Role::Accent, "◌ connecting", "◌"),
+        Link::Reconnecting {
+            due,
+            attempt,
+            reason,
+            ..
+        } => {
+            let seconds = due.saturating_duration_since(now).as_secs_f64().ceil() as u64;
+            let reason = fit(&clean_line(reason), 40);
+            let retry = match retry {
+                "" => String::new(),
+                key => format!(" · {key} now"),
+            };
+            let long = format!("↻ reconnecting in {seconds} s (try {attempt}){retry} · {reason}");
+            field(Role::Warning, long, format!("↻{seconds}s"))
+        }
+        Link::Offline { reason } => field(
+            Role::Error,
+            format!("✕ offline: {}", clean_line(reason)),
+            "✕",
+        ),
+    }
+}
+
+/// As much of it as a head line has room for: the sign, and a word or a number.
+pub(crate) fn link_in_brief(link: &Link, now: Instant) -> (Role, String) {
+    let field = self::link(link, now, "");
+    let text = match link {
+        Link::Live => field.long,
+        Link::CatchingUp { of: Some(_), .. } | Link::Reconnecting { .. } => field.short,
+        Link::CatchingUp { of: None, .. } => field.long,
+        Link::Offline { .. } => format!("{} offline", field.short),
+    };
+    (field.role, text)
+}
+
+/// `1204` as `1 204`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn agent(state: &State, attached: &Attached) -> Field {
+    let session = &attached.session;
+    let status = attached
+        .run
+        .as_ref()
+        .map(|run| &run.status)
+        .filter(|status| status.is_terminal());
+    match session.status.as_ref().or(status) {
+        Some(Status::Completed) => return field(Role::Success, "✓ done", "✓"),
+        Some(Status::Failed) => return field(Role::Error, "✕ failed", "✕"),
+        Some(Status::Cancelled) => return field(Role::Dim, "■ stopped", "■"),
+        Some(Status::NotStarted | Status::Queued | Status::InProgress | Status::Other(_))
+        | None => (),
+    }
+    if !state.questions().is_empty() {
+        return field(Role::Warning, "? waits for you", "?1");
+    }
+    let setting_up = session
+        .steps
+        .iter()
+        .any(|step| step.status() == StepStatus::Started);
+    match &session.turn {
+        Turn::Working { since, .. } => {
+            let time = since
+                .map(|since| whole(seconds(since, state.wall)))
+                .unwrap_or_default();
+            field(
+                Role::Accent,
+                format!("◐ working {time}"),
+                format!("◐{time}"),
+            )
+        }
+        Turn::Idle if setting_up => field(Role::Accent, "◐ setting up", "◐"),
+        Turn::Idle if !session.queued.is_empty() => field(Role::Accent, "◐ starting", "◐"),
+        Turn::Idle => field(Role::Dim, "○ idle", "○"),
+    }
+}
+
+fn mirror(attached: &Attached) -> Field {
+    let (role, sign, words) = files::mirror(attached);
+    let mirror = &attached.mirror;
+    let up = if mirror.up > 0 {
+        format!(" ↑{}", mirror.up)
+    } else {
+        String::new()
+    };
+    let conflicts = mirror.conflicts.len();
+    let short = match conflicts {
+        // That there is none needs no sign.
+        0 if sign == "·" => String::new(),
+        0 => sign.to_owned(),
+        many => format!("!{many}"),
+    };
+    let edited = match mirror.up {
+        0 => String::new(),
+        many => format!(" · {many} edited here"),
+    };
+    let words = if sign == "·" {
+        words
+    } else {
+        format!("{sign} {words}")
+    };
+    field(role, words + &edited, short + &up)
+}
+
+fn waiting(attached: &Attached) -> Option<Field> {
+    let outbox = attached
+        .outbox
+        .iter()
+        .filter(|outgoing| outgoing.state != Posting::Accepted)
+        .count();
+    let queued = attached.session.queued.len();
+    let working = matches!(attached.session.turn, Turn::Working { .. });
+    match (queued, outbox) {
+        (_, 1..) => Some(field(
+            Role::Warning,
+            format!("outbox {outbox}"),
+            format!("o{outbox}"),
+        )),
+        (1.., 0) if working => Some(field(
+            Role::Dim,
+            format!("queued {queued}"),
+            format!("q{queued}"),
+        )),
+        _ => None,
+    }
+}
+
+fn way_out(state: &State) -> Field {
+    let key = |context, action| state.keymap.key_of(context, action);
+    let browses = state.focus == Focus::Browse;
+    let help = match &state.scene {
+        Scene::Picker(_) => key(Context::Picker, Action::Help),
+        Scene::Run(_) if browses => key(Context::Browse, Action::Help),
+        Scene::Run(_) | Scene::Composer(_) | Scene::Opening(_) if state.composer.is_empty() => {
+            "?".to_owned()
+        }
+        Scene::Run(_) | Scene::Composer(_) | Scene::Opening(_) => {
+            key(Context::Everywhere, Action::Help)
+        }
+    };
+    let escape = || key(Context::Everywhere, Action::Escape);
+    let leave = || key(Context::Everywhere, Action::Leave);
+    let (key, word) = match &state.scene {
+        _ if state.popup.is_some() => (escape(), "close"),
+        Scene::Picker(_) => (key(Context::Picker, Action::Leave), "leave"),
+        Scene::Run(_) if state.is_working() && state.asking().is_none() => (escape(), "cancel"),
+        Scene::Run(_) if browses => (key(Context::Browse, Action::Leave), "leave"),
+        Scene::Run(_) | Scene::Composer(_) | Scene::Opening(_) if state.composer.is_empty() => {
+            (leave(), "leave")
+        }
+        Scene::Run(_) | Scene::Composer(_) | Scene::Opening(_) => {
+            (key(Context::Edit, Action::Submit), "send")
+        }
+    };
+    // A key that was taken away is not offered.
+    let long = [(key.as_str(), word), (help.as_str(), "keys")]
+        .iter()
+        .filter(|(key, _)| !key.is_empty())
+        .map(|(key, word)| format!("{key} {word}"))
+        .collect::<Vec<_>>()
+        .join("  ");
+    let short = format!("{} {help}", key.replace("Ctrl+", "^"));
+    field(Role::Dim, long, short.trim())
+}
+
+/// What may follow the leader key.
+fn leader(state: &State, paint: &Paint, columns: usize) -> Line<'static> {
+    let of_leader = |binding: &&Binding| binding.context == Context::Leader;
+    let keys: Vec<String> = state
+        .keymap
+        .bindings
+        .iter()
+        .filter(of_leader)
+        .filter_map(|binding| Some(format!("{} {}", binding.keys.first()?, binding.label)))
+        .collect();
+    let leader = state.keymap.key_of(Context::Everywhere, Action::Leader);
+    let text = format!(" {leader} … {}", keys.join(" · "));
+    Line::from(paint.span(Role::Accent, fit(&text, columns)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ids::Seq;
+    use crate::tui::theme::{Depth, Theme};
+
+    fn shown(columns: usize) -> String {
+        let paint = Paint::new(Theme::built_in("dark", Depth::None));
+        let fields = vec![
+            field(Role::Success, "● live", "●"),
+            field(Role::Accent, "◐ working 12s", "◐12s"),
+            field(Role::Dim, "ctx 41% $0.83", "41%"),
+        ];
+        let out = field(Role::Dim, "Esc cancel  ? keys", "Esc ?");
+        arrange(fields, out, &paint, columns).to_string()
+    }
+
+    #[test]
+    fn what_matters_least_goes_first() {
+        let table = [
+            (
+                60,
+                " ● live  ◐ working 12s  ctx 41% $0.83    Esc cancel  ? keys",
+            ),
+            (50, " ● live  ◐ working 12s  41%    Esc cancel  ? keys"),
+            (42, " ● live  ◐12s  41%     Esc cancel  ? keys"),
+            (26, " ● live  ◐12s  41%  Esc ?"),
+            (20, " ● ◐12s 41%   Esc ?"),
+            (12, " ●    Esc ?"),
+        ];
+        for (columns, line) in table {
+            assert_eq!(shown(columns).trim_end(), line, "{columns}");
+            assert!(width(&shown(columns)) <= columns, "{columns}");
+        }
+    }
+
+    #[test]
+    fn every_state_of_the_link_has_a_shape_of_its_own() {
+        let now = tokio::time::Instant::now().into_std();
+        let table = [
+            (Link::Live, "● live"),
+            (
+                Link::CatchingUp {
+                    have: Seq(1204),
+                    of: Some(Seq(3980)),
+                },
+                "◌ catching up 1 204/3 980",
+            ),
+            (
+                Link::CatchingUp {
+                    have: Seq(0),
+                    of: None,
+                },
+                "◌ connecting",
+            ),
+            (
+                Link::Reconnecting {
+                    due: now + std::time::Duration::from_millis(3500),
+                    wait: std::time::Duration::from_secs(4),
+                    attempt: 7,
+                    reason: "timed out".into(),
+                },
+                "↻ reconnecting in 4 s (try 7) · r now · timed out",
+            ),
+            (
+                Link::Offline {
+                    reason: "token refused — ashore login".into(),
+                },
+                "✕ offline: token refused — ashore login",
+            ),
+        ];
+        for (link, words) in table {
+            assert_eq!(super::link(&link, now, "r").long, words);
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! The transcript as a virtual list: only what is visible is laid out.
+//!
+//! Pure. Item 0 is the setting up, then the cells, then what has not reached the journal yet.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use crate::attach::state::{Attached, Outgoing, Posting};
+use crate::protocol::command::What;
+use crate::protocol::entry::StepStatus;
+use crate::protocol::ids::Seq;
+use crate::session::state::{QueuedPrompt, Session, StepState, Turn};
+use crate::session::transcript::{Body, Cell};
+use crate::tui::event::{Drawn, Place};
+use crate::tui::state::{Focus, Scroll, State};
+use crate::tui::theme::Role;
+use crate::tui::view::cell::{self, Look};
+use crate::tui::view::paint::{Kept, Key, Paint};
+use crate::tui::view::text::{Break, clean, clean_line, fit, wrap};
+
+/// The transcript, or a line that says what could be here.
+pub(crate) fn draw_or_hint(
+    state: &State,
+    attached: &Attached,
+    paint: &mut Paint,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let session = &attached.session;
+    let empty = session.transcript.cells.is_empty() && session.queued.is_empty();
+    if empty && session.steps.is_empty() && attached.outbox.is_empty() {
+        let text = " nothing has been said yet · ? shows the keys";
+        Line::from(paint.span(Role::Dim, fit(text, usize::from(area.width)))).render(area, buffer);
+    } else if area.height > 0 {
+        draw(state, attached, paint, area, buffer);
+    }
+}
+
+/// Draws the transcript and notes in `paint` what of it is visible.
+fn draw(state: &State, attached: &Attached, paint: &mut Paint, area: Rect, buffer: &mut Buffer) {
+    let mut list = List {
+        state,
+        attached,
+        paint,
+        columns: usize::from(area.width),
+    };
+    list.paint.make_room(&attached.at.run);
+    let rows = usize::from(area.height);
+    let top = match state.scroll {
+        Scroll::Follow => list.end(rows),
+        Scroll::At(place) => list.walk(place, rows),
+    };
+    let mut item = top.item;
+    let mut line = usize::try_from(top.line).unwrap_or(0);
+    let mut bottom = top;
+    let mut row = 0;
+    while row < rows && item < list.len() {
+        let selected = state.focus == Focus::Browse && state.selected == Some(item);
+        let mark = list.paint.span(Role::Accent, "▎");
+        let lines = list.lines(item);
+        while line < lines.len() && row < rows {
+            let y = area.y + u16::try_from(row).unwrap_or(0);
+            (&lines[line]).render(
+                Rect {
+                    y,
+                    height: 1,
+                    ..area
+                },
+                buffer,
+            );
+            if selected && (lines[line].width() > 0) {
+                buffer.set_span(area.x, y, &mark, 1);
+            }
+            bottom = Place {
+                item,
+                line: i64::try_from(line).unwrap_or(0),
+            };
+            line += 1;
+            row += 1;
+        }
+        if line >= lines.len() {
+            item += 1;
+            line = 0;
+        }
+    }
+    let at_end = (item..list.len())
+        .all(|rest| list.lines(rest).len() <= if rest == item { line } else { 0 });
+    list.paint.drawn = Some(Drawn {
+        top,
+        bottom,
+        at_end,
+        rows: area.height,
+    });
+}
+
+struct List<'a> {
+    state: &'a State,
+    attached: &'a Attached,
+    paint: &'a mut Paint,
+    columns: usize,
+}
+
+impl List<'_> {
+    fn cells(&self) -> &[Cell] {
+        &self.attached.session.transcript.cells
+    }
+
+    fn len(&self) -> usize {
+        1 + self.cells().len() + self.waiting().len() + self.attached.outbox.len()
+    }
+
+    /// Prompts that stand in the journal and wait for the agent to begin. While it works, the line over the draft
+    /// shows them.
+    fn waiting(&self) -> &[QueuedPrompt] {
+        let session = &self.attached.session;
+        match session.turn {
+            Turn::Idle => &session.queued,
+            Turn::Working { .. } => &[],
+        }
+    }
+
+    fn outgoing(&self, index: usize) -> Option<&Outgoing> {
+        let before = self.cells().len() + self.waiting().len();
+        self.attached.outbox.get(index.checked_sub(before)?)
+    }
+
+    fn queued(&self, index: usize) -> Option<&QueuedPrompt> {
+        self.waiting().get(index.checked_sub(self.cells().len())?)
+    }
+
+    /// Where to begin so that the last line stands in the last row.
+    fn end(&mut self, rows: usize) -> Place {
+        let mut left = rows;
+        for item in (0..self.len()).rev() {
+            let lines = self.lines(item).len();
+            if lines >= left {
+                return Place {
+                    item,
+                    line: i64::try_from(lines - left).unwrap_or(0),
+                };
+            }
+            left -= lines;
+        }
+        Place::default()
+    }
+
+    /// Where a wish really is: lines outside their item belong to its neighbours, and the end stays at the bottom.
+    fn walk(&mut self, wish: Place, rows: usize) -> Place {
+        let last = self.len() - 1;
+        let mut place = Place {
+            item: wish.item.min(last),
+            ..wish
+        };
+        while place.line < 0 && place.item > 0 {
+            place.item -= 1;
+            place.line += self.height(place.item);
+        }
+        place.line = place.line.max(0);
+        while place.item < last && place.line >= self.height(place.item) {
+            place.line -= self.height(place.item);
+            place.item += 1;
+        }
+        let end = self.end(rows);
+        if (place.item, place.line) > (end.item, end.line) {
+            end
+        } else {
+            place
+        }
+    }
+
+    fn height(&mut self, item: usize) -> i64 {
+        i64::try_from(self.lines(item).len()).unwrap_or(i64::MAX)
+    }
+
+    fn lines(&mut self, item: usize) -> &[Line<'static>] {
+        let key = self.key(item);
+        let mut kept = self.paint.cells.remove(&item).unwrap_or_default();
+        if kept.key.as_ref() != Some(&key) {
+            if kept.key.as_ref().is_none_or(|old| old.seq != key.seq) {
+                kept = Kept::default();
+            }
+            kept.lines = self.make(item, &key, &mut kept);
+            kept.key = Some(key);
+        }
+        &self.paint.cells.entry(item).or_insert(kept).lines
+    }
+
+    fn key(&self, item: usize) -> Key {
+        let session = &self.attached.session;
+        let working = matches!(session.turn, Turn::Working { .. });
+        let second = self.state.wall.as_second();
+        let folds = &self.state.folds;
+        match item.checked_sub(1) {
+            None => Key {
+                seq: 0,
+                revision: digest(&session.steps),
+                columns: self.columns,
+                open: folds.all || folds.flipped.contains(&Seq::ZERO),
+                gap: false,
+                second: if session.steps.iter().any(|step| step.ended.is_none()) {
+                    second
+                } else {
+                    0
+                },
+            },
+            Some(index) => match session.transcript.cells.get(index) {
+                Some(cell) => Key {
+                    seq: cell.seq.0,
+                    revision: u64::from(cell.revision) * 2 + u64::from(working),
+                    columns: self.columns,
+                    open: folds.all
+                        || (cell::unfolds(&cell.body) != folds.flipped.contains(&cell.seq)),
+                    gap: self.has_gap(index),
+                    second: if working && cell::elapses(&cell.body) {
+                        second
+                    } else {
+                        0
+                    },
+                },
+                None => Key {
+                    seq: u64::MAX,
+                    revision: digest(&(self.queued(index), self.outgoing(index))),
+                    columns: self.columns,
+                    open: true,
+                    gap: true,
+                    second: 0,
+                },
+            },
+        }
+    }
+
+    /// Tool calls and notices of one line stand close together, all else apart.
+    fn has_gap(&self, index: usize) -> bool {
+        let Some(before) = index.checked_sub(1).map(|before| &self.cells()[before]) else {
+            return !self.attached.session.steps.is_empty();
+        };
+        let close = |body: &Body| match body {
+            Body::Tool(_) | Body::Notice(_) | Body::Attachment(_) | Body::Thought { .. } => true,
+            Body::User { .. } | Body::Agent { .. } | Body::TurnEnd { .. } => false,
+        };
+        let folds = &self.state.folds;
+        let open =
+            folds.all || (cell::unfolds(&before.body) != folds.flipped.contains(&before.seq));
+        !(close(&before.body) && close(&self.cells()[index].body))
+            || open
+            || has_body(&before.body, self.columns)
+    }
+
+    fn make(&mut self, item: usize, key: &Key, kept: &mut Kept) -> Vec<Line<'static>> {
+        let session = &self.attached.session;
+        let look = Look {
+            theme: &self.paint.theme,
+            columns: self.columns,
+            open: key.open,
+            live: matches!(session.turn, Turn::Working { .. }),
+            first: false,
+            wall: self.state.wall,
+            zone: &self.state.zone,
+        };
+        let cells = &session.transcript.cells;
+        let mut lines = match item.checked_sub(1) {
+            None => steps(session, look, self.paint),
+            Some(index) => match cells.get(index) {
+                Some(cell) => {
+                    let look = Look {
+                        first: is_first(cells, index),
+                        ..look
+                    };
+                    cell::lines(cell, look, &mut kept.markdown)
+                }
+                None => match (self.queued(index), self.outgoing(index)) {
+                    (Some(prompt), _) => unsent(
+                        &prompt.text,
+                        Role::Dim,
+                        "waits for the agent",
+                        look,
+                        self.paint,
+                    ),
+                    (None, Some(waiting)) => outgoing(waiting, look, self.paint),
+                    (None, None) => Vec::new(),
+                },
+            },
+        };
+        if key.gap && !lines.is_empty() {
+            lines.insert(0, Line::default());
+        }
+        lines
+    }
+}
+
+/// A folded call that shows some of its body needs air behind it.
+fn has_body(body: &Body, columns: usize) -> bool {
+    match body {
+        Body::Tool(tool) => {
+            use crate::protocol::acp::ToolKind;
+            let shows = matches!(tool.kind, ToolKind::Execute | ToolKind::Edit);
+            shows && columns >= 50 && !(tool.content.is_empty() && tool.raw_output.is_none())
+        }
+        Body::User { .. }
+        | Body::Agent { .. }
+        | Body::Thought { .. }
+        | Body::Attachment(_)
+        | Body::Notice(_)
+        | Body::TurnEnd { .. } => false,
+    }
+}
+
+/// The agent's first message of its turn.
+fn is_first(cells: &[Cell], index: usize) -> bool {
+    let turn = cells[index].turn;
+    !cells[..index]
+        .iter()
+        .rev()
+        .take_while(|cell| cell.turn == turn && !matches!(cell.body, Body::User { .. }))
+        .any(|cell| matches!(cell.body, Body::Agent { .. }))
+}
+
+fn digest(value: &impl std::fmt::Debug) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    format!("{value:?}").hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The setting up: every step while it goes on or has failed, one line when it is over.
+fn steps(session: &Session, look: Look, paint: &Paint) -> Vec<Line<'static>> {
+    let steps = &session.steps;
+    let Some(first) = steps.first() else {
+        return Vec::new();
+    };
+    let over = steps.iter().all(|step| step.status() == StepStatus::Done);
+    let until = steps
+        .iter()
+        .filter_map(|step| step.ended)
+        .max()
+        .unwrap_or(look.wall);
+    let until = if over { until } else { look.wall };
+    let took = first
+        .started
+        .map(|from| cell::whole(cell::seconds(from, until).max(1.0)))
+        .unwrap_or_default();
+    let failed = steps.iter().any(|step| step.status() == StepStatus::Failed);
+    let (role, sign, words) = match (over, failed) {
+        (true, _) => (Role::Dim, if look.open { "▾" } else { "▸" }, "set up in"),
+        (false, true) => (Role::Error, "✕", "setting up failed"),
+        (false, false) => (Role::Accent, "◐", "setting up"),
+    };
+    let time = if failed {
+        String::new()
+    } else {
+        format!(" {took}")
+    };
+    let mut lines = vec![Line::from(
+        paint.span(role, format!(" {sign} {words}{time}")),
+    )];
+    if !over || look.open {
+        for step in steps {
+            lines.extend(step_lines(step, look, paint));
+        }
+    }
+    lines
+}
+
+fn step_lines(step: &StepState, look: Look, paint: &Paint) -> Vec<Line<'static>> {
+    let (role, sign) = match step.status() {
+        StepStatus::Done => (Role::Success, "✓"),
+        StepStatus::Started => (Role::Accent, "◐"),
+        StepStatus::Failed => (Role::Error, "✕"),
+    };
+    let until = step.ended.unwrap_or(look.wall);
+    let took = step.started.map(|from| cell::seconds(from, until));
+    let took = took.map(if step.ended.is_some() {
+        cell::elapsed
+    } else {
+        cell::whole
+    });
+    let mut spans = vec![paint.span(Role::Text, clean_line(&step.step.name))];
+    if let Some(took) = took {
+        spans.push(paint.span(Role::Dim, format!("  {took}")));
+    }
+    if let Some(detail) = &step.step.detail {
+        spans.push(paint.span(Role::Dim, format!("  {}", clean_line(detail))));
+    }
+    let first = [paint.span(role, format!("   {sign} "))];
+    let rest = [Span::raw("     ")];
+    let mut lines = wrap(&spans, &first, &rest, look.columns, Break::Words);
+    if let Some(hint) = &step.step.hint {
+        lines.extend(wrap(
+            &[paint.span(Role::Warning, clean_line(hint))],
+            &rest,
+            &rest,
+            look.columns,
+            Break::Words,
+        ));
+    }
+    lines
+}
+
+/// A prompt that does not stand in the journal yet. Other commands on their way are not shown here.
+fn outgoing(outgoing: &Outgoing, look: Look, paint: &Paint) -> Vec<Line<'static>> {
+    let What::UserMessage(prompt) = &outgoing.command.what else {
+        return Vec::new();
+    };
+    let (role, words) = match &outgoing.state {
+        Posting::Waiting => (Role::Warning, "waits for the link".to_owned()),
+        Posting::InFlight => (Role::Dim, "on its way".to_owned()),
+        Posting::Accepted => (Role::Dim, "sent".to_owned()),
+        Posting::Refused(why) => (Role::Error, format!("not taken: {}", clean_line(why))),
+    };
+    unsent(&prompt.text, role, &words, look, paint)
+}
+
+/// A prompt that no turn has taken, and why.
+fn unsent(text: &str, role: Role, words: &str, look: Look, paint: &Paint) -> Vec<Line<'static>> {
+    let indent = [Span::raw(if look.columns < 50 { " " } else { "   " })];
+    let head = [
+        paint.span(Role::User, "you"),
+        paint.span(role, format!("  {words}")),
+    ];
+    let mut lines = wrap(
+        &head,
+        &[Span::raw(" ")],
+        &indent,
+        look.columns,
+        Break::Words,
+    );
+    for line in clean(text).trim_end().split('\n') {
+        lines.extend(wrap(
+            &[paint.span(Role::Dim, line)],
+            &indent,
+            &indent,
+            look.columns,
+            Break::Words,
+        ));
+    }
+    lines
+}
