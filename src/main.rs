@@ -1,0 +1,176 @@
+//! Parses the command line, sets up the log, matches the command, maps its end to an exit code.
+//!
+//! The only place that names `tui`, `commands`, `agent` and `backend` together, and the only one that ends the program.
+
+#[path = "main/agent.rs"]
+mod agent;
+#[path = "main/ground.rs"]
+mod ground;
+#[path = "main/screen.rs"]
+mod screen;
+#[path = "main/serve.rs"]
+mod serve;
+#[path = "main/tokens.rs"]
+mod tokens;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use ashore::cli::{Cli, Command, Format, Global};
+use ashore::commands::context::Context;
+use ashore::commands::failure::{Exit, Failure};
+use ashore::commands::{
+    config, doctor, endpoint, events, headless, logs, mirror, runs, terminal, wait,
+};
+use clap::{CommandFactory, Parser};
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are no failure; the rest is usage.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let exit = start(cli).unwrap_or_else(|failure| {
+        if !failure.what.is_empty() {
+            eprintln!("{failure}");
+        }
+        failure.exit
+    });
+    ExitCode::from(exit.code())
+}
+
+fn start(cli: Cli) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Other, format!("cannot start the runtime: {error}")))?;
+    let exit = runtime.block_on(perform(cli));
+    // A read of stdin that nobody waits for any more must not hold the end up.
+    runtime.shutdown_background();
+    exit
+}
+
+/// The faces that own their signals run as they are; the others end at the first one. What is needed to put a broken
+/// config or terminal right, and what an endpoint starts, does not depend on the user's config.
+async fn perform(cli: Cli) -> Result<Exit, Failure> {
+    let Cli { global, command } = cli;
+    match command {
+        Some(Command::DemoAgent) => agent::demo().await,
+        Some(Command::Agent { launch }) => agent::server(&launch, &global).await,
+        Some(Command::ResetTerminal) => terminal::reset(),
+        Some(command) if ground::is_for_repair(&command) => {
+            let context = ground::lenient(&global)?;
+            until_signal(one_shot(&context, &global, command)).await
+        }
+        command => {
+            let context = ground::context(&global)?;
+            ground::log(&context.places, &context.env, &global)?;
+            match command {
+                Some(Command::Serve(wish)) => serve::run(&context, &wish, global.format()).await,
+                None => bare(context, &global).await,
+                Some(Command::Run(wish)) if !wish.print && !wish.detach => {
+                    screen::new(context, &global, wish).await
+                }
+                Some(Command::Attach(wish)) if global.format() != Format::Ndjson => {
+                    screen::attach(context, &global, wish).await
+                }
+                Some(command) => until_signal(one_shot(&context, &global, command)).await,
+            }
+        }
+    }
+}
+
+async fn until_signal(face: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    tokio::select! {
+        exit = face => exit,
+        exit = interrupted() => exit,
+    }
+}
+
+async fn one_shot(context: &Context, global: &Global, command: Command) -> Result<Exit, Failure> {
+    let format = global.format();
+    match command {
+        Command::Ls { all, status } => runs::ls(context, all, status.as_deref(), format).await,
+        Command::Status { run } => runs::status(context, &run, format).await,
+        Command::Send { run, text } => runs::send(context, &run, text.as_deref(), format).await,
+        Command::Cancel { run } => runs::cancel(context, &run, format).await,
+        Command::Stop { run } => runs::stop(context, &run, format).await,
+        Command::Mirror { what } => mirror::run(context, &what, format).await,
+        Command::Run(wish) if wish.print || wish.detach => {
+            headless::run(context, &wish, format).await
+        }
+        Command::Attach(wish) if format == Format::Ndjson => {
+            headless::attach(context, &wish, format).await
+        }
+        Command::Rm { run } => runs::rm(context, &run, format).await,
+        Command::Wait {
+            run,
+            until,
+            timeout,
+        } => wait::wait(context, &run, until, timeout, format).await,
+        Command::Answer {
+            run,
+            request,
+            option,
+        } => wait::answer(context, &run, request.as_deref(), option.as_deref(), format).await,
+        Command::Events { run, from, follow } => {
+            events::run(context, &run, from, follow, format).await
+        }
+        Command::Endpoint { what } => endpoint::run(context, what, format, serve::end_left).await,
+        Command::Config { what } => config::run(
+            context,
+            &context
+                .places
+                .config_file(global.config.as_deref(), &context.env),
+            what,
+            format,
+        ),
+        Command::Doctor { agent } => doctor::run(context, agent.as_deref(), format).await,
+        Command::Logs { follow } => logs::run(context, follow).await,
+        later => Err(Failure::later(name(&later))),
+    }
+}
+
+/// What is not there yet, by its name.
+fn name(command: &Command) -> &'static str {
+    match command {
+        Command::Diff { .. } => "diff",
+        Command::Pull { .. } => "pull",
+        Command::Pr { .. } => "pr",
+        Command::Prune { .. } => "prune",
+        Command::Export { .. } => "export",
+        Command::Replay { .. } => "replay",
+        Command::Acp { .. } => "acp",
+        Command::Login | Command::Logout | Command::Whoami => "login",
+        Command::Theme { .. } => "theme",
+        Command::Keys => "keys",
+        Command::Completions { .. } => "completions",
+        Command::Man => "man",
+        _ => "this",
+    }
+}
+
+/// Without a terminal there is nothing to show but the help.
+async fn bare(context: Context, global: &Global) -> Result<Exit, Failure> {
+    if std::io::stdout().is_terminal() {
+        return screen::bare(context, global).await;
+    }
+    drop(Cli::command().print_help());
+    Ok(Exit::Done)
+}
+
+async fn interrupted() -> Result<Exit, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::new(Exit::Other, format!("cannot listen for signals: {error}"))
+    };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    tokio::select! {
+        _ = interrupt.recv() => Ok(Exit::Interrupted),
+        _ = terminate.recv() => Ok(Exit::Terminated),
+    }
+}

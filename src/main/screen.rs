@@ -1,0 +1,420 @@
+//! The screen with everything it needs: which run, which endpoint, which directory.
+//!
+//! Part of `main`, because it joins what must not know of each other: the screen and the commands' context.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ashore::attach::launch::{self, launch};
+use ashore::attach::perform::Opened;
+use ashore::cli::{self, Global};
+use ashore::client::api::Api;
+use ashore::client::runs::{self, Known};
+use ashore::commands::context::{Context, Found};
+use ashore::commands::failure::{Exit, Failure};
+use ashore::commands::{headless, mirrored, output, plan, runs as listing};
+use ashore::config::settings::Settings;
+use ashore::mirror::worker;
+use ashore::protocol::file::FileManifest;
+use ashore::protocol::ids::RunRef;
+use ashore::protocol::run::Policy;
+use ashore::tui::effect;
+use ashore::tui::event::RunRow;
+use ashore::tui::keymap::Keymap;
+use ashore::tui::outside::{Harbour, NotLaunched};
+use ashore::tui::start::{First, Wish, screen};
+use ashore::tui::state::Welcome;
+use ashore::tui::store::Store;
+use ashore::tui::theme::{BUILT_IN, Depth, Theme};
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+/// How an attached run is to be opened.
+#[derive(Clone, Default)]
+struct Manner {
+    read_only: bool,
+    no_mirror: bool,
+    mirror: Option<PathBuf>,
+}
+
+struct Port {
+    context: Context,
+    wish: cli::Run,
+    manner: Manner,
+}
+
+/// Bare `ashore`: the picker when this directory has runs, else the composer of a new run.
+pub(crate) async fn bare(context: Context, global: &Global) -> Result<Exit, Failure> {
+    let here = runs::known(&context.places.runs())
+        .iter()
+        .any(|known| known.directory.as_deref() == Some(context.directory.as_path()));
+    let port = Port {
+        context,
+        wish: cli::Run::default(),
+        manner: Manner::default(),
+    };
+    show(
+        port,
+        global,
+        if here {
+            Begin::Picker
+        } else {
+            Begin::New(None)
+        },
+    )
+    .await
+}
+
+/// `ashore run` without `-p` and `--detach`.
+pub(crate) async fn new(
+    context: Context,
+    global: &Global,
+    wish: cli::Run,
+) -> Result<Exit, Failure> {
+    if wish.worktree {
+        return Err(Failure::later("run --worktree")
+            .hint("git worktree add ../other && ashore -C ../other"));
+    }
+    let prompt = match &wish.prompt {
+        Some(text) => Some(listing::prompt(Some(text))?),
+        None => None,
+    };
+    show(
+        Port {
+            context,
+            wish,
+            manner: Manner::default(),
+        },
+        global,
+        Begin::New(prompt),
+    )
+    .await
+}
+
+/// `ashore attach`.
+pub(crate) async fn attach(
+    context: Context,
+    global: &Global,
+    wish: cli::Attach,
+) -> Result<Exit, Failure> {
+    if wish.inline {
+        return Err(Failure::later("attach --inline"));
+    }
+    let text = wish.run.clone().unwrap_or_else(|| "last".to_owned());
+    let manner = Manner {
+        read_only: wish.read_only,
+        no_mirror: wish.no_mirror,
+        mirror: wish.mirror,
+    };
+    must_be_terminal()?;
+    let found = context.find(&text).await?;
+    let port = Port {
+        context,
+        wish: cli::Run::default(),
+        manner,
+    };
+    show(port, global, Begin::Run(Box::new(found))).await
+}
+
+enum Begin {
+    Picker,
+    New(Option<String>),
+    Run(Box<Found>),
+}
+
+fn must_be_terminal() -> Result<(), Failure> {
+    if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err(
+        Failure::usage("this is no terminal, and the screen needs one")
+            .hint("ashore run -p \"…\" and ashore attach RUN --format ndjson do without"),
+    )
+}
+
+async fn show(port: Port, global: &Global, begin: Begin) -> Result<Exit, Failure> {
+    must_be_terminal()?;
+    let theme = theme(&port.context, global)?;
+    let keymap = keymap(&port.context.settings)?;
+    let ascii = port.context.settings.ascii;
+    let store = Store::new(&port.context.places.state, &port.context.directory);
+    let welcome = welcome(&port);
+    let first = match begin {
+        Begin::Picker => First::Picker,
+        Begin::New(prompt) => First::NewRun(prompt),
+        Begin::Run(found) => First::Run(Box::new(port.join(*found).await?)),
+    };
+    let left = screen(
+        Arc::new(port),
+        Wish {
+            first,
+            welcome,
+            theme,
+            ascii,
+            keymap,
+            store,
+        },
+    )
+    .await;
+    let left = left.map_err(|error| Failure::new(Exit::Other, format!("{error:#}")))?;
+    if let Some(message) = &left.message {
+        output::say(false, message);
+    }
+    Ok(Exit::Code(left.code))
+}
+
+fn welcome(port: &Port) -> Welcome {
+    let context = &port.context;
+    let endpoint = context.settings.endpoint.clone();
+    let local = endpoint.is_none();
+    let agent = plan::agent_line(context, &port.wish, local).unwrap_or_else(|failure| failure.what);
+    let other = if local {
+        "another endpoint: --endpoint URL, or `endpoint` in config.toml".to_owned()
+    } else {
+        String::new()
+    };
+    Welcome {
+        directory: context.directory.display().to_string(),
+        endpoint: endpoint.unwrap_or_else(|| "this machine".to_owned()),
+        lines: [agent, other]
+            .into_iter()
+            .filter(|line| !line.is_empty())
+            .collect(),
+    }
+}
+
+fn theme(context: &Context, global: &Global) -> Result<Theme, Failure> {
+    let depth = depth(context, global);
+    let name = context.settings.theme.as_deref().unwrap_or("dark");
+    if BUILT_IN.iter().any(|(known, _)| *known == name) {
+        return Ok(Theme::built_in(name, depth));
+    }
+    let file = context
+        .places
+        .config
+        .join("themes")
+        .join(format!("{name}.toml"));
+    let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+    let text = std::fs::read_to_string(&file).map_err(|_| {
+        Failure::usage(format!("there is no theme `{name}`")).hint(format!(
+            "one of {}, or a file {}",
+            names.join(", "),
+            file.display()
+        ))
+    })?;
+    Theme::parse(&text, depth)
+        .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+}
+
+/// The keys with those of the config.
+pub(crate) fn keymap(settings: &Settings) -> Result<Keymap, Failure> {
+    Keymap::with(&settings.keys).map_err(|bad| {
+        let origin = settings.origins.iter().find(|one| one.key == bad.path);
+        let from = origin.map_or("", |origin| origin.from.as_str());
+        Failure::usage(format!("config error: {from}  {bad}"))
+    })
+}
+
+fn depth(context: &Context, global: &Global) -> Depth {
+    let env = |name| context.env.get(name);
+    let never = global.color == cli::Color::Never
+        || (global.color == cli::Color::Auto && env("NO_COLOR").is_some());
+    if never {
+        return Depth::None;
+    }
+    if matches!(env("COLORTERM"), Some("truecolor" | "24bit")) {
+        return Depth::True;
+    }
+    if env("TERM").is_some_and(|term| term.contains("256color")) {
+        Depth::Many
+    } else {
+        Depth::Sixteen
+    }
+}
+
+impl Port {
+    /// Opens a run as `attach` would: its recorded directory is mirrored, or a note says why not.
+    async fn join(&self, found: Found) -> Result<Opened, Failure> {
+        let Found { api, at, known } = found;
+        let directory = self.directory(known.as_ref());
+        headless::remember(
+            &self.context,
+            &api,
+            &at,
+            known.clone(),
+            directory.as_deref(),
+        );
+        let seeded_here = mirrored::is_seeded_from(known.as_ref(), directory.as_deref());
+        let opened = headless::open(&self.context, api, &at, self.manner.read_only).await;
+        Ok(self
+            .mirrored(opened, &at, directory.as_deref(), seeded_here, None)
+            .await)
+    }
+
+    fn directory(&self, known: Option<&Known>) -> Option<PathBuf> {
+        if self.manner.no_mirror || self.manner.read_only {
+            return None;
+        }
+        let named = self
+            .manner
+            .mirror
+            .as_ref()
+            .map(|path| self.context.directory.join(path));
+        named.or_else(|| mirrored::recorded(known).map(Path::to_owned))
+    }
+
+    /// A mirror that cannot be had is a line on the screen, never a reason not to show the run.
+    async fn mirrored(
+        &self,
+        mut opened: Opened,
+        at: &RunRef,
+        directory: Option<&Path>,
+        seeded_here: bool,
+        manifest: Option<FileManifest>,
+    ) -> Opened {
+        let Some(directory) = directory else {
+            return opened;
+        };
+        let setup = mirrored::setup(&self.context, &at.run, directory, seeded_here);
+        if let Err(error) = mirrored::join(&mut opened, setup, at, manifest).await {
+            opened
+                .attached
+                .notes
+                .push(format!("no mirror here: {error}"));
+            opened.attached.mirror.reason = Some(match error {
+                worker::Error::Lock(error) => error.to_string(),
+                error => error.to_string(),
+            });
+        }
+        opened
+    }
+
+    async fn create(
+        &self,
+        wish: &effect::Plan,
+        told: mpsc::Sender<String>,
+    ) -> Result<Opened, NotLaunched> {
+        let sentence = |failure: Failure| NotLaunched::Failed(failure.what);
+        tell(&told, "connecting").await;
+        let api = self.context.connect().await.map_err(sentence)?;
+        let (mut plan, _) = plan::plan(&self.context, &self.wish, &api, &wish.prompt, Policy::Ask)
+            .map_err(sentence)?;
+        if wish.accept_size {
+            plan.size_limit = u64::MAX;
+        }
+        let directory = plan.mirrored.then(|| plan.directory.clone());
+        let launched = self.launched(&api, plan, &told).await?;
+        let opened = headless::open(&self.context, api, &launched.at, false).await;
+        Ok(self
+            .mirrored(
+                opened,
+                &launched.at,
+                directory.as_deref(),
+                true,
+                launched.manifest,
+            )
+            .await)
+    }
+
+    async fn launched(
+        &self,
+        api: &Api,
+        plan: launch::Plan,
+        told: &mpsc::Sender<String>,
+    ) -> Result<launch::Launched, NotLaunched> {
+        let (progress, mut heard) = mpsc::channel(64);
+        let words = async {
+            while let Some(progress) = heard.recv().await {
+                if let Some(words) = words(&progress) {
+                    tell(told, &words).await;
+                }
+            }
+        };
+        let (launched, ()) = tokio::join!(launch(api, &self.context.places, plan, progress), words);
+        launched.map_err(|error| match error {
+            launch::Error::TooLarge { size, limit, files } => NotLaunched::TooLarge {
+                files: files as u64,
+                bytes: size,
+                limit,
+            },
+            error => NotLaunched::Failed(error.to_string()),
+        })
+    }
+}
+
+fn words(progress: &launch::Progress) -> Option<String> {
+    match progress {
+        launch::Progress::Scanning => Some("reading the directory".into()),
+        launch::Progress::Creating => Some("creating the run".into()),
+        launch::Progress::Created(_) => None,
+        launch::Progress::Uploading { done, total } => Some(format!(
+            "sending files: {} of {} KiB",
+            done / 1024,
+            total / 1024
+        )),
+        launch::Progress::Seeded => Some("the files are there".into()),
+        launch::Progress::Note(text) => Some(text.clone()),
+    }
+}
+
+/// The screen may have gone.
+async fn tell(told: &mpsc::Sender<String>, words: &str) {
+    drop(told.send(words.to_owned()).await);
+}
+
+#[async_trait]
+impl Harbour for Port {
+    async fn list(&self) -> Result<Vec<RunRow>, String> {
+        let rows = async {
+            let api = self.context.connect().await?;
+            listing::rows(
+                &self.context,
+                &api,
+                &runs::known(&self.context.places.runs()),
+            )
+            .await
+        };
+        let rows = rows.await.map_err(|failure: Failure| failure.what)?;
+        Ok(rows
+            .into_iter()
+            .map(|row| shown(row, &self.context.directory))
+            .collect())
+    }
+
+    async fn open(&self, at: &RunRef) -> Result<Opened, String> {
+        let found = async {
+            let found = self.context.find(at.run.as_str()).await?;
+            self.join(found).await
+        };
+        found.await.map_err(|failure: Failure| failure.what)
+    }
+
+    async fn launch(
+        &self,
+        plan: &effect::Plan,
+        told: mpsc::Sender<String>,
+    ) -> Result<Opened, NotLaunched> {
+        self.create(plan, told).await
+    }
+}
+
+fn shown(row: listing::Row, directory: &Path) -> RunRow {
+    let place = row
+        .directory
+        .as_deref()
+        .map(Path::new)
+        .and_then(Path::file_name)
+        .map(|name| name.to_string_lossy().into_owned());
+    RunRow {
+        here: row.directory.as_deref().map(Path::new) == Some(directory),
+        place: place.unwrap_or_default(),
+        at: row.at,
+        title: row.title,
+        status: row.status.into(),
+        agent: row.agent,
+        needs: row.needs.map(|needs| format!("1 {needs} question")),
+        working: row.turn == "working",
+        updated: row.updated_at.and_then(|text| text.parse().ok()),
+    }
+}
