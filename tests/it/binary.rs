@@ -1,0 +1,535 @@
+//! The real program, as a script meets it: its output, its exit codes, and what survives a kill.
+
+use serde_json::Value;
+
+use crate::support::home::{Home, until};
+
+/// Every follower's promise: sequences from 1, each once, in order.
+fn sequences(lines: &[Value]) -> Vec<u64> {
+    lines
+        .iter()
+        .filter_map(|line| line["seq"].as_u64())
+        .collect()
+}
+
+fn text_of(lines: &[Value]) -> String {
+    lines
+        .iter()
+        .filter(|line| {
+            line.pointer("/message/params/update/sessionUpdate")
+                .and_then(Value::as_str)
+                == Some("agent_message_chunk")
+        })
+        .filter_map(|line| {
+            line.pointer("/message/params/update/content/text")
+                .and_then(Value::as_str)
+        })
+        .collect()
+}
+
+fn words(number: usize) -> String {
+    (1..=number).map(|i| format!("w{i} ")).collect()
+}
+
+/// Starts a run that goes on by itself and returns its id.
+fn detached(home: &Home, prompt: &str) -> String {
+    let done = home
+        .run(&[
+            "run", prompt, "--agent", "demo", "--detach", "--format", "json",
+        ])
+        .exits(0);
+    done.lines()[0]["run"]
+        .as_str()
+        .expect("the run's id")
+        .to_owned()
+}
+
+#[test]
+fn a_headless_prompt_prints_only_ndjson_and_leaves_the_file_here() {
+    let home = Home::new();
+    let done = home
+        .run(&[
+            "run",
+            "-p",
+            "/write notes/a.txt hello",
+            "--agent",
+            "demo",
+            "--format",
+            "ndjson",
+        ])
+        .exits(0);
+    assert_eq!(home.read("notes/a.txt").as_deref(), Some("hello"));
+    let lines = done.lines();
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["v"] == 1 && line["run"].is_string()),
+        "{}",
+        done.stdout()
+    );
+    let seqs = sequences(&lines);
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
+    let last = lines.last().expect("at least the result");
+    assert_eq!(last["result"]["stop_reason"], "end_turn");
+    assert_eq!(last["result"]["files"], 1);
+    assert_eq!(last["result"]["conflicts"], 0);
+    let mirror: Vec<_> = lines
+        .iter()
+        .filter(|line| line["mirror"].is_object())
+        .collect();
+    assert_eq!(mirror.len(), 1, "{}", done.stdout());
+    assert_eq!(mirror[0]["mirror"]["path"], "notes/a.txt");
+    assert_eq!(mirror[0]["mirror"]["result"], "settled");
+    assert_eq!(mirror[0]["mirror"]["direction"], "down");
+}
+
+#[test]
+fn the_text_and_json_formats_carry_the_agents_last_message() {
+    let home = Home::new();
+    let text = home
+        .run(&["run", "-p", "/say 3", "--agent", "demo"])
+        .exits(0);
+    assert_eq!(text.stdout().trim_end(), "w1 w2 w3");
+    let json = home
+        .run(&[
+            "run",
+            "-p",
+            "/write a.txt x",
+            "--agent",
+            "demo",
+            "--format",
+            "json",
+        ])
+        .exits(0);
+    let value = &json.lines()[0];
+    assert_eq!(value["stop_reason"], "end_turn");
+    assert_eq!(value["files"][0]["path"], "a.txt");
+    assert_eq!(value["files"][0]["change"], "created");
+    assert_eq!(value["files"][0]["result"], "settled");
+}
+
+#[test]
+fn a_repository_with_uncommitted_changes_reaches_the_sandbox_as_it_is() {
+    let home = Home::new();
+    home.git(&["init", "-q", "-b", "main"]);
+    home.write("kept.txt", "committed\n");
+    home.write("gone.txt", "to be removed\n");
+    home.git(&["add", "."]);
+    home.git(&["commit", "-q", "-m", "first"]);
+    home.write("kept.txt", "changed here\n");
+    std::fs::remove_file(home.work().join("gone.txt")).expect("was there");
+    home.write("new.txt", "not added\n");
+    let done = home
+        .run(&["run", "-p", "/run cat kept.txt new.txt; test -e gone.txt || echo no gone; git status --porcelain; git log --format=%s", "--agent", "demo", "--format", "ndjson"])
+        .exits(0);
+    let out = done.stdout();
+    for part in [
+        "changed here",
+        "not added",
+        "no gone",
+        " M kept.txt",
+        " D gone.txt",
+        "?? new.txt",
+        "first",
+    ] {
+        assert!(out.contains(part), "`{part}` is missing in {out}");
+    }
+}
+
+#[test]
+fn a_file_changed_on_both_sides_exists_twice_and_is_listed() {
+    let home = Home::new();
+    home.write("both.txt", "base\n");
+    let run = detached(&home, "/ask first");
+    home.run(&["wait", &run, "--for", "permission", "--timeout", "60s"])
+        .exits(0);
+    home.write("both.txt", "mine\n");
+    home.run(&["send", &run, "/write both.txt theirs"]).exits(0);
+    home.run(&["answer", &run, "1"]).exits(0);
+    home.run(&["wait", &run, "--for", "idle", "--timeout", "60s"])
+        .exits(0);
+    // A second look at the run, with the mirror: attach until it is over.
+    home.run(&["stop", &run]).exits(0);
+    home.run(&["attach", &run, "--format", "ndjson", "--mirror", "."])
+        .exits(0);
+    assert_eq!(home.read("both.txt").as_deref(), Some("mine\n"));
+    let copies: Vec<_> = std::fs::read_dir(home.work())
+        .expect("readable")
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .filter(|name| name.starts_with("both.txt.remote-"))
+        .collect();
+    assert_eq!(copies.len(), 1, "{copies:?}");
+    assert_eq!(home.read(&copies[0]).as_deref(), Some("theirs"));
+    let listed = home.run(&["mirror", "conflicts", &run]).exits(8);
+    assert!(listed.stdout().contains("both.txt"), "{}", listed.stdout());
+}
+
+#[test]
+fn killing_the_endpoint_in_the_middle_loses_no_word_and_doubles_none() {
+    let home = Home::new();
+    let run = detached(&home, "/say 400 5");
+    for kill in 0..3 {
+        let enough = 60 * (kill + 1);
+        until("the turn goes on", || {
+            let done = home.run(&["events", &run, "--format", "ndjson"]).exits(0);
+            (text_of(&done.lines()).split_whitespace().count() > enough).then_some(())
+        });
+        let state: Value = serde_json::from_slice(
+            &std::fs::read(home.state().join("endpoint/endpoint.json")).expect("the state file"),
+        )
+        .expect("JSON");
+        let pid = rustix::process::Pid::from_raw(
+            i32::try_from(state["pid"].as_i64().expect("a pid")).expect("small"),
+        )
+        .expect("not 0");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+    }
+    home.run(&["wait", &run, "--for", "idle", "--timeout", "60s"])
+        .exits(0);
+    let done = home.run(&["events", &run, "--format", "ndjson"]).exits(0);
+    let lines = done.lines();
+    let seqs = sequences(&lines);
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
+    assert_eq!(text_of(&lines), words(400));
+}
+
+#[test]
+fn a_mirror_that_nobody_holds_does_not_say_it_is_live() {
+    let home = Home::new();
+    home.run(&["run", "-p", "/write a.txt x", "--agent", "demo"])
+        .exits(0);
+    let status = home.run(&["mirror", "status", "last", "--json"]).exits(0);
+    let status = &status.lines()[0];
+    assert_eq!(status["state"], "off", "{status}");
+    assert_eq!(status["directory"], home.work().to_string_lossy().as_ref());
+}
+
+#[test]
+fn an_undone_file_is_again_what_it_was() {
+    let home = Home::new();
+    home.write("a.txt", "before\n");
+    home.run(&["run", "-p", "/write a.txt after", "--agent", "demo"])
+        .exits(0);
+    assert_eq!(home.read("a.txt").as_deref(), Some("after"));
+    home.run(&["mirror", "undo", "last", "a.txt"]).exits(0);
+    assert_eq!(home.read("a.txt").as_deref(), Some("before\n"));
+}
+
+#[test]
+fn bad_input_gets_a_sentence_and_its_exit_code() {
+    let home = Home::new();
+    let says = |arguments: &[&str], code: i32, part: &str| {
+        let done = home.run(arguments).exits(code);
+        assert!(
+            done.stderr().contains(part),
+            "{arguments:?}: {}",
+            done.stderr()
+        );
+        assert_eq!(done.stdout(), "", "{arguments:?}");
+        assert!(!done.stderr().contains("panicked"), "{}", done.stderr());
+    };
+    says(&["status", "nosuch"], 4, "there is no run `nosuch`");
+    says(
+        &["run", "-p", "x", "--agent", "nobody"],
+        2,
+        "there is no agent `nobody`",
+    );
+    says(
+        &["run", "-p", "  ", "--agent", "demo"],
+        2,
+        "the prompt is empty",
+    );
+    says(&["frobnicate"], 2, "frobnicate");
+    says(&["diff", "last"], 2, "not in this version");
+    says(
+        &["ls", "--endpoint", "http://127.0.0.1:9"],
+        7,
+        "cannot be reached",
+    );
+    says(
+        &["ls", "--endpoint", "no such thing"],
+        2,
+        "neither the name of an endpoint nor a URL",
+    );
+    says(&["-C", "/nonexistent/x", "ls"], 2, "/nonexistent/x");
+    home.write("bad.toml", "them = \"dark\"\n");
+    says(&["--config", "bad.toml", "ls"], 2, "Did you mean `theme`?");
+}
+
+#[test]
+fn a_crashed_agent_is_a_failed_run_and_the_next_message_starts_it_again() {
+    let home = Home::new();
+    let done = home
+        .run(&[
+            "run", "-p", "/crash", "--agent", "demo", "--format", "ndjson",
+        ])
+        .exits(9);
+    assert!(
+        done.lines().last().expect("a result")["result"].is_object(),
+        "{}",
+        done.stdout()
+    );
+    home.run(&["send", "last", "/say 2"]).exits(0);
+    home.run(&["wait", "last", "--for", "idle", "--timeout", "60s"])
+        .exits(0);
+    let events = home.run(&["events", "last", "--format", "ndjson"]).exits(0);
+    assert!(
+        text_of(&events.lines()).contains("w1 w2 "),
+        "{}",
+        events.stdout()
+    );
+}
+
+#[test]
+fn a_question_ends_a_headless_turn_with_five_and_waits_for_its_answer() {
+    let home = Home::new();
+    home.run(&[
+        "run",
+        "-p",
+        "/ask may I?",
+        "--agent",
+        "demo",
+        "--permissions",
+        "ask",
+    ])
+    .exits(5);
+    let listed = home.run(&["answer", "last", "--json"]).exits(0);
+    assert_eq!(
+        listed.lines()[0]["requests"].as_array().map(Vec::len),
+        Some(1),
+        "{}",
+        listed.stdout()
+    );
+    home.run(&["answer", "last", "1"]).exits(0);
+    home.run(&["wait", "last", "--for", "idle", "--timeout", "60s"])
+        .exits(0);
+    assert!(home.run(&["answer", "last"]).exits(0).stdout().is_empty());
+}
+
+/// The names of an object's fields, in order.
+fn fields(value: &Value) -> Vec<&str> {
+    value
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+/// The one object a command prints.
+fn one(home: &Home, arguments: &[&str]) -> Value {
+    let done = home.run(arguments).exits(0);
+    let mut lines = done.lines();
+    assert_eq!(lines.len(), 1, "{arguments:?}: {}", done.stdout());
+    lines.remove(0)
+}
+
+const WRITE: [&str; 5] = ["run", "-p", "/write a.txt x", "--agent", "demo"];
+
+#[test]
+fn a_headless_run_prints_exactly_the_fields_of_the_surface() {
+    let home = Home::new();
+    let ndjson = home
+        .run(&[&WRITE[..], &["--format", "ndjson"]].concat())
+        .exits(0);
+    let lines = ndjson.lines();
+    let result = lines.last().expect("a result");
+    assert_eq!(fields(result), ["v", "run", "result"]);
+    assert_eq!(
+        fields(&result["result"]),
+        ["stop_reason", "status", "files", "conflicts"]
+    );
+    assert_eq!(
+        fields(&lines[0]),
+        ["v", "run", "seq", "time", "from", "message"]
+    );
+    let mirror = lines.iter().find(|line| line["mirror"].is_object());
+    assert_eq!(
+        fields(&mirror.expect("a file")["mirror"]),
+        ["path", "change", "direction", "result", "hash", "reason"]
+    );
+    let json = one(&home, &[&WRITE[..], &["--json"]].concat());
+    let names = ["v", "run", "task", "stop_reason", "text", "files"];
+    assert_eq!(fields(&json), names);
+    let failed = home
+        .run(&["run", "-p", "/error", "--agent", "demo", "--json"])
+        .exits(9);
+    assert!(failed.lines()[0]["error"].is_string());
+}
+
+#[test]
+fn one_shot_commands_print_exactly_the_fields_of_the_surface() {
+    let home = Home::new();
+    let detached = one(
+        &home,
+        &["run", "/say 1", "--agent", "demo", "--detach", "--json"],
+    );
+    assert_eq!(fields(&detached), ["v", "run", "task", "endpoint", "url"]);
+    let url = detached["url"].as_str().expect("a URL");
+    let endpoint = detached["endpoint"].as_str().expect("a URL");
+    assert!(url.starts_with(&format!("{endpoint}/api/projects/1/tasks/")));
+    home.run(&["wait", url, "--timeout", "60s"]).exits(0);
+    let ls = one(&home, &["ls", "--json"]);
+    assert_eq!(fields(&ls), ["v", "runs"]);
+    let names = "run task title status environment agent directory updated_at needs";
+    assert_eq!(fields(&ls["runs"][0]).join(" "), names);
+    let prefix = &detached["run"].as_str().expect("an id")[..8];
+    let status = one(&home, &["status", prefix, "--json"]);
+    let names = "v run status turn endpoint last_seq context mirror pr_url";
+    assert_eq!(fields(&status).join(" "), names);
+    let mirror = one(&home, &["mirror", "status", "last", "--json"]);
+    let names = "v run state directory down up conflicts checked_at";
+    assert_eq!(fields(&mirror).join(" "), names);
+    assert_eq!(fields(&status["mirror"]).join(" "), names);
+}
+
+/// A headless run that is in the middle of its turn.
+fn hanging(home: &Home) -> (std::process::Child, String) {
+    let child = home
+        .ashore(&[
+            "run", "-p", "/hang", "--agent", "demo", "--format", "ndjson",
+        ])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let run = until("the turn runs", || {
+        let done = home.run(&["ls", "--json"]).exits(0);
+        let row = done.lines()[0]["runs"][0]["run"].as_str()?.to_owned();
+        let status = home.run(&["events", &row, "--format", "ndjson"]).exits(0);
+        status.stdout().contains("session/prompt").then_some(row)
+    });
+    (child, run)
+}
+
+#[test]
+fn a_turn_that_someone_else_cancels_ends_with_ten() {
+    let home = Home::new();
+    let (child, run) = hanging(&home);
+    home.run(&["wait", &run, "--timeout", "0s"]).exits(3);
+    home.run(&["cancel", &run]).exits(0);
+    let done = child.wait_with_output().expect("ends");
+    assert_eq!(done.status.code(), Some(10), "{done:?}");
+    let out = String::from_utf8_lossy(&done.stdout);
+    let last: Value = serde_json::from_str(out.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(last["result"]["stop_reason"], "cancelled");
+}
+
+#[test]
+fn a_signal_ends_the_command_with_its_code_and_the_run_goes_on() {
+    for (signal, code) in [
+        (rustix::process::Signal::INT, 130),
+        (rustix::process::Signal::TERM, 143),
+    ] {
+        let home = Home::new();
+        let (child, run) = hanging(&home);
+        let pid = i32::try_from(child.id()).expect("small");
+        let pid = rustix::process::Pid::from_raw(pid).expect("not 0");
+        rustix::process::kill_process(pid, signal).expect("it runs");
+        let done = child.wait_with_output().expect("ends");
+        assert_eq!(done.status.code(), Some(code), "{done:?}");
+        let status = home.run(&["status", &run, "--json"]).exits(0);
+        assert_eq!(status.lines()[0]["turn"], "working");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_quietly() {
+    let home = Home::new();
+    home.run(&["run", "-p", "/say 2000", "--agent", "demo"])
+        .exits(0);
+    let mut child = home
+        .ashore(&["events", "last"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("starts");
+    drop(child.stdout.take());
+    let done = child.wait_with_output().expect("ends");
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    assert!(done.stderr.is_empty(), "{done:?}");
+}
+
+#[test]
+fn a_prompt_from_stdin_is_sent_and_an_empty_one_is_refused() {
+    let home = Home::new();
+    let run = detached(&home, "/say 1");
+    let send = |text: &str| {
+        home.write("prompt.txt", text);
+        let file = std::fs::File::open(home.work().join("prompt.txt")).expect("just written");
+        let mut command = home.ashore(&["send", &run, "-"]);
+        let done = command.stdin(file).output().expect("starts");
+        done.status.code()
+    };
+    assert_eq!(send("/say 3\n"), Some(0));
+    assert_eq!(send(" \n"), Some(2));
+    home.run(&["wait", &run, "--timeout", "60s"]).exits(0);
+    let events = home
+        .run(&["events", &run, "--from", "2", "--format", "ndjson"])
+        .exits(0);
+    assert_eq!(sequences(&events.lines())[0], 2);
+    assert!(text_of(&events.lines()).ends_with("w1 w2 w3 "));
+}
+
+#[test]
+fn what_helps_to_repair_works_with_a_broken_config() {
+    let home = Home::new();
+    home.write("../home/.config/ashore/config.toml", "them = \"dark\"\n");
+    home.run(&["ls"]).exits(2);
+    for arguments in [
+        &["config", "path"][..],
+        &["logs"],
+        &["doctor"],
+        &["reset-terminal"],
+    ] {
+        let done = home.run(arguments).exits(0);
+        let quiet = arguments[0] == "reset-terminal";
+        assert_eq!(
+            done.stderr().contains("Did you mean `theme`?"),
+            !quiet,
+            "{}",
+            done.stderr()
+        );
+    }
+    // Its standard input is over at once, so it ends at once.
+    home.run(&["demo-agent"]).exits(0);
+    let agent = home.run(&["agent", "--launch", "nowhere.json"]).exits(2);
+    assert!(
+        agent.stderr().contains("nowhere.json"),
+        "{}",
+        agent.stderr()
+    );
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_made_is_told_in_a_sentence() {
+    let home = Home::new();
+    home.write("../home/.local/state", "a file stands here");
+    let done = home.run(&["ls"]).exits(1);
+    assert!(done.stderr().contains("ashore/logs"), "{}", done.stderr());
+    assert!(!done.stderr().contains("panicked"), "{}", done.stderr());
+}
+
+#[test]
+fn an_endpoint_that_is_down_is_seven_for_every_one_shot_command() {
+    let home = Home::new();
+    let run = "http://127.0.0.1:9/api/projects/1/tasks/t/runs/r";
+    for arguments in [
+        &["status", run][..],
+        &["send", run, "hello"],
+        &["cancel", run],
+        &["stop", run],
+        &["rm", run],
+        &["answer", run],
+        &["events", run],
+    ] {
+        let done = home.run(arguments).exits(7);
+        assert!(
+            done.stderr().contains("cannot be reached"),
+            "{arguments:?}: {}",
+            done.stderr()
+        );
+        assert_eq!(done.stdout(), "");
+    }
+    home.run(&["serve", "--listen", "0.0.0.0:1"]).exits(2);
+}

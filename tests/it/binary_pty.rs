@@ -1,0 +1,257 @@
+//! The real program on a terminal: what a person sees, and what the terminal is left like.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::home::{Home, until};
+use crate::support::terminal::Terminal;
+
+const CTRL_D: &str = "\x04";
+const CTRL_L: &str = "\x0c";
+const CTRL_U: &str = "\x15";
+const CTRL_Z: &str = "\x1a";
+const UP: &str = "\x1b[A";
+
+/// Everything the screen turned on is off again.
+fn is_given_back(terminal: &Terminal) {
+    let screen = terminal.screen();
+    assert!(!screen.alternate_screen(), "still on the alternate screen");
+    assert!(!screen.hide_cursor(), "the cursor is still hidden");
+    assert!(!screen.bracketed_paste(), "bracketed paste is still on");
+    let bytes = terminal.bytes();
+    let count = |what: &[u8]| {
+        bytes
+            .windows(what.len())
+            .filter(|window| *window == what)
+            .count()
+    };
+    assert_eq!(count(b"\x1b[>1u"), count(b"\x1b[<1u"), "keyboard flags");
+    assert_eq!(count(b"\x1b[?1004h"), count(b"\x1b[?1004l"), "focus events");
+    assert!(count(b"\x1b[>1u") > 0, "the flags were never pushed");
+}
+
+#[test]
+fn a_prompt_leads_to_files_and_the_screen_can_be_left_and_come_back_to() {
+    let home = Home::new();
+    let mut first = Terminal::ashore(&home, &[], 120, 40);
+    first.shows("what shall be done?");
+    first.write("/write notes/a.txt hello\r");
+    first.shows("done");
+    first.shows("● live");
+    first.shows("notes/a.txt");
+    until("the file is here", || home.read("notes/a.txt"));
+    assert_eq!(home.read("notes/a.txt").as_deref(), Some("hello"));
+    first.shows("○ idle");
+    first.write(CTRL_D);
+    assert_eq!(first.ends().exit_code(), 0);
+    assert!(
+        first.text().contains("Detached. The run goes on."),
+        "{}",
+        first.text()
+    );
+    is_given_back(&first);
+    let mut again = Terminal::ashore(&home, &["attach", "--last"], 40, 24);
+    again.shows("a follow-up");
+    again.shows("/write notes/a.txt hello");
+    again.write("/append notes/a.txt -again\r");
+    until("the second change is here", || {
+        home.read("notes/a.txt")
+            .filter(|text| text == "hello-again")
+    });
+    again.shows("Ctrl+D leave");
+    again.write(CTRL_D);
+    assert_eq!(again.ends().exit_code(), 0);
+    // Now this directory has a run: the list comes first.
+    let picker = Terminal::ashore(&home, &[], 80, 24);
+    picker.shows("Runs");
+    picker.shows("/write notes/a.txt");
+}
+
+#[test]
+fn a_prompt_on_the_command_line_is_sent_at_once_and_no_answer_steals_the_terminal() {
+    let home = Home::new();
+    let mut terminal = Terminal::ashore(&home, &["run", "/ansi"], 120, 40);
+    terminal.shows("Set the clipboard");
+    terminal.shows("○ idle");
+    let screen = terminal.screen();
+    assert!(screen.alternate_screen());
+    assert!(screen.bracketed_paste());
+    assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
+    let stolen = terminal.stolen();
+    assert_eq!((stolen.titles, stolen.clipboard, stolen.bells), (0, 0, 0));
+    assert!(
+        terminal.text().contains("␛]0;stolen"),
+        "{}",
+        terminal.text()
+    );
+    // What was said in red is not red: it looks as its neighbours do.
+    let colours: Vec<_> = (0..40)
+        .filter_map(|row| {
+            let line: String = (0..82)
+                .filter_map(|column| Some(screen.cell(row, column)?.contents().to_owned()))
+                .collect();
+            let at = u16::try_from(line.find("[31mred")?).ok()?;
+            Some((at..at + 7).map(move |column| (row, column)))
+        })
+        .flatten()
+        .filter_map(|(row, column)| Some(screen.cell(row, column)?.fgcolor()))
+        .collect();
+    assert!(!colours.is_empty(), "{}", terminal.text());
+    assert!(
+        colours
+            .iter()
+            .all(|colour| *colour == colours[0] && *colour != vt100::Color::Idx(1)),
+        "{colours:?}"
+    );
+    terminal.write(CTRL_D);
+    assert_eq!(terminal.ends().exit_code(), 0);
+    is_given_back(&terminal);
+}
+
+#[test]
+fn every_way_out_gives_the_terminal_back() {
+    let home = Home::new();
+    let ways: [(Option<Signal>, u32); 3] = [
+        (None, 0),
+        (Some(Signal::TERM), 143),
+        (Some(Signal::HUP), 143),
+    ];
+    for (signal, code) in ways {
+        let mut terminal = Terminal::ashore(&home, &["run"], 80, 24);
+        terminal.shows("what shall be done?");
+        assert!(terminal.screen().alternate_screen());
+        match signal {
+            Some(signal) => terminal.signal(signal),
+            None => terminal.write(CTRL_D),
+        }
+        assert_eq!(terminal.ends().exit_code(), code, "{signal:?}");
+        is_given_back(&terminal);
+    }
+}
+
+#[test]
+fn suspended_it_gives_the_terminal_back_and_takes_it_again() {
+    let home = Home::new();
+    let script = format!(
+        "\"{}\" run; echo was stopped; read go; fg; echo is over",
+        env!("CARGO_BIN_EXE_ashore")
+    );
+    let mut terminal = Terminal::start(&home, "/bin/sh", &["-mc", &script], 80, 24);
+    terminal.shows("what shall be done?");
+    terminal.write("half a thought");
+    terminal.shows("half a thought");
+    terminal.write(CTRL_Z);
+    terminal.shows("was stopped");
+    is_given_back(&terminal);
+    terminal.write("go\r");
+    terminal.until("the screen again", |screen| {
+        screen.alternate_screen() && screen.contents().contains("half a thought")
+    });
+    terminal.write(CTRL_U);
+    terminal.shows("what shall be done?");
+    terminal.write(CTRL_D);
+    terminal.shows("is over");
+    terminal.ends();
+    is_given_back(&terminal);
+}
+
+#[test]
+fn a_killed_screen_loses_no_word_no_prompt_and_no_mirror() {
+    let home = Home::new();
+    let mut killed = Terminal::ashore(&home, &["run", "/write a.txt one"], 120, 40);
+    killed.shows("○ idle");
+    until("the file is here", || home.read("a.txt"));
+    killed.write("/say 150 20\r");
+    killed.shows("w40 ");
+    killed.signal(Signal::KILL);
+    killed.ends();
+    let again = Terminal::ashore(&home, &["attach", "--last"], 120, 40);
+    again.shows("w150");
+    again.shows("○ idle");
+    let text = again.text();
+    let said: Vec<&str> = text
+        .split_whitespace()
+        .filter(|word| {
+            word.strip_prefix('w')
+                .is_some_and(|rest| rest.parse::<u32>().is_ok())
+        })
+        .collect();
+    let words: Vec<String> = (1..=150).map(|number| format!("w{number}")).collect();
+    assert_eq!(said, words);
+    assert!(text.contains("/write a.txt one"), "{text}");
+    assert!(text.contains("↓ A a.txt"), "{text}");
+    assert!(text.contains("↓ down"), "{text}");
+    again.write(UP);
+    again.shows("> /say 150 20");
+    again.write(UP);
+    again.shows("> /write a.txt one");
+}
+
+/// The picture; a space that was written is no other than one that was not.
+fn lines(terminal: &Terminal) -> Vec<String> {
+    let text = terminal.text();
+    text.lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_new_size_in_the_middle_of_an_answer_leaves_nothing_behind() {
+    let home = Home::new();
+    let terminal = Terminal::ashore(&home, &["run", "/unicode"], 120, 40);
+    terminal.shows("○ idle");
+    terminal.write("/say 150 20\r");
+    terminal.shows("w20 ");
+    terminal.resize(60, 20);
+    terminal.shows("w50 ");
+    terminal.resize(130, 45);
+    terminal.shows("w80 ");
+    terminal.resize(100, 30);
+    terminal.shows("w150");
+    terminal.shows("○ idle");
+    terminal.quiet(Duration::from_millis(500));
+    let drawn = lines(&terminal);
+    let cleared = terminal.bytes().len();
+    terminal.write(CTRL_L);
+    terminal.writes(cleared, "w150");
+    terminal.quiet(Duration::from_millis(500));
+    assert_eq!(drawn, lines(&terminal));
+    assert!(terminal.screen().alternate_screen());
+}
+
+#[test]
+fn what_is_typed_is_never_an_answer_to_a_question() {
+    let home = Home::new();
+    let terminal = Terminal::ashore(&home, &["run", "/ask May I?"], 120, 40);
+    // Every key is one that would answer, from before the question until it has stood for a while.
+    while !terminal.text().contains("The agent asks") {
+        terminal.write("y1an");
+        terminal.says_something(Duration::from_millis(50));
+    }
+    terminal.write("1y");
+    terminal.shows("Ctrl+X a answers");
+    assert!(
+        !terminal.text().contains("You chose"),
+        "{}",
+        terminal.text()
+    );
+    terminal.write(CTRL_U);
+    terminal.shows("a number answers");
+    terminal.write("3");
+    terminal.shows("You chose: Reject once");
+}
+
+#[test]
+fn an_idle_screen_writes_nothing() {
+    let home = Home::new();
+    let terminal = Terminal::ashore(&home, &["run", "/say 3"], 120, 40);
+    terminal.shows("○ idle");
+    terminal.quiet(Duration::from_millis(500));
+    // Longer than a keepalive of the stream and than any tick.
+    assert!(
+        !terminal.says_something(Duration::from_secs(4)),
+        "{}",
+        terminal.text()
+    );
+}

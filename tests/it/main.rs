@@ -1,0 +1,16 @@
+//! The one integration binary: everything that needs more than one room.
+
+mod agent_server;
+mod binary;
+mod binary_pty;
+mod contracts;
+mod directory;
+mod endpoint;
+mod hostile;
+mod journeys;
+mod lifetime;
+mod readme;
+mod samples;
+mod screens;
+mod support;
+mod tidy;

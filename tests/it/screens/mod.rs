@@ -1,0 +1,7 @@
+//! The screen, played without a terminal.
+
+mod anything;
+mod behaviour;
+mod pictures;
+mod scenes;
+mod script;
