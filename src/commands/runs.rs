@@ -15,7 +15,7 @@ use crate::commands::failure::{Exit, Failure};
 use crate::commands::{mirror, output, read};
 use crate::protocol::command::{Command, What};
 use crate::protocol::ids::RunRef;
-use crate::protocol::run::Run;
+use crate::protocol::run::{Run, Status};
 use crate::session::state::{Session, Turn};
 
 /// One row of `ls --json`.
@@ -43,6 +43,12 @@ pub async fn ls(
     status: Option<&str>,
     format: Format,
 ) -> Result<Exit, Failure> {
+    if let Some(word) =
+        status.filter(|word| matches!(Status::from((*word).to_owned()), Status::Other(_)))
+    {
+        return Err(Failure::usage(format!("`{word}` is no status of a run"))
+            .hint("one of not_started, queued, in_progress, completed, failed, cancelled"));
+    }
     let api = context.connect().await?;
     let known = runs::known(&context.places.runs());
     let mut rows = rows(context, &api, &known).await?;

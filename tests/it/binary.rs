@@ -239,6 +239,7 @@ fn bad_input_gets_a_sentence_and_its_exit_code() {
         2,
         "the prompt is empty",
     );
+    says(&["ls", "--status", "moon"], 2, "no status of a run");
     says(&["frobnicate"], 2, "frobnicate");
     says(&["diff", "last"], 2, "not in this version");
     says(
