@@ -292,7 +292,8 @@ pub fn prompt(text: Option<&str>) -> Result<String, Failure> {
         }
     };
     if text.trim().is_empty() {
-        Err(Failure::usage("the prompt is empty").hint("ashore send RUN \"…\", or pipe it in"))
+        Err(Failure::usage("the prompt is empty")
+            .hint("write it in quotes as the argument, or pipe it in"))
     } else {
         Ok(text)
     }
