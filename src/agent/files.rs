@@ -168,7 +168,7 @@ impl Files {
     /// The line for a file that cannot be stored, the first time it cannot for this reason.
     fn fail(&mut self, path: &str, why: String) -> Option<Value> {
         let told = self.failed.insert(path.to_owned(), why.clone());
-        (told.as_ref() != Some(&why)).then(|| line::file_failed(path, &why))
+        (told.as_ref() != Some(&why)).then(|| line::file_failed(path, &why, None))
     }
 
     async fn tell(

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::agent::turns::{Event, Left};
 use crate::protocol::command::{Command, What};
 use crate::protocol::entry::{Entry, Ext, Said};
-use crate::protocol::file::FileState;
+use crate::protocol::file::{Applied, FileState};
 use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::path::RelPath;
 
@@ -110,7 +110,7 @@ impl Recall {
                 .insert(asked.request.clone(), asked.tool_call.clone());
         } else if let Ext::PermissionResponse { request, .. } = ext {
             self.permissions.remove(request);
-        } else if let Ext::FileSync(change) = ext {
+        } else if let Ext::FileSync(change) | Ext::FileApplied(Applied { change, .. }) = ext {
             self.files.insert(change.path.clone(), change.now);
         }
     }

@@ -408,9 +408,12 @@ fn now() -> String {
 /// Is it too late for this command?
 fn may(ledger: &Ledger, what: &What, life: Life) -> Result<(), Error> {
     match (what, life) {
-        (What::UserMessage(_), _) if ledger.standing().closed => Err(Error::Closed),
-        (What::UserMessage(_), Life::Over) => Err(Error::Over),
-        (What::UserMessage(_), Life::Open | Life::Restartable)
+        (What::UserMessage(_) | What::FileChanged(_), _) if ledger.standing().closed => {
+            Err(Error::Closed)
+        }
+        (What::UserMessage(_) | What::FileChanged(_), Life::Over) => Err(Error::Over),
+        // A change of files waits in the journal for the next start; it is no reason for one.
+        (What::UserMessage(_) | What::FileChanged(_), Life::Open | Life::Restartable)
         | (What::Close | What::Presence { .. }, _) => Ok(()),
         (_, Life::Over) => Err(Error::Over),
         (_, Life::Restartable) => Err(Error::Ended),

@@ -85,7 +85,7 @@ impl Printer {
     fn said(&mut self, said: &Said) -> Result<(), Failure> {
         match said {
             Said::Ext(Ext::FileRefused { path, why }) => self.mirrored(failed(path, why)),
-            Said::Ext(Ext::FileFailed { path, reason }) => self.mirrored(failed(path, reason)),
+            Said::Ext(Ext::FileFailed { path, reason, .. }) => self.mirrored(failed(path, reason)),
             Said::Ext(Ext::FileSync(change)) if self.in_place => self.mirrored(FileReport {
                 path: change.path.to_string(),
                 change: change.kind,

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::protocol::file::Mode;
+use crate::protocol::file::{FileState, Mode};
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::CommandId;
 use crate::protocol::path::RelPath;
@@ -55,7 +55,10 @@ pub struct LocalChange {
     /// In bytes.
     pub size: u64,
     pub mode: Mode,
+    /// What stood there before the change, as far as the client knows.
     pub base: Option<ContentHash>,
+    /// `None` also when an older client does not say.
+    pub base_mode: Option<Mode>,
 }
 
 /// A body that is no command at all.
@@ -231,8 +234,17 @@ fn prompt(params: &Value) -> Option<Prompt> {
 }
 
 impl LocalChange {
+    /// What stands there now on the client's side; `None` after a delete.
+    pub fn now(&self) -> Option<FileState> {
+        self.hash.map(|hash| FileState {
+            hash,
+            size: self.size,
+            mode: self.mode,
+        })
+    }
+
     fn to_json(&self) -> Value {
-        json!({"relativePath": self.path, "contentHash": self.hash, "size": self.size, "mode": self.mode, "baseHash": self.base})
+        json!({"relativePath": self.path, "contentHash": self.hash, "size": self.size, "mode": self.mode, "baseHash": self.base, "baseMode": self.base_mode})
     }
 
     fn from_json(value: &Value) -> Option<Self> {
@@ -249,6 +261,9 @@ impl LocalChange {
                 .and_then(|mode| serde_json::from_value(mode.clone()).ok())
                 .unwrap_or_default(),
             base: hash("baseHash")?,
+            base_mode: value
+                .get("baseMode")
+                .and_then(|mode| serde_json::from_value(mode.clone()).ok()),
         })
     }
 }
@@ -289,6 +304,7 @@ mod tests {
                 size: 0,
                 mode: Mode::File,
                 base: Some(ContentHash::of(b"")),
+                base_mode: Some(Mode::Executable),
             }]),
             What::Presence {
                 attached: true,

@@ -7,10 +7,9 @@ use serde_json::Value;
 
 use crate::protocol::acp::{PermissionOption, Update};
 use crate::protocol::command::Command;
-use crate::protocol::file::FileChange;
-use crate::protocol::hash::ContentHash;
+use crate::protocol::file::{Applied, FileChange, Stale};
 use crate::protocol::ids::CommandId;
-use crate::protocol::path::{BadPath, RelPath};
+use crate::protocol::path::BadPath;
 use crate::protocol::run::Status;
 
 /// Who wrote a line.
@@ -105,19 +104,16 @@ pub enum Ext {
         path: String,
         why: String,
     },
+    /// It can never be stored; with a command: never be applied there.
     FileFailed {
         path: String,
         reason: String,
+        command: Option<CommandId>,
     },
-    /// The agent side took a change of a client, or did not.
-    FileApplied {
-        path: RelPath,
-        hash: Option<ContentHash>,
-    },
-    FileStale {
-        path: RelPath,
-        current: Option<ContentHash>,
-    },
+    /// The agent side took a change of a client.
+    FileApplied(Applied),
+    /// It did not, since something else stands there.
+    FileStale(Stale),
     Step(Step),
     /// The present dialect's cousin of a step.
     Progress {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::hash::ContentHash;
+use crate::protocol::ids::CommandId;
 use crate::protocol::path::RelPath;
 
 /// What a path is, in git's numbers.
@@ -85,6 +86,27 @@ pub struct FileChange {
     /// Counted from 1 in the run; who changed it and in which tool call.
     pub turn: Option<u64>,
     pub tool_call: Option<String>,
+}
+
+/// A client's change that the agent side took (contract 10.2): the journal's word that it stands there now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    pub change: FileChange,
+    pub before_mode: Option<Mode>,
+    /// The `file_changed` it answers.
+    pub command: Option<CommandId>,
+}
+
+/// A client's change that the agent side did not take: it was made from something else than what stands there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stale {
+    pub path: RelPath,
+    /// What stands there; it has been told before.
+    pub current: Option<FileState>,
+    /// When it is another one than the hash.
+    pub reason: Option<String>,
+    /// The `file_changed` it answers.
+    pub command: Option<CommandId>,
 }
 
 /// Every file of a tree at one moment (contract 6; `mode`, `bundle` and `head` are 10.4).

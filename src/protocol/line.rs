@@ -7,10 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::protocol::cut;
 use crate::protocol::entry::{PermissionRequest, Step};
-use crate::protocol::file::FileChange;
+use crate::protocol::file::{Applied, FileChange, Stale};
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::{CommandId, TaskId};
-use crate::protocol::path::RelPath;
 use crate::protocol::run::Status;
 
 /// The most a journal line may have, in bytes (contract 10.1).
@@ -210,28 +209,44 @@ fn storage_path(change: &FileChange, hash: ContentHash) -> String {
         .unwrap_or_else(|| format!("files/{hash}"))
 }
 
-/// A file that can never be stored; `path` may be one that is no relative path of ours.
-pub fn file_failed(path: &str, reason: &str) -> Value {
-    notification(
-        "_ashore/file_failed",
-        json!({"relativePath": path, "reason": reason}),
-    )
+/// A file that can never be stored, or (with the command that wanted it) never be applied; `path` may be one that is no
+/// relative path of ours.
+pub fn file_failed(path: &str, reason: &str, command: Option<&CommandId>) -> Value {
+    let mut params = json!({"relativePath": path, "reason": reason});
+    put_command(&mut params, command);
+    notification("_ashore/file_failed", params)
 }
 
 /// The agent side took a client's change.
-pub fn file_applied(path: &RelPath, hash: Option<ContentHash>) -> Value {
-    notification(
-        "_ashore/file_applied",
-        json!({"relativePath": path, "contentHash": hash}),
-    )
+pub fn file_applied(applied: &Applied) -> Value {
+    let change = &applied.change;
+    let mut params = json!({
+        "relativePath": change.path,
+        "contentHash": change.now.map(|now| now.hash),
+        "size": change.now.map_or(0, |now| now.size),
+        "baseHash": change.before,
+        "baseMode": applied.before_mode,
+    });
+    put(&mut params, "mode", change.now.map(|now| now.mode.as_str()));
+    put_command(&mut params, applied.command.as_ref());
+    notification("_ashore/file_applied", params)
 }
 
 /// The agent side did not, since `current` stands there.
-pub fn file_refused(path: &RelPath, current: Option<ContentHash>) -> Value {
-    notification(
-        "_ashore/file_refused",
-        json!({"relativePath": path, "currentHash": current}),
-    )
+pub fn file_refused(stale: &Stale) -> Value {
+    let mut params = json!({
+        "relativePath": stale.path,
+        "currentHash": stale.current.map(|current| current.hash),
+        "currentMode": stale.current.map(|current| current.mode),
+        "size": stale.current.map_or(0, |current| current.size),
+    });
+    put(&mut params, "reason", stale.reason.as_deref());
+    put_command(&mut params, stale.command.as_ref());
+    notification("_ashore/file_refused", params)
+}
+
+fn put_command(params: &mut Value, command: Option<&CommandId>) {
+    put(params, "command", command.map(CommandId::as_str));
 }
 
 /// Puts a message into `limit` bytes of JSON, and says whether anything had to go.
@@ -277,6 +292,7 @@ mod tests {
     use crate::protocol::entry::{Decoded, Entry, Ext, From, Said, StepStatus};
     use crate::protocol::file::{ChangeKind, FileState, Mode};
     use crate::protocol::normalize::decode;
+    use crate::protocol::path::RelPath;
 
     const TIME: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -340,6 +356,30 @@ mod tests {
             tool_call: None,
             ..created.clone()
         };
+        let command = CommandId::random();
+        let taken = Applied {
+            change: FileChange {
+                before: Some(ContentHash::of(b"before")),
+                kind: ChangeKind::Modified,
+                turn: None,
+                tool_call: None,
+                storage_path: None,
+                ..created.clone()
+            },
+            before_mode: Some(Mode::File),
+            command: Some(command.clone()),
+        };
+        let removed = Applied {
+            change: deleted.clone(),
+            before_mode: None,
+            command: None,
+        };
+        let stale = Stale {
+            path,
+            current: created.now,
+            reason: Some("no mirror here".into()),
+            command: Some(command.clone()),
+        };
         let task: TaskId = "t-1".parse().expect("fits");
         let table = [
             (step(&a_step), Ext::Step(a_step.clone())),
@@ -366,26 +406,16 @@ mod tests {
             (file_sync(&created), Ext::FileSync(created.clone())),
             (file_sync(&deleted), Ext::FileSync(deleted.clone())),
             (
-                file_failed("../x", "leaves the root"),
+                file_failed("../x", "leaves the root", Some(&command)),
                 Ext::FileFailed {
                     path: "../x".into(),
                     reason: "leaves the root".into(),
+                    command: Some(command.clone()),
                 },
             ),
-            (
-                file_applied(&path, Some(hash)),
-                Ext::FileApplied {
-                    path: path.clone(),
-                    hash: Some(hash),
-                },
-            ),
-            (
-                file_refused(&path, None),
-                Ext::FileStale {
-                    path: path.clone(),
-                    current: None,
-                },
-            ),
+            (file_applied(&taken), Ext::FileApplied(taken.clone())),
+            (file_applied(&removed), Ext::FileApplied(removed.clone())),
+            (file_refused(&stale), Ext::FileStale(stale.clone())),
             (note("hello"), Ext::Note("hello".into())),
             (
                 run_status(&Status::Failed, Some("no agent")),

@@ -253,11 +253,22 @@
 //! | `_posthog/permission_response` | `requestId`, `toolCallId`, `optionId`, `customInput?`; the first answer wins, later ones are 409 with who gave it |
 //! | `_ashore/set_mode`, `_ashore/set_config_option` | `modeId`; `configId`, `value` |
 //! | `_ashore/queue_remove` | `command`: takes a waiting message out of the queue; 409 once it is taken |
-//! | `_ashore/file_changed` | `changes[]` of `relativePath`, `contentHash` or null, `size`, `mode`, `baseHash` or null |
+//! | `_ashore/file_changed` | `changes[]` of `relativePath`, `contentHash` or null, `size`, `mode`, `baseHash` or null, `baseMode` or null |
 //! | `_ashore/presence` | `attached`, `readOnly`; not journaled |
 //!
-//! A command is *taken* when its `session/prompt` request stands in the journal. `_ashore/file_changed` is answered by
-//! `_ashore/file_applied {relativePath, contentHash}` or `_ashore/file_refused {relativePath, currentHash}` each.
+//! A command is *taken* when its `session/prompt` request stands in the journal.
+//! `_ashore/file_changed` is posted behind the blobs it names. Each path of it is answered once, with the command's id:
+//!
+//! | answer | params |
+//! |---|---|
+//! | `_ashore/file_applied` | `relativePath`, `contentHash` or null, `size`, `mode`, `baseHash` or null, `baseMode` or null, `command`: it stands there now |
+//! | `_ashore/file_refused` | `relativePath`, `currentHash` or null, `currentMode` or null, `size`, `command`, `reason?`: something else stands there, told before |
+//! | `_ashore/file_failed` | `relativePath`, `reason`, `command`: it can never be applied there |
+//!
+//! A folder has mode `040000` and the hash of nothing. A change is applied where what stands there is its base, and is
+//! answered `applied` where it stands there already: a client that gave way after a refusal says so in this way. No prompt
+//! that stands behind a change is taken before the change is answered. A run whose agent server is at rest is not
+//! started by one: it waits in the journal.
 //!
 //! ## 10.3 The agent side
 //!

@@ -36,6 +36,8 @@ pub struct Session {
     pub steps: Vec<StepState>,
     /// Files the agent side reported, newest last, one per path.
     pub files: Vec<FileEntry>,
+    /// Changes of a person that were not taken, oldest first, one per path, until a later one of that path is.
+    pub refused: Vec<RefusedEdit>,
     pub branch: Option<String>,
     pub pr_url: Option<String>,
     pub agent_version: Option<String>,
@@ -100,6 +102,17 @@ pub struct FileEntry {
     pub tool_call: Option<String>,
     /// Set when it was refused or could not be stored, in words.
     pub failed: Option<String>,
+    /// A person changed it, and the agent side took it.
+    pub by_user: bool,
+}
+
+/// A person's change that the agent side did not take: both sides changed the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedEdit {
+    pub path: String,
+    pub seq: Seq,
+    /// Why, when it is more than that.
+    pub reason: Option<String>,
 }
 
 impl Session {

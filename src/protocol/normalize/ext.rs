@@ -149,15 +149,10 @@ fn ours(name: &str, fields: Fields<'_>) -> Read<Option<Ext>> {
             reason: fields
                 .text("reason")?
                 .unwrap_or_else(|| "no reason told".to_owned()),
+            command: file::answered(fields),
         },
-        "file_applied" => file::answer(fields, "contentHash", |path, hash| Ext::FileApplied {
-            path,
-            hash,
-        }),
-        "file_refused" => file::answer(fields, "currentHash", |path, current| Ext::FileStale {
-            path,
-            current,
-        }),
+        "file_applied" => file::applied(fields),
+        "file_refused" => file::stale(fields),
         "presence" => Ext::Silent("_ashore/presence".to_owned()),
         _ => return Ok(None),
     }))

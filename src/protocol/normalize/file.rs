@@ -5,8 +5,9 @@
 use serde_json::Value;
 
 use crate::protocol::entry::{Ext, refused};
-use crate::protocol::file::{ChangeKind, FileChange, FileState};
+use crate::protocol::file::{Applied, ChangeKind, FileChange, FileState, Mode, Stale};
 use crate::protocol::hash::ContentHash;
+use crate::protocol::ids::CommandId;
 use crate::protocol::normalize::fields::Fields;
 use crate::protocol::path::RelPath;
 
@@ -55,41 +56,95 @@ fn change(fields: Fields<'_>, path: RelPath) -> Result<FileChange, &'static str>
 }
 
 fn state(fields: Fields<'_>) -> Result<FileState, &'static str> {
-    let hash = fields
-        .get("contentHash")
-        .ok_or("no content hash, so its bytes cannot be checked")?;
-    let mode = fields
-        .get("mode")
-        .map(|mode| serde_json::from_value(mode.clone()));
-    Ok(FileState {
-        hash: hash
-            .as_str()
-            .and_then(|hash| hash.parse().ok())
-            .ok_or("its content hash is not a SHA-256")?,
-        size: fields.get("size").and_then(Value::as_u64).unwrap_or(0),
-        mode: mode
-            .transpose()
-            .map_err(|_| "neither file, link nor folder")?
-            .unwrap_or_default(),
+    let hash = hash(fields, "contentHash")?;
+    let hash = hash.ok_or("no content hash, so its bytes cannot be checked")?;
+    standing(fields, hash, "mode")
+}
+
+/// `file_applied`: a change like that of a `file_sync`; its kind follows from the two hashes.
+pub(super) fn applied(fields: Fields<'_>) -> Ext {
+    with_path(fields, |path| {
+        let before = hash(fields, "baseHash")?;
+        let now = match hash(fields, "contentHash")? {
+            Some(hash) => Some(standing(fields, hash, "mode")?),
+            None => None,
+        };
+        let kind = match (now, before) {
+            (None, _) => ChangeKind::Deleted,
+            (Some(_), None) => ChangeKind::Created,
+            (Some(_), Some(_)) => ChangeKind::Modified,
+        };
+        Ok(Ext::FileApplied(Applied {
+            change: FileChange {
+                kind,
+                path,
+                now,
+                before,
+                storage_path: None,
+                turn: None,
+                tool_call: None,
+            },
+            before_mode: mode(fields, "baseMode")?,
+            command: answered(fields),
+        }))
     })
 }
 
-/// `file_applied` and `file_refused`: the path, and the hash under this key.
-pub(super) fn answer(
-    fields: Fields<'_>,
-    key: &str,
-    say: impl FnOnce(RelPath, Option<ContentHash>) -> Ext,
-) -> Ext {
-    let text = |key: &str| fields.get(key).and_then(Value::as_str);
-    let told = text("relativePath").unwrap_or_default();
-    let path: RelPath = match told.parse() {
-        Ok(path) => path,
-        Err(why) => return refused(told, why),
-    };
-    let hash = text(key).map(str::parse).transpose();
-    match (hash, fields.get(key)) {
-        (Ok(Some(hash)), _) => say(path, Some(hash)),
-        (Ok(None), None) => say(path, None),
-        (Ok(None), Some(_)) | (Err(_), _) => refuse(told, "its content hash is not a SHA-256"),
+/// `file_refused`.
+pub(super) fn stale(fields: Fields<'_>) -> Ext {
+    with_path(fields, |path| {
+        let current = match hash(fields, "currentHash")? {
+            Some(hash) => Some(standing(fields, hash, "currentMode")?),
+            None => None,
+        };
+        Ok(Ext::FileStale(Stale {
+            path,
+            current,
+            reason: fields
+                .get("reason")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+            command: answered(fields),
+        }))
+    })
+}
+
+/// Which command an answer is about.
+pub(super) fn answered(fields: Fields<'_>) -> Option<CommandId> {
+    fields.get("command")?.as_str()?.parse().ok()
+}
+
+fn with_path(fields: Fields<'_>, read: impl FnOnce(RelPath) -> Result<Ext, &'static str>) -> Ext {
+    let told = fields.get("relativePath").and_then(Value::as_str);
+    let told = told.unwrap_or_default();
+    match told.parse() {
+        Ok(path) => read(path).unwrap_or_else(|why| refuse(told, why)),
+        Err(why) => refused(told, why),
     }
+}
+
+fn hash(fields: Fields<'_>, key: &str) -> Result<Option<ContentHash>, &'static str> {
+    let read = |value: &Value| value.as_str()?.parse().ok();
+    let told = fields.get(key);
+    told.map(|value| read(value).ok_or("its content hash is not a SHA-256"))
+        .transpose()
+}
+
+fn standing(
+    fields: Fields<'_>,
+    hash: ContentHash,
+    mode_key: &str,
+) -> Result<FileState, &'static str> {
+    Ok(FileState {
+        hash,
+        size: fields.get("size").and_then(Value::as_u64).unwrap_or(0),
+        mode: mode(fields, mode_key)?.unwrap_or_default(),
+    })
+}
+
+fn mode(fields: Fields<'_>, key: &str) -> Result<Option<Mode>, &'static str> {
+    let told = fields.get(key);
+    told.map(|mode| serde_json::from_value(mode.clone()))
+        .transpose()
+        .map_err(|_| "neither file, link nor folder")
 }

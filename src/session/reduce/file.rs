@@ -3,9 +3,9 @@
 //! Pure. Says what was reported; whether it stands here is the mirror's word.
 
 use crate::protocol::entry::{Step, StepStatus};
-use crate::protocol::file::{ChangeKind, FileChange};
+use crate::protocol::file::{Applied, ChangeKind, FileChange, Stale};
 use crate::session::reduce::At;
-use crate::session::state::{FileEntry, Session, StepState};
+use crate::session::state::{FileEntry, RefusedEdit, Session, StepState};
 use crate::session::transcript::Level;
 
 impl Session {
@@ -17,7 +17,42 @@ impl Session {
             turn: change.turn,
             tool_call: change.tool_call.clone(),
             failed: None,
+            by_user: false,
         });
+    }
+
+    /// A person's change stands there now.
+    pub(super) fn file_applied(&mut self, at: At, applied: &Applied) {
+        let change = &applied.change;
+        self.refused
+            .retain(|refused| refused.path != change.path.as_str());
+        self.put_file(FileEntry {
+            path: change.path.as_str().to_owned(),
+            kind: change.kind,
+            seq: at.seq,
+            turn: None,
+            tool_call: None,
+            failed: None,
+            by_user: true,
+        });
+    }
+
+    /// A person's change was not taken: a conflict of the run until one is.
+    pub(super) fn file_stale(&mut self, at: At, stale: &Stale) {
+        let path = stale.path.as_str();
+        self.refused.retain(|refused| refused.path != path);
+        self.refused.push(RefusedEdit {
+            path: path.to_owned(),
+            seq: at.seq,
+            reason: stale.reason.clone(),
+        });
+        let why = match (&stale.reason, stale.current) {
+            (Some(reason), _) => reason.as_str(),
+            (None, Some(_)) => "it was changed there as well",
+            (None, None) => "it was deleted there",
+        };
+        let text = format!("{path}: an edit was not taken into the sandbox: {why}");
+        self.notice(at, Level::Warning, &text, None);
     }
 
     /// Refused here, or never stored there: one line each, since something is missing.
@@ -30,6 +65,7 @@ impl Session {
             turn: None,
             tool_call: None,
             failed: Some(reason.to_owned()),
+            by_user: false,
         });
         let name = if path.is_empty() {
             "a file without a name"

@@ -178,7 +178,9 @@ impl Session {
             Ext::Error { message, detail } => self.run_error(at, message, detail.as_deref()),
             Ext::FileSync(change) => self.file_changed(at, change),
             Ext::FileRefused { path, why } => self.file_failed(at, path, why),
-            Ext::FileFailed { path, reason } => self.file_failed(at, path, reason),
+            Ext::FileFailed { path, reason, .. } => self.file_failed(at, path, reason),
+            Ext::FileApplied(applied) => self.file_applied(at, applied),
+            Ext::FileStale(stale) => self.file_stale(at, stale),
             Ext::Step(step) => self.step(at, step),
             Ext::Progress {
                 step,
@@ -214,10 +216,8 @@ impl Session {
                 exit_code,
                 output,
             } => self.user_shell(at, command, *exit_code, output),
-            // The mirror answers for its own; a tree or a mode of the agent side says nothing here.
+            // A tree or a mode of the agent side says nothing here.
             Ext::Status { complete: true, .. }
-            | Ext::FileApplied { .. }
-            | Ext::FileStale { .. }
             | Ext::ModeChange(_)
             | Ext::Tree { .. }
             | Ext::Silent(_) => (),

@@ -7,9 +7,12 @@ use super::*;
 use crate::protocol::acp::{OptionKind, PermissionOption, ToolStatus};
 use crate::protocol::command::Command;
 use crate::protocol::entry::{PermissionRequest, Step, StepStatus};
+use crate::protocol::file::{Applied, ChangeKind, FileChange, FileState, Mode, Stale};
+use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::CommandId;
 use crate::protocol::line;
 use crate::protocol::normalize::decode;
+use crate::protocol::path::RelPath;
 use crate::protocol::run::Status;
 use crate::session::state::Turn;
 
@@ -589,7 +592,7 @@ fn the_newest_word_on_a_file_stands_last_and_the_turn_counts_them() {
         .add(&sync("b"))
         .add(&sync("a"))
         .add(&sync("../x"))
-        .add(&line::file_failed("big", "too large"))
+        .add(&line::file_failed("big", "too large", None))
         .ends(1, "end_turn")
         .read();
     let paths: Vec<&str> = session
@@ -609,6 +612,56 @@ fn the_newest_word_on_a_file_stands_last_and_the_turn_counts_them() {
     );
     let last = session.transcript.cells.last().map(|cell| &cell.body);
     assert!(matches!(last, Some(Body::TurnEnd { files: 4, .. })));
+}
+
+#[test]
+fn a_persons_edit_counts_as_theirs_and_one_that_was_not_taken_stays_a_conflict_until_one_is() {
+    let path: RelPath = "a".parse().expect("fits");
+    let applied = |text: &str| {
+        line::file_applied(&Applied {
+            change: FileChange {
+                kind: ChangeKind::Modified,
+                path: path.clone(),
+                now: Some(FileState {
+                    hash: ContentHash::of(text.as_bytes()),
+                    size: text.len() as u64,
+                    mode: Mode::File,
+                }),
+                before: None,
+                storage_path: None,
+                turn: None,
+                tool_call: None,
+            },
+            before_mode: None,
+            command: None,
+        })
+    };
+    let refused = line::file_refused(&Stale {
+        path: path.clone(),
+        current: None,
+        reason: None,
+        command: None,
+    });
+    let journal = Journal::default()
+        .prompt(1, None, "go")
+        .add(&applied("mine"))
+        .add(&refused)
+        .ends(1, "end_turn");
+    let session = journal.clone().read();
+    assert_eq!(
+        told(&session),
+        [
+            "user: go",
+            "Warning x1: a: an edit was not taken into the sandbox: it was deleted there",
+            "end: end_turn"
+        ]
+    );
+    let last = session.transcript.cells.last().map(|cell| &cell.body);
+    assert!(matches!(last, Some(Body::TurnEnd { files: 0, .. })));
+    assert!(session.files[0].by_user);
+    assert_eq!(session.refused[0].path, "a");
+    let settled = journal.add(&applied("mine again")).read();
+    assert_eq!(settled.refused, []);
 }
 
 #[test]
@@ -702,7 +755,7 @@ fn any_journal() -> impl Strategy<Value = Vec<String>> {
         .add(&line::permission_request(&permission("r1", "t1")))
         .add(&line::permission_response("r1", "t1", "allow", None, None))
         .add(&line::step(&step))
-        .add(&line::file_failed("a", "no"))
+        .add(&line::file_failed("a", "no", None))
         .add(&line::run_status(&Status::Failed, Some("x")))
         .add(&line::note("n"))
         .update(json!({"sessionUpdate": "user_message", "content": "a b"}))

@@ -62,7 +62,8 @@ impl Session {
         self.leave_turn(at);
         let notes = std::mem::take(&mut self.index.turn);
         let changed = self.files.iter().rev();
-        let files = changed.take_while(|file| file.seq > notes.after).count();
+        let of_turn = changed.take_while(|file| file.seq > notes.after);
+        let files = of_turn.filter(|file| !file.by_user).count();
         self.push(
             at,
             Body::TurnEnd {

@@ -5,7 +5,7 @@
 use ratatui::text::{Line, Span};
 
 use crate::attach::state::Attached;
-use crate::mirror::status::{MirrorState, MirrorStatus};
+use crate::mirror::status::MirrorState;
 use crate::protocol::file::ChangeKind;
 use crate::protocol::run::Environment;
 use crate::session::state::FileEntry;
@@ -50,7 +50,18 @@ pub(crate) fn lines(
         .iter()
         .rev()
         .enumerate()
-        .map(|(row, file)| entry(file, &attached.mirror, paint, columns, chosen == Some(row)))
+        .map(|(row, file)| {
+            let refused = attached.session.refused.iter();
+            let conflict = refused
+                .map(|edit| &edit.path)
+                .any(|path| *path == file.path)
+                || attached
+                    .mirror
+                    .conflicts
+                    .iter()
+                    .any(|conflict| conflict.path == file.path);
+            entry(file, conflict, paint, columns, chosen == Some(row))
+        })
         .collect();
     if lines.is_empty() {
         lines.push(Line::from(paint.span(Role::Dim, "  no files changed yet")));
@@ -103,18 +114,15 @@ pub(crate) fn foot(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'st
 
 fn entry(
     file: &FileEntry,
-    mirror: &MirrorStatus,
+    conflict: bool,
     paint: &Paint,
     columns: usize,
     chosen: bool,
 ) -> Line<'static> {
-    let conflict = mirror
-        .conflicts
-        .iter()
-        .any(|conflict| conflict.path == file.path);
     let (role, sign) = match (conflict, &file.failed) {
         (true, _) => (Role::Warning, "!"),
         (false, Some(_)) => (Role::Error, "✕"),
+        (false, None) if file.by_user => (Role::Dim, "↑"),
         (false, None) => (Role::Dim, "↓"),
     };
     let (kind_role, kind) = match file.kind {
