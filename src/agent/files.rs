@@ -1,10 +1,11 @@
 //! What the agent changed on disk: scanned, stored by hash, then told as `file_sync`, one path per entry.
 //!
 //! A change is told only after its blob is stored. The bytes that are stored are a copy whose hash was taken while
-//! copying, so a file that goes on changing is told again instead of wrongly. Never writes in the workspace.
+//! copying, so a file that goes on changing is told again instead of wrongly. Only `edits` writes in the workspace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
+use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,11 +15,15 @@ use futures::StreamExt;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use crate::agent::wishes::{Look, Places, Wish, Wishes};
+use crate::mirror::apply::Applier;
 use crate::mirror::blobs::{self, Blobs};
+use crate::mirror::disk;
 use crate::mirror::ignore::{BadPattern, Rules};
-use crate::mirror::scan::{self, Cache, Limits, Local, Tree};
+use crate::mirror::scan::{self, Cache, Limits, Local, Problem, Tree};
 use crate::protocol::file::{ChangeKind, FileChange, FileState, Mode};
 use crate::protocol::hash::{ContentHash, Hasher};
+use crate::protocol::ids::Seq;
 use crate::protocol::line;
 use crate::protocol::path::RelPath;
 
@@ -29,22 +34,14 @@ const ASKED: usize = 5_000;
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 
-/// A scan that is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wish {
-    pub(crate) turn: Option<u64>,
-    /// The tool call that has just ended.
-    pub(crate) tool_call: Option<String>,
-    /// Say `Scanned` with this when every change is told.
-    pub(crate) mark: Option<u64>,
-}
-
 /// What comes back.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Told {
     /// A message for the journal.
     Line(Value),
     Scanned(u64),
+    /// Each change of the command at this line has its answer.
+    Answered(Seq),
 }
 
 /// One difference between what is told and what is there.
@@ -65,8 +62,10 @@ pub(crate) struct Files {
     known: BTreeMap<RelPath, FileState>,
     /// Told as failed, and why, so that it is told once.
     failed: BTreeMap<String, String>,
-    blobs: Arc<dyn Blobs>,
+    pub(super) blobs: Arc<dyn Blobs>,
     copies: u64,
+    /// What people change elsewhere comes in through it; nothing does where the agent works in their own directory.
+    pub(super) applier: Option<Arc<Applier>>,
 }
 
 impl Files {
@@ -89,7 +88,17 @@ impl Files {
             failed: BTreeMap::new(),
             blobs,
             copies: 0,
+            applier: None,
         })
+    }
+
+    /// Takes changes from outside; what they replace is kept below `kept`.
+    pub(crate) fn with_applier(mut self, kept: &Path) -> Result<Self, disk::Error> {
+        let (rules, cache) = (Arc::clone(&self.rules), Arc::clone(&self.cache));
+        let applier = Applier::open(&self.root, kept, rules, cache)?;
+        applier.own_folders(self.known.keys());
+        self.applier = Some(Arc::new(applier));
+        Ok(self)
     }
 
     /// What is never told, for whoever watches the same tree.
@@ -97,50 +106,44 @@ impl Files {
         Arc::clone(&self.rules)
     }
 
-    /// Scans whenever it is wished, until nobody wishes or listens any more. Wishes that wait become one scan.
-    pub(crate) async fn run(mut self, mut wishes: mpsc::Receiver<Wish>, told: mpsc::Sender<Told>) {
-        let mut waiting = Vec::new();
-        while wishes.recv_many(&mut waiting, 64).await > 0 {
-            let turn = waiting.iter().rev().find_map(|wish| wish.turn);
-            let tools: BTreeSet<&String> = waiting
-                .iter()
-                .filter_map(|w| w.tool_call.as_ref())
-                .collect();
-            // Of several calls nobody knows which one changed what.
-            let tool = (tools.len() == 1)
-                .then(|| tools.first().map(|&tool| tool.clone()))
-                .flatten();
-            let lines = self.look(turn, tool.as_deref()).await;
-            let marks = waiting.drain(..).filter_map(|wish| wish.mark);
-            let all = lines
-                .into_iter()
-                .map(Told::Line)
-                .chain(marks.map(Told::Scanned));
-            for one in all {
-                if told.send(one).await.is_err() {
-                    return;
-                }
+    /// Grants wishes in order, until nobody wishes or listens any more.
+    pub(crate) async fn run(mut self, mut wishes: Wishes, told: mpsc::Sender<Told>) {
+        while let Some(wish) = wishes.next().await {
+            let done = match wish {
+                Wish::Look(look) => self.grant(look, &told).await,
+                Wish::Take(edits) => self.take(edits, &told).await,
+            };
+            if done.is_none() {
+                return;
             }
         }
     }
 
-    /// One scan: what is different, stored and ready to be told.
-    pub(crate) async fn look(&mut self, turn: Option<u64>, tool: Option<&str>) -> Vec<Value> {
-        let (root, rules, cache) = (
-            self.root.clone(),
-            Arc::clone(&self.rules),
-            Arc::clone(&self.cache),
-        );
+    /// `None`: nobody listens any more.
+    async fn grant(&mut self, look: Look, told: &mpsc::Sender<Told>) -> Option<()> {
+        let tool = look.tool_call().map(str::to_owned);
+        let lines = self.look(look.places, look.turn, tool.as_deref()).await;
+        let marks = look.marks.into_iter().map(Told::Scanned);
+        for one in lines.into_iter().map(Told::Line).chain(marks) {
+            told.send(one).await.ok()?;
+        }
+        Some(())
+    }
+
+    /// One look: what is different, stored and ready to be told.
+    pub(crate) async fn look(
+        &mut self,
+        places: Places,
+        turn: Option<u64>,
+        tool: Option<&str>,
+    ) -> Vec<Value> {
+        let eyes = self.eyes();
         let known = std::mem::take(&mut self.known);
         let scanned = tokio::task::spawn_blocking(move || {
-            let tree = scan::scan(&root, &rules, Limits::default(), &cache);
-            let found = tree.map(|tree| {
-                let is_gone = |path: &RelPath| {
-                    let local = scan::look(&root, path, &rules, Limits::default(), &cache);
-                    matches!(local, Local::Absent | Local::Directory)
-                };
-                (differences(&known, &tree, is_gone), tree)
-            });
+            let found = match places {
+                Places::All => eyes.all(&known),
+                Places::Named(paths) => Ok(eyes.named(&known, paths)),
+            };
             (known, found)
         })
         .await;
@@ -207,11 +210,7 @@ impl Files {
         tool: Option<&str>,
     ) -> Option<Value> {
         let path = &difference.path;
-        self.failed.remove(path.as_str());
-        let before = match now {
-            Some(state) => self.known.insert(path.clone(), state),
-            None => self.known.remove(path),
-        };
+        let before = self.know(path, now);
         if before == now {
             return None;
         }
@@ -229,6 +228,36 @@ impl Files {
             turn,
             tool_call: tool.map(str::to_owned),
         }))
+    }
+
+    /// From here on this is what both sides have; comes back with what it was. Folders are never told.
+    pub(super) fn know(&mut self, path: &RelPath, now: Option<FileState>) -> Option<FileState> {
+        self.failed.remove(path.as_str());
+        match now.filter(|now| now.mode != Mode::Directory) {
+            Some(state) => self.known.insert(path.clone(), state),
+            None => self.known.remove(path),
+        }
+    }
+
+    /// What both sides have at this path.
+    pub(super) fn known(&self, path: &RelPath) -> Option<FileState> {
+        self.known.get(path).copied()
+    }
+
+    /// What stands there now.
+    pub(super) async fn look_at(&self, path: RelPath) -> Local {
+        let eyes = self.eyes();
+        tokio::task::spawn_blocking(move || eyes.at(&path))
+            .await
+            .unwrap_or(Local::Absent)
+    }
+
+    fn eyes(&self) -> Eyes {
+        Eyes {
+            root: self.root.clone(),
+            rules: Arc::clone(&self.rules),
+            cache: Arc::clone(&self.cache),
+        }
     }
 
     /// Copies what has changed, hashing what is copied. `Ok(None)`: a delete, or gone since the scan.
@@ -365,6 +394,64 @@ fn copy(from: &Path, mode: Mode, into: PathBuf) -> io::Result<Copy> {
     Ok(copy)
 }
 
+/// Looks at the workspace. Blocking.
+struct Eyes {
+    root: PathBuf,
+    rules: Arc<Rules>,
+    cache: Arc<Cache>,
+}
+
+impl Eyes {
+    fn at(&self, path: &RelPath) -> Local {
+        let limits = Limits::default();
+        scan::look(&self.root, path, &self.rules, limits, &self.cache)
+    }
+
+    fn is_gone(&self, path: &RelPath) -> bool {
+        matches!(self.at(path), Local::Absent | Local::Directory)
+    }
+
+    fn all(
+        &self,
+        known: &BTreeMap<RelPath, FileState>,
+    ) -> Result<(Vec<Difference>, Tree), scan::Error> {
+        let tree = scan::scan(&self.root, &self.rules, Limits::default(), &self.cache)?;
+        Ok((differences(known, &tree, |path| self.is_gone(path)), tree))
+    }
+
+    /// Only there, and at what is known below.
+    fn named(
+        &self,
+        known: &BTreeMap<RelPath, FileState>,
+        paths: BTreeSet<RelPath>,
+    ) -> (Vec<Difference>, Tree) {
+        let mut concerned = BTreeMap::new();
+        for path in &paths {
+            concerned.extend(known.get_key_value(path));
+            concerned.extend(below(known, path));
+        }
+        let concerned: BTreeMap<RelPath, FileState> = concerned
+            .into_iter()
+            .map(|(path, state)| (path.clone(), *state))
+            .collect();
+        let mut tree = Tree::default();
+        for path in paths.iter().chain(concerned.keys()) {
+            match self.at(path) {
+                Local::File(state) => {
+                    tree.files.insert(path.clone(), state);
+                }
+                Local::Obstacle(why) => tree.problems.push(Problem {
+                    path: path.to_string(),
+                    why,
+                }),
+                Local::Absent | Local::Directory | Local::Ignored(_) => (),
+            }
+        }
+        let differences = differences(&concerned, &tree, |path| self.is_gone(path));
+        (differences, tree)
+    }
+}
+
 /// What is told against what is there. A delete stands first when a file takes the place of its folder or the other
 /// way round, else last, so that a rename never leaves a moment with neither.
 fn differences(
@@ -376,10 +463,8 @@ fn differences(
     let mut last = Vec::new();
     for (path, before) in known {
         if !tree.files.contains_key(path) && is_gone(path) {
-            let in_the_way = tree
-                .files
-                .keys()
-                .any(|new| is_above(path, new) || is_above(new, path));
+            let in_the_way =
+                below(&tree.files, path).next().is_some() || is_below_one(path, &tree.files);
             let difference = Difference {
                 path: path.clone(),
                 now: None,
@@ -405,10 +490,30 @@ fn differences(
     first
 }
 
-fn is_above(folder: &RelPath, path: &RelPath) -> bool {
-    path.as_str()
-        .strip_prefix(folder.as_str())
-        .is_some_and(|rest| rest.starts_with('/'))
+/// Everything inside this folder.
+fn below<'f>(
+    files: &'f BTreeMap<RelPath, FileState>,
+    folder: &RelPath,
+) -> impl Iterator<Item = (&'f RelPath, &'f FileState)> {
+    let (start, folder) = (folder.clone(), folder.as_str().to_owned());
+    let rest = move |path: &RelPath| path.as_str().strip_prefix(&folder).map(str::to_owned);
+    let after = (Bound::Excluded(start), Bound::Unbounded);
+    files
+        .range(after)
+        .map_while(move |(path, state)| Some((rest(path)?, path, state)))
+        .filter(|(rest, ..)| rest.starts_with('/'))
+        .map(|(_, path, state)| (path, state))
+}
+
+fn is_below_one(path: &RelPath, files: &BTreeMap<RelPath, FileState>) -> bool {
+    let mut above = path.parent();
+    while let Some(folder) = above {
+        if files.contains_key(&folder) {
+            return true;
+        }
+        above = folder.parent();
+    }
+    false
 }
 
 #[cfg(test)]
@@ -421,6 +526,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::agent::wishes::queue;
     use crate::mirror::blobs::Wanted;
 
     /// Blobs in memory; refuses one hash, is unreachable a few times.
@@ -502,7 +608,16 @@ mod tests {
 
         /// `kind path mode` of each line, `!` for a failure.
         async fn told(&mut self) -> Vec<String> {
-            let lines = self.files.look(Some(3), Some("t1")).await;
+            self.told_at(Places::All).await
+        }
+
+        async fn told_of(&mut self, paths: &[&str]) -> Vec<String> {
+            let paths = paths.iter().map(|path| path.parse().unwrap());
+            self.told_at(Places::Named(paths.collect())).await
+        }
+
+        async fn told_at(&mut self, places: Places) -> Vec<String> {
+            let lines = self.files.look(places, Some(3), Some("t1")).await;
             let word = |line: &Value| {
                 let params = &line["params"];
                 let text = |key: &str| params[key].as_str().unwrap_or("-").to_owned();
@@ -638,24 +753,42 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn wishes_that_wait_become_one_scan_and_every_mark_is_answered_after_the_lines() {
+    async fn only_what_is_named_is_looked_at_and_what_is_known_below_it() {
+        let mut place = place(Memory::default());
+        place.write("a", "x");
+        place.write("d/one", "x");
+        place.write("d/two", "x");
+        place.told().await;
+        place.write("a", "unnamed");
+        place.write("d/two", "changed");
+        std::fs::remove_file(place.at("d/one")).unwrap();
+        let told = place.told_of(&["d"]).await;
+        assert_eq!(told, ["modified d/two 100644", "deleted d/one -"]);
+        std::fs::remove_dir_all(place.folder.path().join("work/d")).unwrap();
+        place.write("d", "now a file");
+        let told = place.told_of(&["d", "never"]).await;
+        assert_eq!(told, ["deleted d/two -", "created d 100644"]);
+        assert_eq!(place.told().await, ["modified a 100644"]);
+    }
+
+    #[tokio::test]
+    async fn every_mark_is_answered_after_the_lines() {
         let place = place(Memory::default());
         place.write("a", "x");
-        let (wish, wishes) = mpsc::channel(8);
+        let (wisher, wishes) = queue();
         let (tell, mut told) = mpsc::channel(8);
-        let one = |tool: &str, mark| Wish {
+        wisher.look(Look {
+            places: Places::All,
             turn: Some(1),
-            tool_call: Some(tool.to_owned()),
-            mark,
-        };
-        wish.send(one("t1", None)).await.unwrap();
-        wish.send(one("t2", Some(7))).await.unwrap();
-        drop(wish);
+            tool_calls: BTreeSet::new(),
+            marks: vec![7],
+        });
+        drop(wisher);
         place.files.run(wishes, tell).await;
         let Some(Told::Line(line)) = told.recv().await else {
             panic!("the change comes first");
         };
-        assert_eq!(line["params"]["toolCallId"], Value::Null);
+        assert_eq!(line["params"]["turn"], 1);
         assert_eq!(told.recv().await, Some(Told::Scanned(7)));
     }
 }

@@ -154,13 +154,18 @@ impl Journal {
 
     /// The number of the last line; `is_durable` of it tells when all up to there are accepted.
     pub(crate) async fn mark(&mut self) -> Result<u64, Closed> {
+        self.hurry().await?;
+        Ok(self.count)
+    }
+
+    /// What has been written waits for no more lines.
+    pub(crate) async fn hurry(&mut self) -> Result<(), Closed> {
         let nudge = Item {
             text: String::new(),
             whole: None,
             urgent: true,
         };
-        self.items.send(nudge).await.map_err(|_| Closed)?;
-        Ok(self.count)
+        self.items.send(nudge).await.map_err(|_| Closed)
     }
 
     /// Waits until the line of this number is accepted.

@@ -4,6 +4,7 @@
 
 mod acp;
 mod child;
+mod edits;
 mod files;
 mod journal;
 mod link;
@@ -15,6 +16,7 @@ mod spool;
 mod tap;
 mod translate;
 mod turns;
+mod wishes;
 mod workspace;
 
 pub mod demo;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::agent::turns::{Event, Left};
 use crate::protocol::command::{Command, What};
 use crate::protocol::entry::{Entry, Ext, Said};
-use crate::protocol::file::{Applied, FileState};
+use crate::protocol::file::FileState;
 use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::path::RelPath;
 
@@ -28,6 +28,8 @@ pub(crate) struct Recall {
     open: Option<Open>,
     /// Commands that still wait, each with what became of it meanwhile.
     waiting: Vec<(Seq, Command)>,
+    /// Changes of clients without an answer.
+    edits: Vec<(Seq, Command)>,
     /// Cancels that found no open turn, after the prompts they may mean.
     cancels: Vec<Seq>,
     permissions: BTreeMap<String, String>,
@@ -61,11 +63,8 @@ impl Recall {
 
     fn command(&mut self, seq: Seq, entry: &Entry, command: &Command) {
         match &command.what {
-            What::UserMessage(_) => {
-                let mut command = command.clone();
-                command.id = command.id.or_else(|| entry.command.clone());
-                self.waiting.push((seq, command));
-            }
+            What::UserMessage(_) => self.waiting.push((seq, keyed(entry, command))),
+            What::FileChanged(_) => self.edits.push((seq, keyed(entry, command))),
             What::QueueRemove(removed) => {
                 self.waiting.retain(|(_, c)| c.id.as_ref() != Some(removed))
             }
@@ -78,7 +77,6 @@ impl Recall {
             | What::Permission(_)
             | What::SetMode(_)
             | What::SetConfig { .. }
-            | What::FileChanged(_)
             | What::Presence { .. }
             | What::Other { .. } => (),
         }
@@ -110,9 +108,33 @@ impl Recall {
                 .insert(asked.request.clone(), asked.tool_call.clone());
         } else if let Ext::PermissionResponse { request, .. } = ext {
             self.permissions.remove(request);
-        } else if let Ext::FileSync(change) | Ext::FileApplied(Applied { change, .. }) = ext {
+        } else if let Ext::FileSync(change) = ext {
             self.files.insert(change.path.clone(), change.now);
+        } else if let Ext::FileApplied(applied) = ext {
+            let change = &applied.change;
+            self.files.insert(change.path.clone(), change.now);
+            self.answered(applied.command.as_ref(), change.path.as_str());
+        } else if let Ext::FileStale(stale) = ext {
+            self.answered(stale.command.as_ref(), stale.path.as_str());
+        } else if let Ext::FileFailed { path, command, .. } = ext {
+            self.answered(command.as_ref(), path);
         }
+    }
+
+    /// One change of this command has its answer.
+    fn answered(&mut self, command: Option<&CommandId>, path: &str) {
+        let Some(command) = command else { return };
+        let mut edits = self.edits.iter_mut();
+        let asked = edits.find(|(_, edit)| edit.id.as_ref() == Some(command));
+        if let Some((_, edit)) = asked
+            && let What::FileChanged(changes) = &mut edit.what
+            && let Some(at) = changes.iter().position(|c| c.path.as_str() == path)
+        {
+            changes.remove(at);
+        }
+        self.edits.retain(
+            |(_, edit)| !matches!(&edit.what, What::FileChanged(changes) if changes.is_empty()),
+        );
     }
 
     /// The line up to which the journal was read; commands are followed from here.
@@ -151,10 +173,10 @@ impl Recall {
         &self.files
     }
 
-    /// The untaken prompts and the cancels among them, as if they were heard now, in journal order.
+    /// The untaken prompts, the unanswered changes and the cancels among them, as if they were heard now, in journal order.
     pub(crate) fn waiting(self) -> Vec<Event> {
         let mut events: Vec<(Seq, Event)> = Vec::new();
-        for (seq, command) in self.waiting {
+        for (seq, command) in self.waiting.into_iter().chain(self.edits) {
             events.push((seq, Event::Heard { seq, command }));
         }
         for seq in self.cancels {
@@ -162,6 +184,15 @@ impl Recall {
         }
         events.sort_by_key(|(seq, _)| *seq);
         events.into_iter().map(|(_, event)| event).collect()
+    }
+}
+
+/// The command with its key, wherever that stands.
+fn keyed(entry: &Entry, command: &Command) -> Command {
+    let id = command.id.clone().or_else(|| entry.command.clone());
+    Command {
+        id,
+        ..command.clone()
     }
 }
 
@@ -174,7 +205,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::protocol::command::LocalChange;
     use crate::protocol::entry::From;
+    use crate::protocol::file::{Applied, ChangeKind, FileChange, Mode, Stale};
 
     fn entry(said: Said) -> Entry {
         Entry {
@@ -295,5 +328,71 @@ mod tests {
         ]);
         assert_eq!(recall.permissions().collect::<Vec<_>>(), [("q", "t")]);
         assert_eq!(kinds(recall), Vec::<String>::new());
+    }
+
+    #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
+    fn a_change_is_left_as_long_as_one_of_its_paths_has_no_answer() {
+        let change = |path: &str| LocalChange {
+            path: path.parse().unwrap(),
+            hash: None,
+            size: 0,
+            mode: Mode::File,
+            base: None,
+            base_mode: None,
+        };
+        let edit =
+            |id: &str, paths: [&str; 3]| message(id, What::FileChanged(paths.map(change).to_vec()));
+        let command = |id: &str| Some(id.parse().unwrap());
+        let applied = |id: &str, path: &str| {
+            Said::Ext(Ext::FileApplied(Applied {
+                change: FileChange {
+                    kind: ChangeKind::Deleted,
+                    path: path.parse().unwrap(),
+                    now: None,
+                    before: None,
+                    storage_path: None,
+                    turn: None,
+                    tool_call: None,
+                },
+                before_mode: None,
+                command: command(id),
+            }))
+        };
+        let refused = Said::Ext(Ext::FileStale(Stale {
+            path: "b".parse().unwrap(),
+            current: None,
+            reason: None,
+            command: command("one"),
+        }));
+        let failed = Said::Ext(Ext::FileFailed {
+            path: "c".into(),
+            reason: "no".into(),
+            command: command("one"),
+        });
+        let recall = recall(vec![
+            edit("one", ["a", "b", "c"]),
+            say("p"),
+            edit("two", ["a", "a", "b"]),
+            applied("one", "a"),
+            refused,
+            failed,
+            applied("two", "a"),
+        ]);
+        let waiting = recall.waiting();
+        let left: Vec<String> = waiting
+            .iter()
+            .map(|event| match event {
+                Event::Heard { command, .. } => match &command.what {
+                    What::FileChanged(changes) => {
+                        let paths: Vec<&str> = changes.iter().map(|c| c.path.as_str()).collect();
+                        format!("{} {}", command.id.as_ref().unwrap(), paths.join(" "))
+                    }
+                    _ => command.id.as_ref().unwrap().to_string(),
+                },
+                _ => "cancel".to_owned(),
+            })
+            .collect();
+        assert_eq!(left, ["p", "two a b"]);
     }
 }

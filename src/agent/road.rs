@@ -74,7 +74,11 @@ impl Road {
 #[async_trait::async_trait]
 impl Blobs for Road {
     async fn get(&self, want: &Wanted, into: &Path) -> Result<(), blobs::Error> {
-        self.api().blobs(&self.at).get(want, into).await
+        let got = self.api().blobs(&self.at).get(want, into).await;
+        if let Err(blobs::Error::Unreachable(_)) = got {
+            self.look_again().await;
+        }
+        got
     }
 
     async fn put(&self, hash: ContentHash, size: u64, from: &Path) -> Result<(), blobs::Error> {

@@ -23,11 +23,13 @@ use crate::agent::perform::{Ending, Server};
 use crate::agent::recall::Recall;
 use crate::agent::road::Road;
 use crate::agent::turns::Event;
+use crate::agent::wishes::{self, Places};
 use crate::agent::workspace::{self, Workspace};
 use crate::client::stream::Heard;
 use crate::mirror::watch;
 use crate::protocol::command::{Command, What};
 use crate::protocol::entry::{Decoded, Entry, Said, Step, StepStatus};
+use crate::protocol::file::Mode;
 use crate::protocol::ids::Seq;
 use crate::protocol::launch::Launch;
 use crate::protocol::line;
@@ -114,11 +116,11 @@ async fn serve(
     let mut tasks = JoinSet::new();
     let (commands, link) = mpsc::channel(64);
     tasks.spawn(link::follow(road.clone(), recall.last(), commands));
-    let (wishes, wished) = mpsc::channel(64);
+    let (wisher, wishes) = wishes::queue();
     let (tell, told) = mpsc::channel(64);
     let files = files(&launch, &road, &workspace, &recall)?;
     let stirs = watch::watch(&workspace.root, files.rules(), &mut tasks);
-    tasks.spawn(files.run(wished, tell));
+    tasks.spawn(files.run(wishes, tell));
     let idle = Duration::from_secs(launch.idle_seconds.max(1));
     let mut server = Server::new(
         launch,
@@ -127,7 +129,7 @@ async fn serve(
         workspace.root.clone(),
         road,
         journal,
-        wishes,
+        wisher,
         &recall,
     );
     let exit = live(&mut server, recall, link, told, stirs, told_to_end, idle).await;
@@ -215,16 +217,14 @@ async fn live(
                 None => return Ok(Exit::Replaced),
             },
             noticed = server.notice(room) => server.noticed(noticed).await?,
-            Some(batch) = stirs.recv() => {
-                server.stirred();
-                if let Some(note) = batch.note {
-                    server.journal.write(&line::note(&note)).await?;
+            Some(batch) = stirs.recv() => stirred(server, batch).await?,
+            Some(one) = told.recv(), if room => {
+                hear_of_files(server, one).await?;
+                // Somebody waits for them: no more lines are waited for than are there.
+                if told.is_empty() {
+                    server.journal.hurry().await?;
                 }
             }
-            Some(one) = told.recv(), if room => match one {
-                Told::Line(message) => server.journal.write(&message).await?,
-                Told::Scanned(_) => server.apply(Event::Scanned).await?,
-            },
             () = wait_for_room, if !room => (),
             () = &mut closed => return Err(Closed.into()),
             () = until(idle_end), if idle_end.is_some() => return Ok(Exit::CutOff),
@@ -235,6 +235,22 @@ async fn live(
             }
         }
     }
+}
+
+async fn hear_of_files(server: &mut Server, told: Told) -> Result<(), Closed> {
+    match told {
+        Told::Line(message) => server.journal.write(&message).await,
+        Told::Scanned(_) => server.apply(Event::Scanned).await,
+        Told::Answered(seq) => server.apply(Event::EditsAnswered(seq)).await,
+    }
+}
+
+async fn stirred(server: &mut Server, batch: watch::Batch) -> Result<(), Closed> {
+    if let Some(note) = &batch.note {
+        server.journal.write(&line::note(note)).await?;
+    }
+    server.stirred(Places::of(batch));
+    Ok(())
 }
 
 async fn until(moment: Option<Instant>) {
@@ -333,12 +349,19 @@ fn files(
 ) -> anyhow::Result<Files> {
     let mut known = workspace.baseline.clone();
     for (path, state) in recall.files() {
-        match state {
-            Some(state) => known.insert(path.clone(), *state),
+        match state.filter(|state| state.mode != Mode::Directory) {
+            Some(state) => known.insert(path.clone(), state),
             None => known.remove(path),
         };
     }
     let stage = launch.folder.join("stage");
     let files = Files::new(&workspace.root, stage, known, workspace::blobs(road));
-    files.context("cannot watch the workspace")
+    let files = files.context("cannot watch the workspace")?;
+    if launch.directory.is_some() {
+        return Ok(files);
+    }
+    let kept = launch.folder.join("pre-images");
+    files
+        .with_applier(&kept)
+        .context("cannot write in the workspace")
 }

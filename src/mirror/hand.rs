@@ -106,7 +106,7 @@ impl Trouble {
     }
 }
 
-fn standing(local: &Local) -> Option<FileState> {
+pub(super) fn standing(local: &Local) -> Option<FileState> {
     match local {
         Local::File(state) => Some(*state),
         Local::Directory => Some(folder()),

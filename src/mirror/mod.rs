@@ -3,10 +3,11 @@
 //! Uses `protocol`. Never the network; never writes outside the root.
 
 mod actor;
+pub(crate) mod apply;
 pub mod base;
 pub mod blobs;
 pub mod control;
-mod disk;
+pub(crate) mod disk;
 #[cfg(test)]
 mod disk_tests;
 mod guard;
@@ -18,7 +19,7 @@ pub mod link;
 pub mod lock;
 mod look;
 mod notice;
-mod plan;
+pub(crate) mod plan;
 mod preimage;
 pub mod scan;
 pub mod status;

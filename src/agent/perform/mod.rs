@@ -18,7 +18,6 @@ use tokio::time::Instant;
 
 use crate::agent::acp::{Heard, Order};
 use crate::agent::child::Running;
-use crate::agent::files::Wish;
 use crate::agent::journal::{Closed, Journal};
 use crate::agent::opening::{LOGIN_NEEDED, Opening, Session};
 use crate::agent::perform::start::OPENING_LIMIT;
@@ -27,6 +26,7 @@ use crate::agent::road::Road;
 use crate::agent::tap::Tool;
 use crate::agent::translate;
 use crate::agent::turns::{Effect, Event, Turns};
+use crate::agent::wishes::{Edits, Look, Places, Wisher};
 use crate::protocol::command::What;
 use crate::protocol::entry::{Decoded, PermissionRequest, RpcError};
 use crate::protocol::ids::{CommandId, Seq};
@@ -79,7 +79,7 @@ pub(crate) struct Server {
     pub(crate) road: Road,
     pub(crate) turns: Turns,
     pub(crate) journal: Journal,
-    pub(crate) wishes: mpsc::Sender<Wish>,
+    pub(crate) wisher: Wisher,
     pub(crate) ending: Option<Ending>,
     /// Something was said in this run before.
     spoken: bool,
@@ -133,7 +133,7 @@ impl Server {
         root: PathBuf,
         road: Road,
         journal: Journal,
-        wishes: mpsc::Sender<Wish>,
+        wisher: Wisher,
         recall: &Recall,
     ) -> Self {
         let asked = recall.permissions().map(|(request, call)| {
@@ -154,7 +154,7 @@ impl Server {
             root,
             road,
             journal,
-            wishes,
+            wisher,
             ending: None,
             told_step: false,
             live: None,
@@ -198,12 +198,33 @@ impl Server {
                 Effect::Interrupt { turn } => self.interrupt(turn).await?,
                 Effect::DropPermissions => self.drop_permissions().await?,
                 Effect::Scan { turn } => {
-                    let wish = Wish {
+                    // What changed is not any one tool's.
+                    self.wisher.look(Look {
+                        places: Places::All,
                         turn: Some(turn),
-                        tool_call: None,
-                        mark: Some(turn),
+                        tool_calls: BTreeSet::new(),
+                        marks: vec![turn],
+                    });
+                    if self.wisher.is_closed() {
+                        return Err(Closed);
+                    }
+                }
+                Effect::Take {
+                    seq,
+                    command,
+                    changes,
+                } => {
+                    let turn = self.turns.is_working().then(|| self.turns.number());
+                    let edits = Edits {
+                        seq,
+                        command,
+                        changes,
+                        turn,
                     };
-                    self.wishes.send(wish).await.map_err(|_| Closed)?;
+                    if let Err(edits) = self.wisher.take(edits) {
+                        self.turn_away(&edits).await?;
+                        effects.extend(self.turns.apply(Event::EditsAnswered(seq)));
+                    }
                 }
                 Effect::EndChild => self.live = None,
                 Effect::Perform(what) => self.do_other(what).await?,
@@ -355,26 +376,35 @@ impl Server {
     fn tool(&mut self, tool: Tool) {
         if tool.ended {
             self.tools.remove(&tool.id);
-            self.wish(Some(tool.id));
+            self.wish(Places::All, Some(tool.id));
         } else if self.tools.len() < MOST_TOOLS {
             self.tools.insert(tool.id);
         }
     }
 
     /// Something changed in the workspace by itself, or in the only tool call that is at work.
-    pub(crate) fn stirred(&self) {
+    pub(crate) fn stirred(&self, places: Places) {
         let only = (self.tools.len() == 1).then(|| self.tools.first().cloned());
-        self.wish(only.flatten());
+        self.wish(places, only.flatten());
     }
 
-    fn wish(&self, tool_call: Option<String>) {
-        let wish = Wish {
+    fn wish(&self, places: Places, tool_call: Option<String>) {
+        self.wisher.look(Look {
+            places,
             turn: self.turns.is_working().then(|| self.turns.number()),
-            tool_call,
-            mark: None,
-        };
-        // When many wait already, the scan that answers them finds these changes too.
-        drop(self.wishes.try_send(wish));
+            tool_calls: tool_call.into_iter().collect(),
+            marks: Vec::new(),
+        });
+    }
+
+    /// More changes wait than can be held.
+    async fn turn_away(&mut self, edits: &Edits) -> Result<(), Closed> {
+        for change in &edits.changes {
+            let why = "too many changes wait to be applied: save it again later";
+            let answer = line::file_failed(change.path.as_str(), why, Some(&edits.command));
+            self.journal.write(&answer).await?;
+        }
+        Ok(())
     }
 
     async fn answered(&mut self, tag: u64, outcome: Result<Value, RpcError>) -> Result<(), Closed> {
@@ -467,11 +497,8 @@ impl Server {
                 let params = translate::set_config(&session, &id, &value);
                 self.request("session/set_config_option", params).await;
             }
-            What::FileChanged(_) => {
-                let note = "changes made on the client's side are not taken by this version";
-                self.journal.write(&line::note(note)).await?;
-            }
-            What::Presence { .. }
+            What::FileChanged(_)
+            | What::Presence { .. }
             | What::Other { .. }
             | What::UserMessage(_)
             | What::Cancel

@@ -1,0 +1,6 @@
+//! The agent server against a real endpoint over loopback.
+
+mod children;
+mod edits;
+mod scene;
+mod turns;
