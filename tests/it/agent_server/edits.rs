@@ -164,6 +164,7 @@ async fn a_stale_edit_is_refused_behind_the_line_that_tells_what_stands_there() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story, told once")]
 async fn deletes_renames_modes_links_and_folders_are_applied_in_their_order() {
     use std::os::unix::fs::PermissionsExt;
 
