@@ -208,7 +208,7 @@ async fn seed(
 /// Waits for the manifest: the client may still be sending blobs.
 async fn manifest(road: &Road) -> Result<FileManifest, Error> {
     loop {
-        match road.api().manifest(&road.at).await {
+        match road.api().seed_manifest(&road.at).await {
             Ok(Some(manifest)) => return Ok(manifest),
             Ok(None) => (),
             Err(error) if error.is_passing() => road.look_again().await,

@@ -284,9 +284,12 @@ impl Api {
         })
     }
 
-    pub async fn manifest(&self, at: &RunRef) -> Result<Option<FileManifest>, Error> {
+    /// What the run was seeded with; a foreign endpoint has only one manifest, and gives that.
+    pub async fn seed_manifest(&self, at: &RunRef) -> Result<Option<FileManifest>, Error> {
         // The manifest of a large tree is larger than any other body, so it is read in full.
-        let request = self.request(Method::GET, &format!("{}/file_manifest/", at.path()))?;
+        let request = self
+            .request(Method::GET, &format!("{}/file_manifest/", at.path()))?
+            .query(&[("of", "seed")]);
         let answer = self.send(request).await?;
         if answer.status() == reqwest::StatusCode::NO_CONTENT {
             return Ok(None);
@@ -650,7 +653,7 @@ mod tests {
     #[tokio::test]
     async fn no_manifest_is_no_failure() {
         let server = Raw::serve(|_| reply("204 No Content", "", b"")).await;
-        assert_eq!(server.api().manifest(&at()).await, Ok(None));
+        assert_eq!(server.api().seed_manifest(&at()).await, Ok(None));
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub async fn join(
     let manifest = match manifest {
         Some(manifest) => Some(manifest),
         // An endpoint that cannot be reached now has given the base at the first attach, or gives the files as they come.
-        None => road.api().manifest(at).await.ok().flatten(),
+        None => road.api().seed_manifest(at).await.ok().flatten(),
     };
     if let Some(manifest) = manifest {
         opened

@@ -288,12 +288,7 @@ async fn bind(
                 endpoint_file,
                 runs,
             };
-            let driver = Arc::new(Local::new(
-                settings,
-                ground.store,
-                ground.journal,
-                Arc::new(sandbox),
-            ));
+            let driver = Arc::new(Local::new(settings, ground, Arc::new(sandbox)));
             drop(keep.set(Arc::clone(&driver)));
             driver.adopt().await;
             driver as Arc<dyn Lifecycle>

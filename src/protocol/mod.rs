@@ -27,7 +27,7 @@
 //! | `POST R/sync` | client | one command (3, 10.2); 202, empty |
 //! | `POST R/append_log` | agent side | lines into the journal (4, 10.3) |
 //! | `GET R/logs` | all | the journal (4, 10.1) |
-//! | `GET, PUT R/file_manifest/` | client, agent side | the whole tree (6, 10.4) |
+//! | `GET, PUT R/file_manifest/` | client, agent side | the whole tree, newest first; `?of=seed` (6, 10.4) |
 //! | `POST R/artifacts/`, `artifacts/presign/`, `artifacts/download/` | foreign clients | files as text (6) |
 //! | `HEAD, GET, PUT R/blobs/{sha256}`, `POST R/blobs/missing` | client, agent side | files as bytes (10.4) |
 //! | `PUT R/secrets` | client | replaces the environment of the agent (10.3) |
@@ -302,6 +302,11 @@
 //! A manifest of ours has `mode` per file, and `bundle` (the blob of a git bundle), `head`, `branch`, `remotes`. A run
 //! made with `state.seed: "manifest"` waits at step `workspace` until its manifest is there; the PUT is refused with the
 //! list of hashes as long as a blob is missing.
+//!
+//! When a run ends the endpoint writes a fresh manifest: the seed with every `file_sync` and `file_applied` of the journal
+//! folded over it, without files whose bytes it never got. From then on the plain `GET R/file_manifest/` answers that
+//! one, and `GET R/file_manifest/?of=seed` still what was PUT, which is a mirror's first base; both are 204 when there
+//! is none. Agent sides and mirrors of ours ask for the seed by name.
 
 pub mod acp;
 pub mod command;

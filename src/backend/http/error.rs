@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::backend::blobs;
 use crate::backend::journal;
+use crate::backend::manifest;
 use crate::backend::store;
 
 /// An answer that is not what was asked for.
@@ -170,6 +171,16 @@ impl From<journal::Error> for Refusal {
             | journal::Error::NotQueued => Self::conflict(error.to_string()),
             journal::Error::Line(why) => Self::field("entries", "invalid_input", why.to_string()),
             journal::Error::Whole(_) | journal::Error::Log(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<manifest::Error> for Refusal {
+    fn from(error: manifest::Error) -> Self {
+        match error {
+            manifest::Error::Store(error) => error.into(),
+            manifest::Error::Journal(error) => error.into(),
+            manifest::Error::Blobs(error) => error.into(),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! `R/file_manifest/`: every file of the tree a run starts from.
+//! `R/file_manifest/`: every file of the tree a run starts from, and of the one it has come to.
 
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -13,6 +13,7 @@ use crate::backend::http::body;
 use crate::backend::http::error::Refusal;
 use crate::backend::http::extract::{OfRun, Shared};
 use crate::backend::lifecycle::Signal;
+use crate::backend::manifest::{self, Sources};
 use crate::backend::store::tokens::Caller;
 use crate::protocol::file::FileManifest;
 use crate::protocol::hash::ContentHash;
@@ -25,11 +26,32 @@ fn json(text: String) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
+/// Plain: the newest, which is the seed until the run has ended. `?of=seed`: what was PUT, also afterwards.
 pub async fn get(
     State(app): State<Arc<App>>,
     Shared { stored, .. }: Shared,
+    Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, Refusal> {
-    match app.store.manifest_text(&stored.at.run).await? {
+    let run = &stored.at.run;
+    let of = query.iter().find(|(name, _)| name == "of");
+    let text = match of.map(|(_, of)| of.as_str()) {
+        Some("seed") => app.store.manifest_text(run).await?,
+        None | Some("newest") => {
+            let over =
+                stored.run.status.is_terminal() || app.journal.state(&stored.at).await?.closed;
+            if over {
+                let from = Sources {
+                    store: &app.store,
+                    journal: &app.journal,
+                    blobs: &app.blobs,
+                };
+                manifest::close(from, run).await?;
+            }
+            app.store.newest_manifest_text(run).await?
+        }
+        Some(_) => return Err(Refusal::field("of", "invalid_choice", "say seed or newest")),
+    };
+    match text {
         Some(text) => Ok(json(text)),
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
@@ -55,7 +77,8 @@ pub async fn put(
     }
     let at = &shared.stored.at;
     app.store.refer(&at.run, &hashes).await?;
-    app.store.put_manifest(&at.run, &text).await?;
+    let since = app.journal.last(&at.run).await?;
+    app.store.put_manifest(&at.run, &text, since).await?;
     app.lifecycle.signal(at, Signal::Seeded).await;
     Ok(json(text))
 }

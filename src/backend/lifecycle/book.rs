@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::backend::blobs::Blobs;
 use crate::backend::journal::Journal;
 use crate::backend::ledger::Standing;
+use crate::backend::manifest::{self, Sources};
 use crate::backend::sandbox::Started;
 use crate::backend::store::{Store, StoredRun};
 use crate::protocol::ids::{RunId, RunRef};
@@ -50,12 +52,15 @@ pub(crate) trait Book: Send + Sync {
     /// A line of the endpoint's own, durable when this returns.
     async fn append(&self, at: &RunRef, message: Value) -> Result<()>;
     async fn standing(&self, at: &RunRef) -> Result<Standing>;
+    /// Writes the manifest of the tree the run has come to.
+    async fn close_manifest(&self, run: &RunId) -> Result<()>;
 }
 
 /// The real one.
 pub(crate) struct Ledgers {
     pub(crate) store: Arc<Store>,
     pub(crate) journal: Arc<Journal>,
+    pub(crate) blobs: Blobs,
 }
 
 fn failed(error: impl std::error::Error) -> BookError {
@@ -117,5 +122,14 @@ impl Book for Ledgers {
 
     async fn standing(&self, at: &RunRef) -> Result<Standing> {
         self.journal.state(at).await.map_err(failed)
+    }
+
+    async fn close_manifest(&self, run: &RunId) -> Result<()> {
+        let from = Sources {
+            store: &self.store,
+            journal: &self.journal,
+            blobs: &self.blobs,
+        };
+        manifest::close(from, run).await.map_err(failed)
     }
 }

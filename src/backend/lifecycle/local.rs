@@ -12,14 +12,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::backend::journal::Journal;
 use crate::backend::lifecycle::book::{Book, BookError, Ledgers};
 use crate::backend::lifecycle::workflow::{
     Input, Left, Life, Limits, Phase, Step, TimerId, advance,
 };
 use crate::backend::lifecycle::{Lifecycle, Signal};
+use crate::backend::parts::Ground;
 use crate::backend::sandbox::{self, Sandbox, Started};
-use crate::backend::store::Store;
 use crate::protocol::ids::{RunId, RunRef};
 use crate::protocol::launch::Launch;
 use crate::protocol::line;
@@ -93,11 +92,20 @@ enum Opening {
 impl Local {
     pub fn new(
         settings: Settings,
-        store: Arc<Store>,
-        journal: Arc<Journal>,
+        Ground {
+            store,
+            journal,
+            blobs,
+            ..
+        }: Ground,
         sandbox: Arc<dyn Sandbox>,
     ) -> Self {
-        Self::with(settings, Arc::new(Ledgers { store, journal }), sandbox)
+        let ledgers = Ledgers {
+            store,
+            journal,
+            blobs,
+        };
+        Self::with(settings, Arc::new(ledgers), sandbox)
     }
 
     pub(super) fn with(settings: Settings, book: Arc<dyn Book>, sandbox: Arc<dyn Sandbox>) -> Self {
@@ -414,6 +422,10 @@ impl Driver {
         // A client may have ended the run by a PATCH, and said so: the first end is the one that counts.
         if status.is_terminal() && self.has_ended().await {
             return;
+        }
+        if status.is_terminal() {
+            // First, so that whoever sees the end finds what it has come to.
+            note(self.shared.book.close_manifest(&self.at.run).await);
         }
         let error = message.filter(|_| *status == Status::Failed);
         note(

@@ -39,6 +39,8 @@ struct Paper {
     alive: Vec<i32>,
     refuses: Option<&'static str>,
     destroyed: bool,
+    /// How the run stood when its last manifest was written.
+    closed_as: Option<Status>,
 }
 
 struct Scene {
@@ -155,6 +157,12 @@ impl Book for Held {
 
     async fn has_manifest(&self, _: &RunId) -> Result<bool> {
         Ok(self.0.with(|paper| paper.manifest))
+    }
+
+    async fn close_manifest(&self, _: &RunId) -> Result<()> {
+        self.0
+            .with(|paper| paper.closed_as = Some(paper.status.clone()));
+        Ok(())
     }
 
     async fn active_runs(&self) -> Result<Vec<StoredRun>> {
@@ -707,12 +715,7 @@ async fn a_real_process_outlives_the_driver_that_started_it_and_is_adopted_by_th
             endpoint_file: None,
             runs: runs.clone(),
         };
-        Local::new(
-            settings,
-            Arc::clone(&ground.store),
-            Arc::clone(&ground.journal),
-            sandbox.clone(),
-        )
+        Local::new(settings, ground.clone(), sandbox.clone())
     };
     let first = local();
     first.signal(&at, Signal::Started).await;

@@ -7,7 +7,7 @@ use sqlx::{QueryBuilder, Row};
 use crate::backend::store::{Error, Store, sql};
 use crate::protocol::file::FileManifest;
 use crate::protocol::hash::ContentHash;
-use crate::protocol::ids::RunId;
+use crate::protocol::ids::{RunId, Seq};
 
 /// One uploaded artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    /// As it was sent, unknown fields included.
+    /// The manifest that was PUT, as it was sent, unknown fields included.
     pub async fn manifest_text(&self, run: &RunId) -> Result<Option<String>, Error> {
         let row = sqlx::query("select body from manifests where run = ?")
             .bind(run.as_str())
@@ -103,18 +103,90 @@ impl Store {
         Ok(row.map(|row| row.get(0)))
     }
 
-    pub async fn manifest(&self, run: &RunId) -> Result<Option<FileManifest>, Error> {
-        let text = self.manifest_text(run).await?;
-        text.map(|text| serde_json::from_str(&text))
-            .transpose()
-            .map_err(Error::content("a manifest"))
+    /// The one that was written when the run ended, else the one that was PUT.
+    pub async fn newest_manifest_text(&self, run: &RunId) -> Result<Option<String>, Error> {
+        let row = sqlx::query("select body from closing_manifests where run = ?")
+            .bind(run.as_str())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(sql("look up a manifest"))?;
+        match row {
+            Some(row) => Ok(Some(row.get(0))),
+            None => self.manifest_text(run).await,
+        }
     }
 
-    pub async fn put_manifest(&self, run: &RunId, text: &str) -> Result<(), Error> {
-        sqlx::query(
-            "insert into manifests (run, body) values (?, ?) on conflict (run) do update set body = excluded.body",
+    pub async fn manifest(&self, run: &RunId) -> Result<Option<FileManifest>, Error> {
+        Ok(self.seed_and_place(run).await?.0)
+    }
+
+    /// The manifest that was PUT, and where the journal stood then: what is told behind that place came after it.
+    pub(crate) async fn seed_and_place(
+        &self,
+        run: &RunId,
+    ) -> Result<(Option<FileManifest>, Seq), Error> {
+        let row = sqlx::query("select body, since from manifests where run = ?")
+            .bind(run.as_str())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(sql("look up a manifest"))?;
+        let Some(row) = row else {
+            return Ok((None, Seq::ZERO));
+        };
+        let text: String = row.get("body");
+        let seed = serde_json::from_str(&text).map_err(Error::content("a manifest"))?;
+        Ok((Some(seed), place(row.get("since"))))
+    }
+
+    /// A new one makes what was written at the run's end old; the same one again changes nothing.
+    pub async fn put_manifest(&self, run: &RunId, text: &str, since: Seq) -> Result<(), Error> {
+        let what = sql("keep a manifest");
+        let mut change = self.pool.begin().await.map_err(&what)?;
+        let kept = sqlx::query(
+            "insert into manifests (run, body, since) values (?, ?, ?)
+             on conflict (run) do update set body = excluded.body, since = excluded.since where body <> excluded.body",
         )
         .bind(run.as_str())
+        .bind(text)
+        .bind(number(since))
+        .execute(&mut *change)
+        .await
+        .map_err(&what)?;
+        if kept.rows_affected() > 0 {
+            sqlx::query("delete from closing_manifests where run = ?")
+                .bind(run.as_str())
+                .execute(&mut *change)
+                .await
+                .map_err(&what)?;
+        }
+        change.commit().await.map_err(&what)
+    }
+
+    /// The last line that the manifest of the run's end has seen.
+    pub(crate) async fn closing_through(&self, run: &RunId) -> Result<Option<Seq>, Error> {
+        let row = sqlx::query("select through from closing_manifests where run = ?")
+            .bind(run.as_str())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(sql("look up a manifest"))?;
+        Ok(row.map(|row| place(row.get(0))))
+    }
+
+    /// Of two that were written at once the one that has seen more stays.
+    pub(crate) async fn put_closing(
+        &self,
+        run: &RunId,
+        manifest: &FileManifest,
+        through: Seq,
+    ) -> Result<(), Error> {
+        let text = serde_json::to_string(manifest).map_err(Error::content("a manifest"))?;
+        sqlx::query(
+            "insert into closing_manifests (run, through, body) values (?, ?, ?)
+             on conflict (run) do update set through = excluded.through, body = excluded.body
+             where excluded.through >= through",
+        )
+        .bind(run.as_str())
+        .bind(number(through))
         .bind(text)
         .execute(&self.pool)
         .await
@@ -172,6 +244,14 @@ impl Store {
         }
         Ok(missing)
     }
+}
+
+fn place(number: i64) -> Seq {
+    Seq(u64::try_from(number).unwrap_or(0))
+}
+
+fn number(place: Seq) -> i64 {
+    i64::try_from(place.0).unwrap_or(i64::MAX)
 }
 
 fn read(row: &SqliteRow) -> Result<Artifact, Error> {

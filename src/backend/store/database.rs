@@ -10,7 +10,8 @@ use sqlx::{Row, SqlitePool};
 use crate::backend::store::{Error, Store, now, sql};
 
 /// One script per schema version, applied in order; a script is never changed once it was released.
-const SCRIPTS: [&str; 1] = ["
+const SCRIPTS: [&str; 2] = [
+    "
     create table meta (key text primary key, value blob not null);
     create table users (
         id integer primary key, uuid text not null, name text not null, email text not null, created_at text not null
@@ -48,7 +49,14 @@ const SCRIPTS: [&str; 1] = ["
         run text not null references runs(id) on delete cascade, hash text not null, primary key (run, hash)
     ) without rowid;
     create index run_blobs_hash on run_blobs (hash);
-"];
+",
+    "
+    alter table manifests add column since integer not null default 0;
+    create table closing_manifests (
+        run text primary key references runs(id) on delete cascade, through integer not null, body text not null
+    );
+",
+];
 
 impl Store {
     /// Opens `store.sqlite` in this folder, made if it is not there, and brings it forward. For whoever has the lock.

@@ -253,3 +253,67 @@ async fn a_manifest_is_taken_when_every_blob_is_here_and_seeds_the_run() {
     assert_eq!(endpoint.lifecycle.heard().last(), Some(&Signal::Seeded));
     endpoint.stop().await;
 }
+
+/// One change as an agent side tells it.
+fn told(kind: &str, path: &str, text: Option<&str>) -> Value {
+    let mut params = json!({"type": kind, "relativePath": path});
+    if let Some(text) = text {
+        params["contentHash"] = json!(ContentHash::of(text.as_bytes()));
+        params["size"] = json!(text.len());
+        params["mode"] = json!("100644");
+    }
+    json!({"type": "notification", "timestamp": "2026-01-19T12:00:01.000Z", "notification": {"jsonrpc": "2.0", "method": "_posthog/file_sync", "params": params}})
+}
+
+#[tokio::test]
+async fn an_ended_run_has_a_manifest_of_what_it_has_come_to_and_keeps_that_of_its_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = Endpoint::start(&folder).await;
+    let at = endpoint
+        .new_run(json!({"state": {"seed": "manifest"}}))
+        .await;
+    let path = format!("{}/file_manifest/", at.path());
+    let put = |text: &'static str| {
+        let blob = format!("{}/blobs/{}", at.path(), ContentHash::of(text.as_bytes()));
+        endpoint.ask(Method::PUT, &blob).body(text).send()
+    };
+    for text in ["kept", "gone", "new"] {
+        assert_eq!(put(text).await.unwrap().status(), 200);
+    }
+    let entry = |text: &str| json!({"hash": ContentHash::of(text.as_bytes()), "size": text.len(), "mode": "100644"});
+    let seed = json!({"version": 1, "base_commit": null, "updated_at": "2026-01-19T12:00:00.000Z", "files": {"kept": entry("kept"), "gone": entry("gone")}, "deleted_files": []});
+    let seeding = endpoint.ask(Method::PUT, &path).json(&seed).send();
+    assert_eq!(seeding.await.unwrap().status(), 200);
+    let lines = [
+        told("file_created", "dir/new", Some("new")),
+        told("file_deleted", "gone", None),
+        // Nobody has ever brought these bytes.
+        told("file_created", "unfetchable", Some("never stored")),
+    ];
+    endpoint.append(&at, TOKEN, &lines).await;
+    assert_eq!(endpoint.get(&path).await, seed, "before the end");
+    let end = endpoint.ask(Method::PATCH, &format!("{}/", at.path()));
+    let end = end.json(&json!({"status": "completed"})).send();
+    assert_eq!(end.await.unwrap().status(), 200);
+    let last = endpoint.get(&path).await;
+    assert_eq!(
+        last["files"],
+        json!({"kept": entry("kept"), "dir/new": entry("new")})
+    );
+    assert_eq!(last["deleted_files"], json!(["gone"]));
+    assert_ne!(last["updated_at"], seed["updated_at"]);
+    assert_eq!(endpoint.get(&format!("{path}?of=seed")).await, seed);
+    assert_eq!(endpoint.get(&format!("{path}?of=newest")).await, last);
+    // A late line of the agent side, such as the scan after its crash, counts too.
+    let late = [told("file_deleted", "kept", None)];
+    endpoint.append(&at, TOKEN, &late).await;
+    let later = endpoint.get(&path).await;
+    assert_eq!(later["files"], json!({"dir/new": entry("new")}));
+    // The seed once more, as a client repeats it whose answer was lost, is no news.
+    let again = endpoint.ask(Method::PUT, &path).json(&seed).send();
+    assert_eq!(again.await.unwrap().status(), 200);
+    assert_eq!(endpoint.get(&path).await["files"], later["files"]);
+    let odd = endpoint.ask(Method::GET, &format!("{path}?of=yesterday"));
+    assert_eq!(odd.send().await.unwrap().status(), 400);
+    endpoint.stop().await;
+}

@@ -284,7 +284,7 @@ fn driver(folder: &Path, state_file: PathBuf) -> Driver {
                 endpoint_file: Some(state_file),
                 runs,
             };
-            let driver = Local::new(settings, ground.store, ground.journal, Arc::new(sandbox));
+            let driver = Local::new(settings, ground, Arc::new(sandbox));
             driver.adopt().await;
             Arc::new(driver) as Arc<dyn Lifecycle>
         })
