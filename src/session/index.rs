@@ -2,11 +2,12 @@
 //!
 //! Pure. Everything here follows from the journal too; nobody but `session::reduce` reads it.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
 use crate::protocol::ids::{CommandId, Seq};
+use crate::session::copies::Copies;
 
 /// Where things stand, by name. Numbers are places in `Transcript::cells`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -37,8 +38,7 @@ pub(crate) struct Index {
     pub(super) agent_requests: HashSet<String>,
     /// The newest word on each path.
     pub(super) files: HashMap<String, Seq>,
-    /// The last updates, as (session, content), to know a second copy by.
-    pub(super) recent: VecDeque<(u64, u64)>,
+    pub(super) copies: Copies,
     /// The endpoint itself has said how the run stands; nobody else is asked then.
     pub(super) status_told: bool,
 }

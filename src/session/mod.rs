@@ -2,6 +2,7 @@
 //!
 //! Uses `protocol`. No I/O, no async, no clock, no widgets.
 
+mod copies;
 mod index;
 pub mod reduce;
 pub mod state;

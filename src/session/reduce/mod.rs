@@ -10,10 +10,7 @@ mod talk;
 mod turn;
 mod user;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::protocol::acp::{Chunk, Severity, ToolPatch, Update};
 use crate::protocol::command::What;
@@ -23,9 +20,6 @@ use crate::session::index::Voice;
 use crate::session::state::Session;
 use crate::session::tool::ToolCall;
 use crate::session::transcript::{Body, Cell, Level};
-
-/// How many updates back a second copy is looked for.
-const COPIES_WITHIN: usize = 8;
 
 /// Applies line `seq`. Lines at or below `session.last` are skipped.
 pub fn apply(session: &mut Session, seq: Seq, line: &Decoded) {
@@ -54,13 +48,12 @@ impl Session {
         let at = At { seq, time };
         match &entry.said {
             Said::Update(update) => {
-                if !self.is_second_copy(&entry.message) {
+                if !self.index.copies.is_second(&entry.message) {
                     self.update(at, update, entry);
                 }
             }
             Said::Command(command) => self.command(at, &command.what, entry),
             Said::Request { id, method, params } => {
-                self.index.recent.clear();
                 if method == "session/prompt" {
                     self.prompt_requested(at, id, params, entry);
                 } else if entry.from == From::Agent {
@@ -68,7 +61,6 @@ impl Session {
                 }
             }
             Said::Response { id, outcome } => {
-                self.index.recent.clear();
                 self.answered(at, id, outcome);
             }
             Said::Ext(ext) => self.ext(at, ext),
@@ -77,32 +69,6 @@ impl Session {
             Said::Unknown(kind) => self.unknown(at, kind),
             Said::Ignored => (),
         }
-    }
-
-    /// A log of raw ACP traffic may hold each update twice: as the agent sent it, with the agent's session id, and
-    /// wrapped anew, with the run's. The second of two equal updates with different session ids is dropped when it
-    /// stands within a few updates of the first and no request or response between them. Two equal updates with one
-    /// session id are two updates: a model may well say the same token twice.
-    fn is_second_copy(&mut self, message: &Value) -> bool {
-        let session = message.pointer("/params/sessionId");
-        let update = message.pointer("/params/update");
-        let (Some(Value::String(session)), Some(update)) = (session, update) else {
-            return false;
-        };
-        let (session, update) = (hash_of(session), hash_of(update));
-        let recent = &mut self.index.recent;
-        let first = recent
-            .iter()
-            .position(|(from, what)| *what == update && *from != session);
-        if let Some(first) = first {
-            recent.remove(first);
-            return true;
-        }
-        if recent.len() == COPIES_WITHIN {
-            recent.pop_front();
-        }
-        recent.push_back((session, update));
-        false
     }
 
     fn update(&mut self, at: At, update: &Update, entry: &Entry) {
@@ -288,12 +254,6 @@ fn level_of(severity: Severity) -> Level {
         Severity::Warning => Level::Warning,
         Severity::Error => Level::Error,
     }
-}
-
-fn hash_of(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

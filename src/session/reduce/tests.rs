@@ -711,6 +711,56 @@ fn an_update_logged_twice_under_two_names_is_one() {
 }
 
 #[test]
+fn copies_that_come_behind_the_whole_answer_are_none_of_a_new_one() {
+    let under = |session: &str, text: &str| {
+        line::update(
+            session,
+            json!({"sessionUpdate": "agent_message_chunk", "content": text}),
+        )
+    };
+    let words: Vec<String> = (0..50).map(|i| format!("w{} ", i % 7)).collect();
+    let mut journal = Journal::default().prompt(1, None, "go");
+    for word in &words {
+        journal = journal.add(&under("agent", word));
+    }
+    journal = journal.ends(1, "end_turn");
+    for word in &words {
+        journal = journal.add(&under("run", word));
+    }
+    let session = journal
+        .prompt(2, None, "again")
+        .add(&under("agent", "w0 "))
+        .read();
+    let said: Vec<_> = told(&session)
+        .into_iter()
+        .filter(|cell| cell.starts_with("agent: "))
+        .collect();
+    let first = format!("agent: {}", words.concat());
+    assert_eq!(said, [first.trim_end(), "agent: w0"]);
+}
+
+#[test]
+fn an_agent_that_dies_in_a_turn_is_one_line() {
+    let died = |message: &str, detail: &str| {
+        let session = Journal::default()
+            .prompt(1, None, "/crash")
+            .add(&line::error_response(
+                &json!(1),
+                -32603,
+                "the agent ended during this turn: exit status: 3",
+                false,
+            ))
+            .add(&line::turn_complete("error", false))
+            .add(&line::error(message, Some(detail)))
+            .read();
+        session.transcript.cells.len()
+    };
+    assert_eq!(died("the agent ended", "exit status: 3"), 2);
+    assert_eq!(died("the agent ended", "signal: 9"), 3, "that is news");
+    assert_eq!(died("the disk is full", "exit status: 3"), 3);
+}
+
+#[test]
 fn a_compaction_is_one_rule_with_its_summary() {
     let session = Journal::default()
         .update(json!({"sessionUpdate": "compaction_update", "compactionId": "k", "status": "in_progress"}))

@@ -15,6 +15,7 @@ impl Session {
     /// `request` is the request's id, empty when no request line was seen.
     pub(super) fn begin_turn(&mut self, at: At, request: String) {
         self.leave_turn(at);
+        self.index.copies.forget();
         self.turns += 1;
         self.turn = Turn::Working {
             since: at.time,
@@ -42,7 +43,6 @@ impl Session {
         self.index.words = None;
         self.index.unconfirmed.clear();
         self.index.messages.clear();
-        self.index.recent.clear();
         self.index.agent_requests.clear();
         for place in std::mem::take(&mut self.index.running) {
             let cell = &mut self.transcript.cells[place];
@@ -174,6 +174,20 @@ impl Session {
         if !self.index.status_told {
             self.status = Some(Status::Failed);
         }
-        self.notice(at, Level::Error, message, detail);
+        if !self.is_told_by_the_turn(message, detail) {
+            self.notice(at, Level::Error, message, detail);
+        }
+    }
+
+    /// An agent that dies in a turn ends the turn with the same words, right before.
+    fn is_told_by_the_turn(&self, message: &str, detail: Option<&str>) -> bool {
+        let last = self.transcript.cells.last().map(|cell| &cell.body);
+        let Some(Body::TurnEnd {
+            error: Some(error), ..
+        }) = last
+        else {
+            return false;
+        };
+        error.starts_with(message) && detail.is_none_or(|detail| error.contains(detail))
     }
 }
