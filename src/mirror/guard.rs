@@ -20,20 +20,22 @@ const SMALL_TREE: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Halt {
     #[error(
-        "{deletes} of {files} files would be deleted here: `ashore mirror resume --accept-deletes` lets them go (each keeps its pre-image), `ashore rm` gives the run up"
+        "{deletes} of {files} files would be deleted here: if that is meant, `ashore mirror resume --accept-deletes RUN` lets them go (each keeps its pre-image); if not, `ashore rm RUN` gives the run up and leaves this directory as it is"
     )]
     MassDelete { deletes: usize, files: usize },
     #[error(
-        "every file is gone from this directory: put them back, or `ashore mirror resume` if that was meant"
+        "every file is gone from this directory: if that was meant, `ashore mirror resume RUN` goes on without them; if not, put them back first and then do the same, or `ashore rm RUN` gives the run up"
     )]
     Emptied,
     #[error(
-        "another directory stands where the mirrored one was: put it back, or `ashore mirror resume` to go on here"
+        "another directory stands where the mirrored one was: if that was meant, `ashore mirror resume RUN` goes on in this one; if not, put the old one back first, or `ashore attach --mirror DIR RUN` names the directory it is now"
     )]
     Replaced,
-    #[error("the mirrored directory is gone: put it back, then `ashore mirror resume`")]
+    #[error(
+        "the mirrored directory is gone: if that was not meant, put it back, then `ashore mirror resume RUN`; if it was, `ashore attach --mirror DIR RUN` goes on in another one"
+    )]
     Gone,
-    #[error("{0}, then `ashore mirror resume`")]
+    #[error("{0}, then `ashore mirror resume RUN`")]
     Disk(String),
 }
 
@@ -100,15 +102,25 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_says_what_to_type() {
-        let text = Halt::MassDelete {
+    fn the_reason_says_what_to_type_whether_it_was_meant_or_not() {
+        let wave = Halt::MassDelete {
             deletes: 60,
             files: 80,
+        };
+        assert!(wave.to_string().starts_with("60 of 80"), "{wave}");
+        for (halt, meant, not) in [
+            (wave, "mirror resume --accept-deletes RUN", "ashore rm RUN"),
+            (Halt::Emptied, "mirror resume RUN", "ashore rm RUN"),
+            (
+                Halt::Replaced,
+                "mirror resume RUN",
+                "attach --mirror DIR RUN",
+            ),
+            (Halt::Gone, "attach --mirror DIR RUN", "mirror resume RUN"),
+        ] {
+            let text = halt.to_string();
+            assert!(text.contains(meant) && text.contains(not), "{text}");
+            assert!(text.contains("not"), "{text}");
         }
-        .to_string();
-        assert!(
-            text.contains("60 of 80") && text.contains("--accept-deletes"),
-            "{text}"
-        );
     }
 }
