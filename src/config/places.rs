@@ -20,19 +20,33 @@ pub struct Places {
 /// No home folder, so nowhere to keep anything.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "there is no home folder to keep things in: set HOME, or XDG_CONFIG_HOME, XDG_STATE_HOME and XDG_CACHE_HOME"
+    "there is no home folder to keep things in: set HOME, or all three of XDG_CONFIG_HOME, XDG_STATE_HOME and XDG_CACHE_HOME, to absolute paths"
 )]
 pub struct NoHome;
 
 impl Places {
-    /// As the platform says.
-    pub fn find() -> Result<Self, NoHome> {
-        let dirs = directories::ProjectDirs::from("", "", "ashore").ok_or(NoHome)?;
+    /// As the platform says: `HOME`, else the user database. Who has no home at all may name the three folders.
+    pub fn find(env: &Env) -> Result<Self, NoHome> {
+        let Some(dirs) = directories::ProjectDirs::from("", "", "ashore") else {
+            return Self::named(env).ok_or(NoHome);
+        };
         let state = dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir());
         Ok(Self {
             config: dirs.config_dir().to_owned(),
             state: state.to_owned(),
             cache: dirs.cache_dir().to_owned(),
+        })
+    }
+
+    fn named(env: &Env) -> Option<Self> {
+        let folder = |name| {
+            let path = env.get(name).map(Path::new)?;
+            path.is_absolute().then(|| path.join("ashore"))
+        };
+        Some(Self {
+            config: folder("XDG_CONFIG_HOME")?,
+            state: folder("XDG_STATE_HOME")?,
+            cache: folder("XDG_CACHE_HOME")?,
         })
     }
 
@@ -68,5 +82,25 @@ impl Places {
 
     pub fn logs(&self) -> PathBuf {
         self.state.join("logs")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_no_home_names_three_absolute_folders_or_none() {
+        let env = |names: &[(&'static str, &'static str)]| Env::from_iter(names.iter().copied());
+        let all = [
+            ("XDG_CONFIG_HOME", "/c"),
+            ("XDG_STATE_HOME", "/s"),
+            ("XDG_CACHE_HOME", "/k"),
+        ];
+        let places = Places::named(&env(&all)).expect("three are enough");
+        assert_eq!(places.state, Path::new("/s/ashore"));
+        assert_eq!(Places::named(&env(&all[..2])), None);
+        let relative = [all[0], all[1], ("XDG_CACHE_HOME", "k")];
+        assert_eq!(Places::named(&env(&relative)), None);
     }
 }

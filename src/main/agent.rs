@@ -31,7 +31,6 @@ pub(crate) async fn demo() -> Result<Exit, Failure> {
 
 /// The agent server. Everything it is told stands in one 0600 file.
 pub(crate) async fn server(file: &Path, global: &Global) -> Result<Exit, Failure> {
-    let places = Places::find().map_err(|error| Failure::usage(error.to_string()))?;
     let env = Env::read();
     ground::log(&places, &env, global)?;
     let bad = |error: String| Failure::usage(format!("cannot take {}: {error}", file.display()));

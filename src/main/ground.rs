@@ -66,8 +66,8 @@ fn found(global: &Global) -> Result<(Context, Option<file::Error>), Failure> {
     if let Some((_, flag)) = later.iter().find(|(set, _)| *set) {
         return Err(Failure::later(flag));
     }
-    let places = Places::find().map_err(|error| Failure::usage(error.to_string()))?;
     let env = Env::read();
+    let places = Places::find(&env).map_err(|error| Failure::usage(error.to_string()))?;
     let directory = global.cwd.clone().unwrap_or_else(|| PathBuf::from("."));
     let directory = directory.canonicalize().map_err(|error| {
         Failure::usage(format!("cannot work in {}: {error}", directory.display()))

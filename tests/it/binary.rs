@@ -534,3 +534,55 @@ fn an_endpoint_that_is_down_is_seven_for_every_one_shot_command() {
     }
     home.run(&["serve", "--listen", "0.0.0.0:1"]).exits(2);
 }
+
+/// Without `HOME` the user database is asked; a user it does not know has to name the places.
+#[test]
+fn a_user_without_a_home_is_told_what_to_set() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let home = Home::new();
+    let anyone = std::fs::Permissions::from_mode(0o777);
+    let open = |path: &std::path::Path| {
+        std::fs::set_permissions(path, anyone.clone()).expect("ours");
+    };
+    let folder = home.home();
+    let program = folder.join("ashore");
+    std::fs::copy(env!("CARGO_BIN_EXE_ashore"), &program).expect("room for a copy");
+    for path in [
+        folder.parent().expect("has one"),
+        &folder,
+        &home.work(),
+        &program,
+    ] {
+        open(path);
+    }
+    let ashore = |more: &[(&str, &std::path::Path)]| {
+        let mut command = std::process::Command::new(&program);
+        command
+            .args(["config", "path"])
+            .current_dir(home.work())
+            .env_clear()
+            .envs(more.iter().copied());
+        // Nobody has this number. Only root may take another's; else the own one stays, whose home is known.
+        if rustix::process::geteuid().is_root() {
+            command.uid(54_321);
+        }
+        command.output().expect("it starts")
+    };
+    let named = ashore(&[
+        ("XDG_CONFIG_HOME", &folder.join("c")),
+        ("XDG_STATE_HOME", &folder.join("s")),
+        ("XDG_CACHE_HOME", &folder.join("k")),
+    ]);
+    let told = String::from_utf8_lossy(&named.stdout).into_owned();
+    assert_eq!(named.status.code(), Some(0), "{named:?}");
+    let config = folder.join("c/ashore/config.toml");
+    assert_eq!(told.trim(), config.to_str().expect("UTF-8"));
+    if rustix::process::geteuid().is_root() {
+        let bare = ashore(&[]);
+        let said = String::from_utf8_lossy(&bare.stderr).into_owned();
+        assert_eq!(bare.status.code(), Some(2), "{said}");
+        assert!(said.contains("set HOME"), "{said}");
+        assert_eq!(said.trim().lines().count(), 1, "{said}");
+    }
+}
