@@ -208,7 +208,7 @@ pub enum Command {
     Serve(Serve),
     /// The agent server, inside a sandbox
     Agent {
-        /// The 0600 file the endpoint wrote
+        /// The 0600 file the endpoint wrote; it is removed once it was read
         #[arg(long, value_name = "FILE")]
         launch: PathBuf,
     },

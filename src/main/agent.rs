@@ -32,10 +32,15 @@ pub(crate) async fn demo() -> Result<Exit, Failure> {
 /// The agent server. Everything it is told stands in one 0600 file.
 pub(crate) async fn server(file: &Path, global: &Global) -> Result<Exit, Failure> {
     let env = Env::read();
+    let places = Places::find(&env).map_err(|error| Failure::usage(error.to_string()))?;
     ground::log(&places, &env, global)?;
     let bad = |error: String| Failure::usage(format!("cannot take {}: {error}", file.display()));
     let text = std::fs::read(file).map_err(|error| bad(error.to_string()))?;
     let launch: Launch = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
+    // It holds the run token and the secrets, and nobody needs it again: every start gets its own.
+    if let Err(error) = std::fs::remove_file(file) {
+        tracing::warn!(%error, "the launch file could not be removed");
+    }
     let around = Surroundings {
         environment: env
             .iter()

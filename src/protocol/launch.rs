@@ -1,4 +1,5 @@
 //! What an endpoint hands to the agent server it starts: one JSON document in a 0600 file, never arguments.
+//! The agent server removes the file once it has read it.
 //!
 //! Pure.
 

@@ -23,7 +23,7 @@ fn agents(home: &Home) -> Vec<i32> {
 }
 
 /// A run whose turn goes on for minutes, and its only agent server.
-fn at_work(home: &Home) -> (String, i32) {
+pub(crate) fn at_work(home: &Home) -> (String, i32) {
     let done = home
         .run(&[
             "run", "/hang", "--agent", "demo", "--detach", "--format", "json",
@@ -92,7 +92,7 @@ fn agents_that_a_gone_endpoint_has_left_end_too() {
 }
 
 /// As if an older program had written it.
-fn grow_old(home: &Home) {
+pub(crate) fn grow_old(home: &Home) {
     let mut state = state(home);
     state["version"] = "0.0.1".into();
     #[expect(
@@ -124,6 +124,38 @@ fn an_older_endpoint_is_replaced_between_turns_and_left_alone_during_one() {
     assert_eq!(state(&home)["version"], env!("CARGO_PKG_VERSION"));
     // An upgrade keeps the agents.
     assert_eq!(agents(&home), [agent]);
+}
+
+/// Every file below a folder, by its name.
+fn names(folder: &std::path::Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            names.extend(self::names(&entry.path()));
+        } else {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names
+}
+
+#[test]
+fn what_an_agent_server_is_told_is_gone_once_it_knows_and_it_can_still_be_started_again() {
+    let home = Home::new();
+    let (run, agent) = at_work(&home);
+    let folder = home.state().join("endpoint");
+    let all = names(&folder);
+    assert!(all.iter().any(|name| name == "agent.log"), "{all:?}");
+    assert!(!all.iter().any(|name| name == "launch.json"), "{all:?}");
+    let pid = rustix::process::Pid::from_raw(agent).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+    home.run(&["send", &run, "/say 3"]).exits(0);
+    until("the next turn is over", || {
+        let events = home.run(&["events", &run, "--format", "ndjson"]).exits(0);
+        (events.stdout().contains("w3 ") && events.stdout().contains("end_turn")).then_some(())
+    });
+    let all = names(&folder);
+    assert!(!all.iter().any(|name| name == "launch.json"), "{all:?}");
 }
 
 #[test]

@@ -125,11 +125,17 @@ impl Sandbox for ProcessSandbox {
         blocking(move || write_secret(&path, &document))
             .await
             .map_err(failed)?;
-        let child = self
+        let spawned = self
             .command(&file, &launch.folder)
-            .map_err(failed)?
-            .spawn()
-            .map_err(failed)?;
+            .and_then(|mut command| command.spawn());
+        let child = match spawned {
+            Ok(child) => child,
+            Err(error) => {
+                // Whoever reads it removes it; nobody will.
+                tokio::fs::remove_file(&file).await.ok();
+                return Err(failed(error));
+            }
+        };
         let pid = child
             .id()
             .map(u32::cast_signed)
