@@ -108,7 +108,7 @@ pub async fn rows(context: &Context, api: &Api, known: &[Known]) -> Result<Vec<R
                 title: task.title.clone(),
                 status: run.status.to_string(),
                 environment: run.environment.as_str().to_owned(),
-                agent: run.ours().agent,
+                agent: run.agent(),
                 directory: local
                     .and_then(|known| known.directory.as_ref())
                     .map(|path| path.to_string_lossy().into_owned()),

@@ -135,6 +135,9 @@ pub struct OurState {
     /// The preset's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// The agent that runs, by the word of the agent side: demo may have stepped in for the one that was wished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_running: Option<String>,
     /// A whole command line instead of a preset; taken by the local endpoint only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_command: Option<String>,
@@ -200,6 +203,12 @@ impl Run {
     /// Our part of `state`; what cannot be read is as if it were not there.
     pub fn ours(&self) -> OurState {
         serde_json::from_value(Value::Object(self.state.clone())).unwrap_or_default()
+    }
+
+    /// The agent's name for people: the one that runs, else the one that was wished.
+    pub fn agent(&self) -> Option<String> {
+        let ours = self.ours();
+        ours.agent_running.or(ours.agent)
     }
 
     /// An endpoint of ours makes it work; the reference's `local` run, without a directory, nobody there drives.

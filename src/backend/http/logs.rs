@@ -23,11 +23,16 @@ use crate::backend::ledger::Batch;
 use crate::backend::lifecycle::Signal;
 use crate::backend::store::StoredRun;
 use crate::backend::store::tokens::Caller;
+use crate::protocol::entry::{Decoded, Ext, Said, StepStatus};
 use crate::protocol::ids::{RunId, Seq};
+use crate::protocol::normalize;
 use crate::protocol::run::Policy;
 
 /// Read at once, in bytes.
 const PIECE: usize = 256 * 1024;
+
+/// A longer name is no agent's, in bytes.
+const LONGEST_NAME: usize = 100;
 
 /// How the lines are joined.
 #[derive(Clone, Copy)]
@@ -188,8 +193,31 @@ pub async fn append_text(
         .journal
         .append_agent(at, batch, &read.entries, answers)
         .await?;
+    if appended.any
+        && let Some(name) = read.entries.iter().rev().find_map(|entry| running(entry))
+    {
+        let _changing = app.changing.lock().await;
+        app.store.note_agent(&at.run, &name).await?;
+    }
     tell(app, shared, appended).await;
     Ok(())
+}
+
+/// The agent's name, when this line says that one has started: the step's detail is `NAME VERSION`.
+fn running(entry: &RawValue) -> Option<String> {
+    if !entry.get().contains("_ashore/step") {
+        return None;
+    }
+    let Decoded::Entry(entry) = normalize::decode(entry.get().as_bytes()) else {
+        return None;
+    };
+    let Said::Ext(Ext::Step(step)) = entry.said else {
+        return None;
+    };
+    let started = step.name == "agent" && step.status == StepStatus::Done;
+    let name = step.detail.filter(|_| started)?;
+    let name = name.split_whitespace().next()?;
+    (name.len() <= LONGEST_NAME).then(|| name.to_owned())
 }
 
 fn is_client_message(entry: &RawValue) -> bool {

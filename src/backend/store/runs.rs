@@ -123,6 +123,17 @@ impl Store {
         Ok(())
     }
 
+    /// Which agent has started there. For whoever has the lock on changes: it is a part of `state`.
+    pub async fn note_agent(&self, run: &RunId, name: &str) -> Result<(), Error> {
+        sqlx::query("update runs set state = json_set(state, '$.agent_running', ?) where id = ?")
+            .bind(name)
+            .bind(run.as_str())
+            .execute(&self.pool)
+            .await
+            .map_err(sql("note a run's agent"))?;
+        Ok(())
+    }
+
     /// Replaces what a PATCH may change.
     pub async fn change_run(&self, run: &Run) -> Result<(), Error> {
         sqlx::query(

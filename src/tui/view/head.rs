@@ -5,6 +5,7 @@
 use ratatui::text::{Line, Span};
 
 use crate::attach::state::Attached;
+use crate::protocol::run::Run;
 use crate::session::transcript::Body;
 use crate::tui::state::{Pane, State, Tier};
 use crate::tui::theme::Role;
@@ -39,7 +40,7 @@ pub(crate) fn title(
     if columns >= 50 {
         right.push(format!("run {}", attached.at.run.short()));
     }
-    let agent = attached.run.as_ref().and_then(|run| run.ours().agent);
+    let agent = attached.run.as_ref().and_then(Run::agent);
     if let Some(agent) = agent.filter(|_| columns >= 80) {
         right.push(fit(&clean_line(&agent), 20));
     }

@@ -357,3 +357,30 @@ async fn lists_are_paged_and_a_deleted_task_is_no_longer_found() {
     }
     endpoint.stop().await;
 }
+
+#[tokio::test]
+async fn a_run_names_the_agent_that_has_started_beside_the_one_that_was_wished() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = Endpoint::start(&folder).await;
+    let at = endpoint
+        .new_run(json!({"state": {"agent": "claude"}}))
+        .await;
+    let step = |status: &str, detail: &str| json!({"type": "notification", "notification": {"jsonrpc": "2.0", "method": "_ashore/step", "params": {"step": "agent", "status": status, "detail": detail}}});
+    let path = format!("{}/", at.path());
+    endpoint
+        .append(
+            &at,
+            TOKEN,
+            &[step("started", "claude"), step("failed", "claude asks")],
+        )
+        .await;
+    let before = endpoint.get(&path).await;
+    assert_eq!(before["state"]["agent_running"], Value::Null);
+    endpoint
+        .append(&at, TOKEN, &[said(1), step("done", "demo 0.1.0"), said(2)])
+        .await;
+    let after = endpoint.get(&path).await;
+    assert_eq!(after["state"]["agent_running"], "demo");
+    assert_eq!(after["state"]["agent"], "claude");
+    endpoint.stop().await;
+}
