@@ -67,8 +67,15 @@ async fn perform(cli: Cli) -> Result<Exit, Failure> {
             until_signal(one_shot(&context, &global, command)).await
         }
         command => {
-            let context = ground::context(&global)?;
-            ground::log(&context.places, &context.env, &global)?;
+            let mut context = ground::context(&global)?;
+            match ground::log(&context.places, &context.env, &global) {
+                // A screen can do without what is kept here, and says so.
+                Err(failure) if failure.exit == Exit::Other && is_screen(&command, &global) => {
+                    context.asides.keep();
+                    context.asides.say(false, &failure.what);
+                }
+                logged => logged?,
+            }
             match command {
                 Some(Command::Serve(wish)) => serve::run(&context, &wish, global.format()).await,
                 None => bare(context, &global).await,
@@ -81,6 +88,16 @@ async fn perform(cli: Cli) -> Result<Exit, Failure> {
                 Some(command) => until_signal(one_shot(&context, &global, command)).await,
             }
         }
+    }
+}
+
+/// Whether this opens the screen.
+fn is_screen(command: &Option<Command>, global: &Global) -> bool {
+    match command {
+        None => true,
+        Some(Command::Run(wish)) => !wish.print && !wish.detach,
+        Some(Command::Attach(_)) => global.format() != Format::Ndjson,
+        Some(_) => false,
     }
 }
 

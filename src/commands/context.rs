@@ -3,6 +3,7 @@
 //! Chooses the endpoint (flag, environment, config, else the local one) and finds the run a text names.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::Url;
 
@@ -26,6 +27,37 @@ pub struct Context {
     /// `-C`, else where we were started; absolute.
     pub directory: PathBuf,
     pub quiet: bool,
+    pub asides: Asides,
+}
+
+/// What a person should hear beside the result: on stderr, or, where a screen would be written across, on that screen.
+#[derive(Debug, Clone, Default)]
+pub struct Asides(Option<Arc<Mutex<Vec<String>>>>);
+
+impl Asides {
+    /// From now on they are kept until somebody takes them.
+    pub fn keep(&mut self) {
+        self.0.get_or_insert_default();
+    }
+
+    pub fn say(&self, quiet: bool, text: &str) {
+        match &self.0 {
+            None => output::say(quiet, text),
+            Some(kept) => {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                if kept.last().is_none_or(|last| last != text) {
+                    kept.push(text.to_owned());
+                }
+            }
+        }
+    }
+
+    /// Those that were kept, oldest first.
+    pub fn take(&self) -> Vec<String> {
+        self.0.as_ref().map_or_else(Vec::new, |kept| {
+            std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner))
+        })
+    }
 }
 
 /// A run and the road to it.
@@ -73,7 +105,7 @@ impl Context {
                 )
             })?;
         if let Some(note) = &found.note {
-            output::say(self.quiet, note);
+            self.asides.say(self.quiet, note);
         }
         Ok(found.state.endpoint())
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use ashore::cli::{Command, Config, Global};
-use ashore::commands::context::Context;
+use ashore::commands::context::{Asides, Context};
 use ashore::commands::failure::{Exit, Failure};
 use ashore::commands::output;
 use ashore::config::env::Env;
@@ -94,6 +94,7 @@ fn found(global: &Global) -> Result<(Context, Option<file::Error>), Failure> {
         env,
         directory,
         quiet: global.quiet,
+        asides: Asides::default(),
     };
     Ok((context, broken))
 }

@@ -22,6 +22,7 @@ use crate::tui::state::{Launching, Picker, Scene, Start, State, Welcome};
 use crate::tui::store::Store;
 use crate::tui::terminal::{self, Modes};
 use crate::tui::theme::Theme;
+use crate::tui::update::tell_notes;
 use crate::tui::view::paint::Paint;
 
 /// What the screen begins with.
@@ -65,6 +66,7 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
         zone: jiff::tz::TimeZone::system(),
     });
     state.keymap = wish.keymap;
+    tell_notes(&mut state);
     if at_once {
         for effect in draft::launch(&mut state, false) {
             hands.perform(effect);

@@ -283,6 +283,18 @@ pub(crate) fn toast(state: &mut State, text: impl Into<String>) {
     state.changed = true;
 }
 
+/// What is to be known of a run that was just opened, one after the other.
+pub(crate) fn tell_notes(state: &mut State) {
+    let notes = state.attached().map(|attached| attached.notes.clone());
+    let notes = notes.unwrap_or_default();
+    for (place, note) in notes.into_iter().take(5).enumerate().rev() {
+        toast(state, note);
+        if let Some(toast) = state.toasts.last_mut() {
+            toast.until += TOAST * u32::try_from(place).unwrap_or(0);
+        }
+    }
+}
+
 /// A new run on the screen: nothing of the last one stays.
 pub(crate) fn reset(state: &mut State) {
     state.scroll = Scroll::Follow;

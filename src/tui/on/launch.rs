@@ -9,7 +9,7 @@ use crate::tui::effect::Effect;
 use crate::tui::event::Progress;
 use crate::tui::on::{draft, link, question};
 use crate::tui::state::{Confirm, Launching, Scene, State};
-use crate::tui::update::reset;
+use crate::tui::update::{reset, tell_notes};
 
 pub(crate) fn step(state: &mut State, progress: Progress) -> Vec<Effect> {
     let Scene::Composer(Launching::Running { prompt, since, .. }) = &state.scene else {
@@ -67,5 +67,6 @@ pub(crate) fn open(state: &mut State, attached: Box<Attached>) -> Vec<Effect> {
     }
     reset(state);
     state.scene = Scene::Run(attached);
+    tell_notes(state);
     question::look(state)
 }
