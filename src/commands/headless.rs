@@ -17,7 +17,7 @@ use crate::commands::drive::drive;
 use crate::commands::failure::{Exit, Failure};
 use crate::commands::outcome::Outcome;
 use crate::commands::printer::Printer;
-use crate::commands::{mirrored, output, plan, runs as prompts};
+use crate::commands::{forecast, mirrored, output, plan, runs as prompts, worktree};
 use crate::mirror::status::MirrorState;
 use crate::protocol::command::Command;
 use crate::protocol::ids::{CommandId, RunRef, Seq};
@@ -27,11 +27,10 @@ use crate::session::transcript::Body;
 
 /// `run -p` and `run --detach`.
 pub async fn run(context: &Context, wish: &cli::Run, format: Format) -> Result<Exit, Failure> {
-    if wish.worktree {
-        return Err(Failure::later("run --worktree")
-            .hint("git worktree add ../other && ashore -C ../other run …"));
-    }
     let text = prompts::prompt(wish.prompt.as_deref())?;
+    if wish.worktree {
+        worktree::must_be_possible(context).await?;
+    }
     let api = context.connect().await?;
     // Somebody may come to a detached run; nobody can answer in the middle of `-p`.
     let policy = if wish.print {
@@ -39,10 +38,18 @@ pub async fn run(context: &Context, wish: &cli::Run, format: Format) -> Result<E
     } else {
         Policy::Ask
     };
-    let (plan, line) = plan::plan(context, wish, &api, &text, policy)?;
+    let (mut plan, line) = plan::plan(context, wish, &api, &text, policy)?;
     if let Some(line) = line {
         output::say(context.quiet, &line);
     }
+    let own = if wish.worktree {
+        let own = worktree::make(context).await?;
+        output::say(context.quiet, &own.sentence());
+        plan.directory.clone_from(&own.directory);
+        Some(own)
+    } else {
+        None
+    };
     let mirrors = plan.mirrored && !wish.detach;
     if mirrors {
         mirrored::must_be_free(context, &plan.directory).await?;
@@ -52,7 +59,15 @@ pub async fn run(context: &Context, wish: &cli::Run, format: Format) -> Result<E
         plan.environment == Environment::Local,
     );
     let policy = plan.permissions;
-    let launched = create(context, &api, plan).await?;
+    let launched = match create(context, &api, plan).await {
+        Ok(launched) => launched,
+        Err(failure) => {
+            if let Some(own) = own {
+                own.undo().await;
+            }
+            return Err(failure);
+        }
+    };
     let command = Command::user_message(text);
     if wish.detach {
         api.post(&launched.at, &command).await?;
@@ -256,6 +271,10 @@ pub async fn attach(
     let mut opened = open(context, api, &at, wish.read_only).await;
     if let Some(directory) = &directory {
         let setup = mirrored::setup(context, &at.run, directory, seeded_here);
+        let api = opened.performer.road().api().clone();
+        if let Some(line) = forecast::first_look(context, &api, &at, &setup).await {
+            output::say(context.quiet, &line);
+        }
         let joined = mirrored::join(&mut opened, setup, &at, None).await;
         joined.map_err(|error| mirrored::refused(&error))?;
     }

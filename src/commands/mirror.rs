@@ -6,7 +6,7 @@ use crate::cli::{Format, Mirror};
 use crate::client::runs;
 use crate::commands::context::Context;
 use crate::commands::failure::{Exit, Failure};
-use crate::commands::{mirrored, output};
+use crate::commands::{forecast, mirrored, output};
 use crate::mirror::control::{self, Answer, Request};
 use crate::mirror::status::{MirrorState, MirrorStatus};
 use crate::mirror::worker;
@@ -20,7 +20,7 @@ pub async fn run(context: &Context, what: &Mirror, format: Format) -> Result<Exi
         Mirror::Resume { run, accept_deletes } => (run, Request::Resume { accept_deletes: *accept_deletes }),
         Mirror::Undo { run, path } => (run, Request::Undo { path: below_root(context, path)? }),
         Mirror::Conflicts { run } => (run, Request::Conflicts),
-        Mirror::Plan { .. } => return Err(Failure::later("mirror plan")),
+        Mirror::Plan { run } => return forecast::run(context, run, format).await,
         Mirror::Flush { .. } => return Err(Failure::later("mirror flush")),
         Mirror::Resolve { .. } => return Err(Failure::later("mirror resolve").hint("make the file what it should be, or equal to the copy beside it, and the conflict ends")),
         Mirror::Log { .. } => return Err(Failure::later("mirror log")),

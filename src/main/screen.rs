@@ -13,7 +13,7 @@ use ashore::client::api::Api;
 use ashore::client::runs::{self, Known};
 use ashore::commands::context::{Context, Found};
 use ashore::commands::failure::{Exit, Failure};
-use ashore::commands::{headless, mirrored, output, plan, runs as listing};
+use ashore::commands::{forecast, headless, mirrored, output, plan, runs as listing, worktree};
 use ashore::config::settings::Settings;
 use ashore::mirror::worker;
 use ashore::protocol::file::FileManifest;
@@ -73,8 +73,7 @@ pub(crate) async fn new(
     wish: cli::Run,
 ) -> Result<Exit, Failure> {
     if wish.worktree {
-        return Err(Failure::later("run --worktree")
-            .hint("git worktree add ../other && ashore -C ../other"));
+        worktree::must_be_possible(&context).await?;
     }
     let prompt = match &wish.prompt {
         Some(text) => Some(listing::prompt(Some(text))?),
@@ -108,6 +107,8 @@ pub(crate) async fn attach(
         mirror: wish.mirror,
     };
     must_be_terminal()?;
+    let mut context = context;
+    context.asides.keep();
     let found = context.find(&text).await?;
     let port = Port {
         context,
@@ -133,8 +134,10 @@ fn must_be_terminal() -> Result<(), Failure> {
     )
 }
 
-async fn show(port: Port, global: &Global, begin: Begin) -> Result<Exit, Failure> {
+async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Failure> {
     must_be_terminal()?;
+    // From here on stderr would write across the picture.
+    port.context.asides.keep();
     let theme = theme(&port.context, global)?;
     let keymap = keymap(&port.context.settings)?;
     let ascii = port.context.settings.ascii;
@@ -273,10 +276,14 @@ impl Port {
         seeded_here: bool,
         manifest: Option<FileManifest>,
     ) -> Opened {
+        opened.attached.notes.extend(self.context.asides.take());
         let Some(directory) = directory else {
             return opened;
         };
         let setup = mirrored::setup(&self.context, &at.run, directory, seeded_here);
+        let api = opened.performer.road().api().clone();
+        let look = forecast::first_look(&self.context, &api, at, &setup).await;
+        opened.attached.notes.extend(look);
         if let Err(error) = mirrored::join(&mut opened, setup, at, manifest).await {
             opened
                 .attached
@@ -303,9 +310,28 @@ impl Port {
         if wish.accept_size {
             plan.size_limit = u64::MAX;
         }
+        let own = if self.wish.worktree {
+            tell(&told, "making a worktree").await;
+            Some(worktree::make(&self.context).await.map_err(sentence)?)
+        } else {
+            None
+        };
+        if let Some(own) = &own {
+            plan.directory.clone_from(&own.directory);
+        }
         let directory = plan.mirrored.then(|| plan.directory.clone());
-        let launched = self.launched(&api, plan, &told).await?;
-        let opened = headless::open(&self.context, api, &launched.at, false).await;
+        let launched = match self.launched(&api, plan, &told).await {
+            Ok(launched) => launched,
+            Err(error) => {
+                if let Some(own) = own {
+                    own.undo().await;
+                }
+                return Err(error);
+            }
+        };
+        let mut opened = headless::open(&self.context, api, &launched.at, false).await;
+        let said = own.map(|own| own.sentence());
+        opened.attached.notes.extend(said);
         Ok(self
             .mirrored(
                 opened,

@@ -224,6 +224,18 @@ impl Base {
         Ok(base)
     }
 
+    /// What is written down of a run and a root, for who only looks; `None` when it never was mirrored there.
+    pub(crate) async fn peek(run_folder: &Path, root: &Path) -> Result<Option<Known>, Error> {
+        let path = folder(run_folder, root).join("base.sqlite");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let base = Self::open(run_folder, root).await?;
+        let known = base.load().await?;
+        base.pool.close().await;
+        Ok(Some(known))
+    }
+
     fn tried<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, Error> {
         result.map_err(|source| Error::Sql {
             path: self.path.clone(),

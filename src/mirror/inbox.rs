@@ -136,6 +136,11 @@ impl Inbox {
         self.deletes
     }
 
+    /// All that waits, the oldest first.
+    pub(crate) fn newest(&self) -> impl Iterator<Item = &Taken> {
+        self.waiting.values()
+    }
+
     /// The deletes that wait, the oldest first.
     pub(crate) fn deletes_waiting(&self) -> impl Iterator<Item = &Taken> {
         let waiting = self.waiting.values();

@@ -10,6 +10,7 @@ pub mod control;
 pub(crate) mod disk;
 #[cfg(test)]
 mod disk_tests;
+pub mod forecast;
 mod guard;
 mod hand;
 mod handles;

@@ -9,6 +9,7 @@ mod endpoint;
 mod hostile;
 mod journeys;
 mod lifetime;
+mod plan;
 mod readme;
 mod samples;
 mod screens;
