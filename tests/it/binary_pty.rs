@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::lifetime;
 use crate::support::home::{Home, until};
 use crate::support::terminal::Terminal;
 
@@ -254,4 +255,110 @@ fn an_idle_screen_writes_nothing() {
         "{}",
         terminal.text()
     );
+}
+
+#[test]
+fn an_endpoint_of_another_age_is_told_on_the_screen() {
+    let home = Home::new();
+    let (run, _) = lifetime::at_work(&home);
+    lifetime::grow_old(&home);
+    let terminal = Terminal::ashore(&home, &["attach", &run], 120, 40);
+    terminal.shows("The local endpoint is ashore 0.0.1");
+}
+
+#[test]
+fn a_second_run_here_is_shown_without_a_mirror_and_a_line_says_so() {
+    let home = Home::new();
+    let first = Terminal::ashore(&home, &["run", "/write a.txt one"], 80, 24);
+    first.shows("○ idle");
+    until("the file is here", || home.read("a.txt"));
+    let second = Terminal::ashore(&home, &["run", "/write b.txt two"], 120, 40);
+    second.shows("no mirror here");
+    second.shows("○ idle");
+    second.shows("b.txt");
+    assert_eq!(home.read("b.txt"), None);
+    let mut in_git = Terminal::ashore(&home, &["run", "--worktree"], 80, 24);
+    assert_eq!(in_git.ends().exit_code(), 2);
+    assert!(in_git.text().contains("needs a git"), "{}", in_git.text());
+}
+
+/// What `stty -g` says of a terminal before, at every stop, and after: all must be the same.
+#[test]
+fn every_way_out_leaves_the_line_as_it_was() {
+    let home = Home::new();
+    let program = env!("CARGO_BIN_EXE_ashore");
+    let ways: [(Option<Signal>, &str); 3] = [
+        (None, "code 0"),
+        (Some(Signal::TERM), "code 143"),
+        (Some(Signal::HUP), "code 143"),
+    ];
+    for (signal, code) in ways {
+        let script = format!(
+            "stty -g > before; sh -c 'echo $$ > pid; exec \"{program}\" run'; echo code $?; stty -g > after; echo over"
+        );
+        let mut terminal = Terminal::start(&home, "/bin/sh", &["-c", &script], 80, 24);
+        terminal.shows("what shall be done?");
+        match signal {
+            None => terminal.write(CTRL_D),
+            Some(signal) => {
+                let pid = home.read("pid").and_then(|text| text.trim().parse().ok());
+                let pid = rustix::process::Pid::from_raw(pid.expect("a number")).expect("a pid");
+                rustix::process::kill_process(pid, signal).expect("it runs");
+            }
+        }
+        terminal.shows(code);
+        terminal.shows("over");
+        terminal.ends();
+        is_given_back(&terminal);
+        assert!(home.read("before").is_some_and(|text| !text.is_empty()));
+        assert_eq!(home.read("before"), home.read("after"), "{signal:?}");
+    }
+    let script = format!(
+        "stty -g > before; \"{program}\" run; stty -g > stopped; echo was stopped; read go; fg; stty -g > after; echo is over"
+    );
+    let mut terminal = Terminal::start(&home, "/bin/sh", &["-mc", &script], 80, 24);
+    terminal.shows("what shall be done?");
+    terminal.write(CTRL_Z);
+    terminal.shows("was stopped");
+    assert_eq!(home.read("before"), home.read("stopped"));
+    terminal.write("go\r");
+    terminal.until("the screen again", |screen| screen.alternate_screen());
+    terminal.shows("what shall be done?");
+    terminal.write(CTRL_D);
+    terminal.shows("is over");
+    terminal.ends();
+    assert_eq!(home.read("before"), home.read("after"));
+}
+
+/// In a terminal of its own this very test is the program: it takes the screen as the real one does, and panics.
+#[test]
+fn a_panic_gives_the_terminal_back_and_then_says_what_it_has_to() {
+    const INSIDE: &str = "ASHORE_TEST_PANICS_HERE";
+    const NAME: &str = "binary_pty::a_panic_gives_the_terminal_back_and_then_says_what_it_has_to";
+    if std::env::var_os(INSIDE).is_some() {
+        let _modes = ashore::tui::terminal::Modes::enter().expect("a terminal");
+        panic!("the deliberate one");
+    }
+    let home = Home::new();
+    let own = std::env::current_exe().expect("this test");
+    let script = format!(
+        "stty -g > before; {INSIDE}=1 \"{}\" --exact {NAME} --nocapture --test-threads=1; echo code $?; stty -g > after; echo over",
+        own.display()
+    );
+    let mut terminal = Terminal::start(&home, "/bin/sh", &["-c", &script], 120, 40);
+    terminal.shows("code 101");
+    terminal.shows("over");
+    terminal.ends();
+    is_given_back(&terminal);
+    // What it said came when the first screen was back.
+    assert!(
+        terminal.text().contains("the deliberate one"),
+        "{}",
+        terminal.text()
+    );
+    let bytes = terminal.bytes();
+    let place = |what: &[u8]| bytes.windows(what.len()).position(|window| window == what);
+    let (left, said) = (place(b"\x1b[?1049l"), place(b"the deliberate one"));
+    assert!(left.is_some() && left < said, "{left:?} {said:?}");
+    assert_eq!(home.read("before"), home.read("after"));
 }
