@@ -194,6 +194,9 @@ async fn one_turn(
     if let Some(error) = &outcome.error {
         output::say(false, &format!("The turn ended with an error: {error}"));
     }
+    if mirrors {
+        say_held(&attached);
+    }
     if exit == Exit::Permission {
         let run = printer.run();
         output::say(
@@ -284,15 +287,27 @@ pub async fn attach(
         is_done(attached, mirrors).then_some(Exit::Done)
     })
     .await?;
-    let held = matches!(
-        attached.mirror.state,
-        MirrorState::Paused | MirrorState::Halted
-    );
-    Ok(if mirrors && held {
+    Ok(if mirrors && say_held(&attached) {
         Exit::Mirror
     } else {
         Exit::Done
     })
+}
+
+/// A mirror that is paused or halted is why not everything stands here: the sentence goes to stderr.
+fn say_held(attached: &Attached) -> bool {
+    let word = match attached.mirror.state {
+        MirrorState::Paused => "paused",
+        MirrorState::Halted => "halted",
+        MirrorState::Off | MirrorState::Live | MirrorState::CatchingUp | MirrorState::Conflict => {
+            return false;
+        }
+    };
+    let run = attached.at.run.short();
+    let reason = attached.mirror.reason.as_deref().unwrap_or("");
+    let reason = reason.replace("RUN`", &format!("{run}`"));
+    output::say(false, &format!("The mirror is {word}: {reason}"));
+    true
 }
 
 /// The run has ended, all of it has been read, and its files are settled.

@@ -4,6 +4,7 @@
 //! look: when the disk says that something changed in between, it starts over.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -515,7 +516,10 @@ impl Hand {
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
                 Err(blobs::Error::Disk { source, .. })
-                    if source.kind() == std::io::ErrorKind::StorageFull =>
+                    if matches!(
+                        source.kind(),
+                        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+                    ) =>
                 {
                     return Err(Trouble::Disk(disk::Error::Full));
                 }

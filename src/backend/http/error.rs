@@ -122,10 +122,22 @@ impl Refusal {
         }
     }
 
-    /// Ours, or the disk's: the cause goes to the log, not over the wire.
+    /// Ours, or the disk's: the cause goes to the log, not over the wire. A disk that takes nothing more is said, since
+    /// only people can help there.
     pub fn internal(cause: &dyn std::error::Error) -> Self {
         tracing::error!(%cause, "a request failed");
-        Self::panicked()
+        match disk_refuses(cause) {
+            Some(what) => Self::framework(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "server_error",
+                "storage",
+                format!(
+                    "the endpoint's disk {what}: nothing of this was kept; what it has accepted before is safe"
+                ),
+                None,
+            ),
+            None => Self::panicked(),
+        }
     }
 
     pub fn panicked() -> Self {
@@ -137,6 +149,28 @@ impl Refusal {
             None,
         )
     }
+}
+
+/// Whether the disk under the store is what failed. Some of the causes come as text only, so the system's own words and
+/// numbers are looked for.
+fn disk_refuses(cause: &dyn std::error::Error) -> Option<&'static str> {
+    let mut next = Some(cause);
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        if says(&[
+            "(os error 28)",
+            "(os error 122)",
+            "database or disk is full",
+        ]) {
+            return Some("is full, make room there");
+        }
+        if says(&["(os error 30)", "attempt to write a readonly database"]) {
+            return Some("is read-only");
+        }
+        next = cause.source();
+    }
+    None
 }
 
 impl IntoResponse for Refusal {
@@ -197,5 +231,28 @@ impl From<blobs::Error> for Refusal {
             }
             blobs::Error::Store { .. } | blobs::Error::Folder { .. } => Self::internal(&error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_said_wherever_in_the_chain_it_stands_and_other_causes_are_not() {
+        let full = std::io::Error::from_raw_os_error(28);
+        let log = crate::backend::log::Error {
+            what: "write",
+            run: "r".parse().expect("fits"),
+            cause: full.to_string(),
+        };
+        let refusal = Refusal::from(journal::Error::Log(log));
+        assert_eq!(refusal.status, StatusCode::INSUFFICIENT_STORAGE);
+        let said = refusal.body["detail"].as_str().unwrap_or_default();
+        assert!(said.contains("is full"), "{said}");
+        let other = std::io::Error::from_raw_os_error(13);
+        let refusal = Refusal::internal(&other);
+        assert_eq!(refusal.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!refusal.body.to_string().contains("denied"));
     }
 }

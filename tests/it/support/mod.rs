@@ -3,4 +3,5 @@
 pub(crate) mod home;
 pub(crate) mod processes;
 pub(crate) mod scripted;
+pub(crate) mod small_disk;
 pub(crate) mod terminal;
