@@ -174,15 +174,7 @@ fn killing_the_endpoint_in_the_middle_loses_no_word_and_doubles_none() {
             let done = home.run(&["events", &run, "--format", "ndjson"]).exits(0);
             (text_of(&done.lines()).split_whitespace().count() > enough).then_some(())
         });
-        let state: Value = serde_json::from_slice(
-            &std::fs::read(home.state().join("endpoint/endpoint.json")).expect("the state file"),
-        )
-        .expect("JSON");
-        let pid = rustix::process::Pid::from_raw(
-            i32::try_from(state["pid"].as_i64().expect("a pid")).expect("small"),
-        )
-        .expect("not 0");
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+        kill_endpoint(&home);
     }
     home.run(&["wait", &run, "--for", "idle", "--timeout", "60s"])
         .exits(0);
@@ -191,6 +183,48 @@ fn killing_the_endpoint_in_the_middle_loses_no_word_and_doubles_none() {
     let seqs = sequences(&lines);
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
     assert_eq!(text_of(&lines), words(400));
+}
+
+/// Kills the local endpoint as a machine would.
+fn kill_endpoint(home: &Home) {
+    let file = home.state().join("endpoint/endpoint.json");
+    let text = std::fs::read(file).expect("the state file");
+    let state: Value = serde_json::from_slice(&text).expect("JSON");
+    let pid = i32::try_from(state["pid"].as_i64().expect("a pid")).expect("small");
+    let pid = rustix::process::Pid::from_raw(pid).expect("not 0");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+}
+
+#[test]
+fn a_follower_hears_every_word_once_while_its_endpoint_is_killed_three_times() {
+    let home = Home::new();
+    let mut follower = home
+        .ashore(&[
+            "run",
+            "-p",
+            "/say 2000 5",
+            "--agent",
+            "demo",
+            "--format",
+            "ndjson",
+        ])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let out = std::io::BufReader::new(follower.stdout.take().expect("a pipe"));
+    let mut heard = Vec::new();
+    for line in std::io::BufRead::lines(out) {
+        let line = line.expect("readable");
+        heard.push(serde_json::from_str(&line).expect("only NDJSON"));
+        if [137, 811, 1490].contains(&heard.len()) {
+            kill_endpoint(&home);
+        }
+    }
+    assert_eq!(follower.wait().expect("our child").code(), Some(0));
+    let seqs = sequences(&heard);
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
+    assert_eq!(text_of(&heard), words(2000));
 }
 
 #[test]
