@@ -4,9 +4,10 @@
 //! that who hears of the refusal knows what stands here. What was applied is known: no later look tells it again.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -31,24 +32,33 @@ const RETRY: Duration = Duration::from_millis(250);
 /// Design decision 9: one directory, so nothing has to travel.
 const IN_PLACE: &str = "the agent works in this very directory: there is no mirror";
 
-/// The contents of one command, and until when to try for them.
-struct Patience(Option<Instant>);
+/// At most this many changes at once; they must have nothing to do with one another.
+const AT_ONCE: usize = 8;
+/// And as many are answered together.
+const TOGETHER: usize = 64;
+
+/// Until when to try for the contents of one command.
+#[derive(Default)]
+struct Patience(OnceLock<Instant>);
 
 impl Patience {
     /// Counts from the first time that something was out of reach.
-    fn is_over(&mut self) -> bool {
+    fn is_over(&self) -> bool {
         let now = Instant::now();
-        *self.0.get_or_insert(now + REACH) <= now
+        *self.0.get_or_init(|| now + REACH) <= now
     }
 }
 
 impl Files {
     /// Answers each change of a command, then says that it did. `None`: nobody listens any more.
     pub(super) async fn take(&mut self, edits: Edits, told: &mpsc::Sender<Told>) -> Option<()> {
-        let mut patience = Patience(None);
-        for change in &edits.changes {
-            for line in self.take_one(&edits, change, &mut patience).await {
-                told.send(Told::Line(line)).await.ok()?;
+        let patience = Patience::default();
+        for changes in apart(&edits.changes) {
+            let outcomes = self.apply_all(changes, &patience).await;
+            for (change, outcome) in changes.iter().zip(outcomes) {
+                for line in self.answer(&edits, change, outcome).await {
+                    told.send(Told::Line(line)).await.ok()?;
+                }
             }
         }
         if let Some(applier) = self.applier.clone() {
@@ -58,17 +68,25 @@ impl Files {
         told.send(Told::Answered(edits.seq)).await.ok()
     }
 
+    /// Several at once, since most of the time is spent in waiting for the endpoint and the disk.
+    async fn apply_all(&self, changes: &[LocalChange], patience: &Patience) -> Vec<Outcome> {
+        let Some(applier) = &self.applier else {
+            return vec![Outcome::Stale(Some(IN_PLACE.to_owned())); changes.len()];
+        };
+        let mut all = Vec::new();
+        for change in changes {
+            all.push(apply(applier, &*self.blobs, change, patience).boxed());
+        }
+        futures::stream::iter(all).buffered(AT_ONCE).collect().await
+    }
+
     /// The answer, behind whatever must be known before it.
-    async fn take_one(
+    async fn answer(
         &mut self,
         edits: &Edits,
         change: &LocalChange,
-        patience: &mut Patience,
+        outcome: Outcome,
     ) -> Vec<Value> {
-        let outcome = match &self.applier {
-            Some(applier) => apply(applier, &*self.blobs, change, patience).await,
-            None => Outcome::Stale(Some(IN_PLACE.to_owned())),
-        };
         match outcome {
             Outcome::Applied { before } => vec![self.applied(&edits.command, change, before)],
             Outcome::Failed(why) => {
@@ -142,12 +160,42 @@ impl Files {
     }
 }
 
+/// The changes in their order, cut wherever one could have to do with another: a folder goes with its last file, a file
+/// takes the place of a folder, and some file systems take two names for one.
+fn apart(changes: &[LocalChange]) -> Vec<&[LocalChange]> {
+    let mut groups = Vec::new();
+    let (mut begin, mut names) = (0, Vec::<String>::new());
+    for (at, change) in changes.iter().enumerate() {
+        let name = change.path.as_str().to_lowercase();
+        let first = &changes[begin];
+        let is_near = names.iter().any(|other| are_near(&name, other));
+        let is_other = first.hash.is_some() != change.hash.is_some();
+        if at > begin && (is_near || is_other || at - begin >= TOGETHER) {
+            groups.push(&changes[begin..at]);
+            begin = at;
+            names.clear();
+        }
+        names.push(name);
+    }
+    groups.push(&changes[begin..]);
+    groups
+}
+
+/// The same place, or one inside the other.
+fn are_near(one: &str, other: &str) -> bool {
+    let inside = |inner: &str, outer: &str| {
+        let rest = inner.strip_prefix(outer);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    inside(one, other) || inside(other, one)
+}
+
 /// Begins anew whenever the workspace changes in between.
 async fn apply(
     applier: &Arc<Applier>,
     blobs: &dyn Blobs,
     change: &LocalChange,
-    patience: &mut Patience,
+    patience: &Patience,
 ) -> Outcome {
     for _ in 0..TRIES {
         let (hand, wanted) = (Arc::clone(applier), change.clone());
@@ -174,17 +222,51 @@ async fn blocking(work: impl FnOnce() -> Step + Send + 'static) -> Step {
         .unwrap_or(Step::Again)
 }
 
-async fn bring(
-    blobs: &dyn Blobs,
-    fetch: &Fetch,
-    patience: &mut Patience,
-) -> Result<(), blobs::Error> {
+async fn bring(blobs: &dyn Blobs, fetch: &Fetch, patience: &Patience) -> Result<(), blobs::Error> {
     loop {
         match blobs.get(&fetch.wanted(), fetch.at()).await {
             Err(blobs::Error::Unreachable(_)) if !patience.is_over() => {
                 tokio::time::sleep(RETRY).await;
             }
             done => return done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::file::Mode;
+    use crate::protocol::hash::ContentHash;
+
+    #[test]
+    fn only_changes_that_cannot_meet_go_in_together() {
+        let change = |told: &str| {
+            let (path, gone) = match told.strip_prefix('-') {
+                Some(path) => (path, true),
+                None => (told, false),
+            };
+            LocalChange {
+                path: path.parse().unwrap(),
+                hash: (!gone).then(|| ContentHash::of(b"x")),
+                size: 1,
+                mode: Mode::File,
+                base: None,
+                base_mode: None,
+            }
+        };
+        let table: [(&[&str], &[usize]); 6] = [
+            (&["a", "b", "d/a", "da"], &[4]),
+            (&["-x", "x/inner"], &[1, 1]),
+            (&["-y/deep", "-y/other", "y"], &[2, 1]),
+            (&["a", "A"], &[1, 1]),
+            (&["d", "e", "d/x"], &[2, 1]),
+            (&[], &[0]),
+        ];
+        for (told, sizes) in table {
+            let changes: Vec<LocalChange> = told.iter().map(|told| change(told)).collect();
+            let cut: Vec<usize> = apart(&changes).iter().map(|group| group.len()).collect();
+            assert_eq!(cut, sizes, "{told:?}");
         }
     }
 }
