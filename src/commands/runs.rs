@@ -135,6 +135,20 @@ pub fn turn(session: &Session) -> &'static str {
     }
 }
 
+/// A working agent is silent when nothing came from it for this long, in seconds.
+const LONG_SILENCE: i64 = 60;
+
+/// For how many seconds an agent at work has said nothing.
+fn silence(session: &Session) -> Option<i64> {
+    let since = session.silent_since()?;
+    Some(
+        jiff::Timestamp::now()
+            .duration_since(since)
+            .as_secs()
+            .max(0),
+    )
+}
+
 /// How one run stands.
 pub async fn status(context: &Context, text: &str, format: Format) -> Result<Exit, Failure> {
     let found = context.find(text).await?;
@@ -164,7 +178,13 @@ fn describe(found: &Found, run: &Run, session: &Session, mirror: &str) -> String
     let mut lines = vec![
         format!("run       {}", found.at.run),
         format!("status    {}", run.status),
-        format!("turn      {}", turn(session)),
+        match silence(session) {
+            Some(age) if age >= LONG_SILENCE => format!(
+                "turn      working; the agent has been silent for {age} s: `ashore cancel {}` ends the turn",
+                found.at.run.short()
+            ),
+            Some(_) | None => format!("turn      {}", turn(session)),
+        },
         format!(
             "endpoint  {} {}",
             found.api.endpoint().name,

@@ -45,6 +45,8 @@ pub struct Session {
     pub bad_lines: u64,
     /// The time of the newest entry that told one.
     pub last_time: Option<Timestamp>,
+    /// The time of the newest word of the agent itself, or of an answer to it.
+    pub heard_time: Option<Timestamp>,
     /// The reducer's own memory.
     pub(crate) index: Index,
 }
@@ -116,6 +118,15 @@ pub struct RefusedEdit {
 }
 
 impl Session {
+    /// Since when an agent at work has said nothing, although it waits for nobody and no tool of it runs.
+    pub fn silent_since(&self) -> Option<Timestamp> {
+        let Turn::Working { since, .. } = &self.turn else {
+            return None;
+        };
+        let waits = !self.permissions.is_empty() || !self.index.running.is_empty();
+        since.max(&self.heard_time).filter(|_| !waits)
+    }
+
     /// `wait --for idle`: no user message without an answer (design 4).
     pub fn is_idle(&self) -> bool {
         self.turn == Turn::Idle && self.queued.is_empty()

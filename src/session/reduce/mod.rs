@@ -46,6 +46,9 @@ impl Session {
         self.last_time = entry.timestamp.or(self.last_time);
         let time = entry.timestamp;
         let at = At { seq, time };
+        if is_heard(&entry.said) {
+            self.heard_time = time.or(self.heard_time);
+        }
         match &entry.said {
             Said::Update(update) => {
                 if !self.index.copies.is_second(&entry.message) {
@@ -254,6 +257,16 @@ fn level_of(severity: Severity) -> Level {
         Severity::Warning => Level::Warning,
         Severity::Error => Level::Error,
     }
+}
+
+/// A word of the agent itself, or an answer to it. What the agent server says of files is none.
+fn is_heard(said: &Said) -> bool {
+    matches!(
+        said,
+        Said::Update(_)
+            | Said::FinalText(_)
+            | Said::Ext(Ext::PermissionRequest(_) | Ext::PermissionResponse { .. })
+    )
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@
 
 use std::time::Instant;
 
+use jiff::Timestamp;
 use ratatui::text::{Line, Span};
 
 use crate::attach::state::{Attached, Link, Posting};
 use crate::protocol::entry::StepStatus;
 use crate::protocol::run::Status;
-use crate::session::state::Turn;
+use crate::session::state::{Session, Turn};
 use crate::tui::action::Action;
 use crate::tui::keymap::{Binding, Context};
 use crate::tui::state::{Focus, Scene, State};
@@ -19,6 +20,9 @@ use crate::tui::view::cell::{clock, seconds, whole};
 use crate::tui::view::files;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{clean_line, fit, width};
+
+/// An agent at work that has said nothing for this long is called silent, in seconds.
+const LONG_SILENCE: f64 = 60.0;
 
 /// One answer, in two lengths. An empty short form is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -281,6 +285,14 @@ fn agent(state: &State, attached: &Attached) -> Field {
         .iter()
         .any(|step| step.status() == StepStatus::Started);
     match &session.turn {
+        Turn::Working { .. } if silence(session, state.wall).is_some() => {
+            let age = silence(session, state.wall).unwrap_or_default();
+            field(
+                Role::Warning,
+                format!("◐ agent silent for {}", whole(age)),
+                format!("◐ silent {}", whole(age)),
+            )
+        }
         Turn::Working { since, .. } => {
             let time = since
                 .map(|since| whole(seconds(since, state.wall)))
@@ -295,6 +307,12 @@ fn agent(state: &State, attached: &Attached) -> Field {
         Turn::Idle if !session.queued.is_empty() => field(Role::Accent, "◐ starting", "◐"),
         Turn::Idle => field(Role::Dim, "○ idle", "○"),
     }
+}
+
+/// How long the agent has said nothing, in seconds, once that is worth a word.
+fn silence(session: &Session, wall: Timestamp) -> Option<f64> {
+    let age = seconds(session.silent_since()?, wall);
+    (age >= LONG_SILENCE).then_some(age)
 }
 
 fn mirror(attached: &Attached) -> Field {

@@ -380,3 +380,19 @@ fn nothing_from_outside_reaches_the_terminal_as_it_came() {
     }
     assert!(seen.contains("␛]0;owned␇") && seen.contains("‹U+202E›"));
 }
+
+#[test]
+fn an_agent_that_says_nothing_is_called_silent_with_its_age_and_the_way_out() {
+    let mut screen = Screen::run(100, 30);
+    screen.prompt(3, "go").chunk(4, "hm");
+    screen.after(60_000);
+    assert!(screen.text().contains("◐ working 57s"));
+    screen.after(14_000);
+    let text = screen.text();
+    assert!(text.contains("◐ agent silent for 1m10s"), "{text}");
+    assert!(text.contains("Esc cancel"), "{text}");
+    // A tool at work has an age of its own, and a question waits for the user.
+    screen.update(75, json!({"sessionUpdate": "tool_call", "toolCallId": "t", "title": "T", "status": "in_progress"}));
+    screen.after(200_000);
+    assert!(screen.text().contains("◐ working"));
+}
