@@ -189,6 +189,10 @@ async fn the_lifecycle_hears_of_turns_activity_close_and_restarts() {
         .unwrap();
     let cancel = json!({"id": "c1", "method": "_posthog/cancel"});
     assert_eq!(endpoint.post(&sync, cancel).await.status(), 409);
+    // An edit waits in the journal for the next start and is no reason for one.
+    let edit = |id: &str| json!({"id": id, "method": "_ashore/file_changed", "params": {"changes": [{"relativePath": "a", "contentHash": null, "baseHash": null}]}});
+    assert_eq!(endpoint.post(&sync, edit("e1")).await.status(), 202);
+    assert_eq!(endpoint.lifecycle.heard().last(), Some(&Signal::Activity));
     assert_eq!(
         endpoint.post(&sync, message("m1", "again")).await.status(),
         202
@@ -201,6 +205,7 @@ async fn the_lifecycle_hears_of_turns_activity_close_and_restarts() {
         json_of(late).await,
         json!({"error": "the run was closed; start a new one"})
     );
+    assert_eq!(endpoint.post(&sync, edit("e2")).await.status(), 409);
     assert_eq!(
         endpoint.post(&sync, message("m1", "again")).await.status(),
         202
@@ -212,6 +217,7 @@ async fn the_lifecycle_hears_of_turns_activity_close_and_restarts() {
             Signal::TurnRunning(true),
             Signal::Activity,
             Signal::TurnRunning(false),
+            Signal::Activity,
             Signal::Activity,
             Signal::Message,
             Signal::Close,
