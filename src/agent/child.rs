@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::agent::acp::{Heard, Order, converse};
+use crate::agent::home;
 use crate::protocol::launch::Launch;
 use crate::protocol::presets::{self, Program};
 
@@ -183,8 +184,11 @@ pub(crate) fn environment(
     for key in ["TMPDIR", "TMP", "TEMP"] {
         all.insert(key.to_owned(), temp.clone());
     }
-    all.entry("HOME".to_owned())
-        .or_insert_with(|| launch.folder.join("home").display().to_string());
+    // One that the user has named for the agent is meant.
+    if !launch.secrets.contains_key("HOME") {
+        let ours = home::of(launch, base.get("HOME").map(String::as_str));
+        all.insert("HOME".to_owned(), ours.display().to_string());
+    }
     // A name or a value with NUL could not be passed on; a secret named like ours, or equal to our token, stays here.
     all.retain(|key, value| {
         let fits = !key.is_empty() && !key.contains(['=', '\0']) && !value.contains('\0');
@@ -450,7 +454,7 @@ mod tests {
         let base = base.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         let got = environment(&launch, &base);
         let expected = [
-            ("HOME", "/h"),
+            ("HOME", "/run-folder/home"),
             ("LC_ALL", "C.UTF-8"),
             ("OPENAI_API_KEY", "k"),
             ("PATH", "/p"),
@@ -462,6 +466,14 @@ mod tests {
             got,
             expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into()
         );
+        let in_place = Launch {
+            directory: Some("/theirs".into()),
+            ..launch.clone()
+        };
+        assert_eq!(environment(&in_place, &base)["HOME"], "/h");
+        let mut named = launch.clone();
+        named.secrets.insert("HOME".into(), "/named".into());
+        assert_eq!(environment(&named, &base)["HOME"], "/named");
         let demo = spec(&launch, &base, Path::new("/self"), Path::new("/w")).unwrap();
         assert_eq!(
             (demo.program, demo.arguments),

@@ -6,6 +6,7 @@ mod acp;
 mod child;
 mod edits;
 mod files;
+mod home;
 mod journal;
 mod link;
 mod opening;
@@ -20,4 +21,5 @@ mod wishes;
 mod workspace;
 
 pub mod demo;
+pub mod limits;
 pub mod run;

@@ -81,6 +81,11 @@ impl Opening {
         self.stage == Stage::Load
     }
 
+    /// The session of before is being opened.
+    pub(crate) fn is_reopening(&self) -> bool {
+        matches!(self.stage, Stage::Load | Stage::Resume)
+    }
+
     pub(crate) fn replayed(&mut self) {
         self.replayed = true;
     }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::agent::child;
 use crate::agent::files::{Files, Told};
 use crate::agent::journal::{self, Closed, Fatal, Journal};
+use crate::agent::limits::Limits;
 use crate::agent::link::{self, Link};
 use crate::agent::perform::{Ending, Server};
 use crate::agent::recall::Recall;
@@ -50,6 +51,7 @@ pub struct Surroundings {
     pub executable: PathBuf,
     /// The folder of this user's directory locks, shared with the mirrors.
     pub locks: PathBuf,
+    pub limits: Limits,
 }
 
 /// How it ended, when it ended as it should.
@@ -124,8 +126,7 @@ async fn serve(
     let idle = Duration::from_secs(launch.idle_seconds.max(1));
     let mut server = Server::new(
         launch,
-        around.environment,
-        around.executable,
+        around,
         workspace.root.clone(),
         road,
         journal,

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use ashore::agent::demo::run as demo_agent;
+use ashore::agent::limits::Limits;
 use ashore::agent::run::Surroundings;
 use ashore::cli::Global;
 use ashore::commands::failure::{Exit, Failure};
@@ -48,6 +49,7 @@ pub(crate) async fn server(file: &Path, global: &Global) -> Result<Exit, Failure
             .collect(),
         executable: PathBuf::from("/proc/self/exe"),
         locks: places.state.join("mirrors"),
+        limits: Limits::default(),
     };
     match ashore::agent::run::run(launch, around).await {
         Ok(end) => {

@@ -5,7 +5,6 @@ mod start;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use agent_client_protocol::v1::Responder;
 use futures::future::BoxFuture;
@@ -20,9 +19,9 @@ use crate::agent::acp::{Heard, Order};
 use crate::agent::child::Running;
 use crate::agent::journal::{Closed, Journal};
 use crate::agent::opening::{LOGIN_NEEDED, Opening, Session};
-use crate::agent::perform::start::OPENING_LIMIT;
 use crate::agent::recall::Recall;
 use crate::agent::road::Road;
+use crate::agent::run::Surroundings;
 use crate::agent::tap::Tool;
 use crate::agent::translate;
 use crate::agent::turns::{Effect, Event, Turns};
@@ -33,9 +32,6 @@ use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::launch::Launch;
 use crate::protocol::line;
 use crate::protocol::normalize;
-
-/// An agent that does not stop in this time after a cancel is ended.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Tool calls at work; more than this are not told apart.
 const MOST_TOOLS: usize = 1000;
@@ -73,8 +69,7 @@ struct Settling {
 /// Everything the run holds while it lives.
 pub(crate) struct Server {
     pub(crate) launch: Launch,
-    pub(crate) environment: BTreeMap<String, String>,
-    pub(crate) executable: PathBuf,
+    pub(crate) around: Surroundings,
     pub(crate) root: PathBuf,
     pub(crate) road: Road,
     pub(crate) turns: Turns,
@@ -122,14 +117,9 @@ pub(crate) enum Noticed {
 }
 
 impl Server {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts are wired once, in `run`"
-    )]
     pub(crate) fn new(
         launch: Launch,
-        environment: BTreeMap<String, String>,
-        executable: PathBuf,
+        around: Surroundings,
         root: PathBuf,
         road: Road,
         journal: Journal,
@@ -149,8 +139,7 @@ impl Server {
             spoken: recall.turns() > 0,
             asked: asked.collect(),
             launch,
-            environment,
-            executable,
+            around,
             root,
             road,
             journal,
@@ -221,6 +210,9 @@ impl Server {
                         changes,
                         turn,
                     };
+                    if self.wisher.is_closed() {
+                        return Err(Closed);
+                    }
                     if let Err(edits) = self.wisher.take(edits) {
                         self.turn_away(&edits).await?;
                         effects.extend(self.turns.apply(Event::EditsAnswered(seq)));
@@ -334,7 +326,10 @@ impl Server {
         }
         let is_opening = |live: &Live| live.opening.is_some() && live.until <= now;
         if self.live.as_ref().is_some_and(is_opening) {
-            let limit = OPENING_LIMIT.as_secs();
+            if self.is_reopening() {
+                return self.start_anew().await;
+            }
+            let limit = self.around.limits.opening.as_secs();
             self.live = None;
             let what = format!("the agent gave no session in {limit} s");
             let hint =
@@ -480,7 +475,7 @@ impl Server {
             params,
         };
         self.order(order).await;
-        self.patience = Some((Instant::now() + PATIENCE, turn));
+        self.patience = Some((Instant::now() + self.around.limits.cancel, turn));
         // Some agents wait for these before they stop.
         self.drop_permissions().await
     }

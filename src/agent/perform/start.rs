@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::agent::child::{self, Spec};
+use crate::agent::home;
 use crate::agent::journal::Closed;
 use crate::agent::opening::{Next, Opening, Session};
 use crate::agent::perform::{Ending, Live, Server, Settling};
@@ -26,8 +27,6 @@ const HEARD: usize = 64;
 const QUIET: Duration = Duration::from_millis(300);
 /// And after this at the latest.
 const QUIET_LIMIT: Duration = Duration::from_secs(5);
-/// A slow machine starts a heavy agent in seconds; one that needs longer than this waits for something else.
-pub(super) const OPENING_LIMIT: Duration = Duration::from_secs(120);
 
 /// What is remembered of the session between starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +65,7 @@ impl Server {
                 return self.agent_failed(error.to_string(), Some(hint)).await;
             }
         };
+        home::furnish(&self.launch, &self.around.environment).await;
         let (hear, ears) = mpsc::channel(HEARD);
         let started = child::start(&spec, Arc::from(self.launch.at.run.as_str()), hear);
         let (running, driven) = match started {
@@ -85,7 +85,7 @@ impl Server {
         self.live = Some(Live {
             running,
             opening: Some(opening),
-            until: Instant::now() + OPENING_LIMIT,
+            until: Instant::now() + self.around.limits.opening,
             settling: None,
         });
         self.request(method, params).await;
@@ -95,8 +95,8 @@ impl Server {
     pub(super) fn spec(&self) -> Result<Spec, child::Error> {
         child::spec(
             &self.launch,
-            &self.environment,
-            &self.executable,
+            &self.around.environment,
+            &self.around.executable,
             &self.root,
         )
     }
@@ -104,6 +104,15 @@ impl Server {
     pub(super) async fn opened(&mut self, next: Next) -> Result<(), Closed> {
         match next {
             Next::Ask(method, params) => {
+                let limits = self.around.limits;
+                let limit = if self.is_reopening() {
+                    limits.reopening
+                } else {
+                    limits.opening
+                };
+                if let Some(live) = &mut self.live {
+                    live.until = Instant::now() + limit;
+                }
                 self.request(method, params).await;
                 Ok(())
             }
@@ -298,6 +307,23 @@ impl Server {
         }
     }
 
+    /// The session of before does not come, and a child that hangs in it is of no use: the next one gets a new session.
+    pub(super) async fn start_anew(&mut self) -> Result<(), Closed> {
+        let limit = self.around.limits.reopening.as_secs();
+        let note = format!(
+            "the agent said nothing for {limit} s while it was to open the session of before: it is started once more"
+        );
+        self.journal.write(&line::note(&note)).await?;
+        drop(tokio::fs::remove_file(self.memory_file()).await);
+        self.end_child().await;
+        self.start_child().await
+    }
+
+    pub(super) fn is_reopening(&self) -> bool {
+        let opening = self.live.as_ref().and_then(|live| live.opening.as_ref());
+        opening.is_some_and(Opening::is_reopening)
+    }
+
     /// The agent replays what is in the journal already.
     pub(super) fn is_loading(&self) -> bool {
         let opening = self.live.as_ref().and_then(|live| live.opening.as_ref());
@@ -308,6 +334,9 @@ impl Server {
         let Some(live) = &mut self.live else {
             return;
         };
+        live.until = live
+            .until
+            .max(Instant::now() + self.around.limits.reopening);
         if let Some(settling) = &mut live.settling {
             settling.quiet = Instant::now() + QUIET;
         } else if let Some(opening) = live.opening.as_mut().filter(|_| is_talk) {

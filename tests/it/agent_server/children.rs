@@ -62,11 +62,13 @@ done
 }
 
 /// A child that answers line by line: `cases` are the branches of a shell `case`, with the request's id in `$id`.
-fn scripted(scene: &Scene, name: &str, cases: &str) -> PathBuf {
+pub(crate) fn scripted(scene: &Scene, name: &str, cases: &str) -> PathBuf {
     let script = format!(
         r#"#!/bin/sh
+say() {{ printf '%s\n' "$1"; }}
 answer() {{ printf '%s\n' '{{"jsonrpc":"2.0","id":'"$id"','"$1"'}}'; }}
 chunk() {{ printf '%s\n' '{{"jsonrpc":"2.0","method":"session/update","params":{{"sessionId":"s","update":{{"sessionUpdate":"'"$1"'","content":{{"type":"text","text":"'"$2"'"}}}}}}}}'; }}
+call() {{ say '{{"jsonrpc":"2.0","method":"session/update","params":{{"sessionId":"s","update":{{"sessionUpdate":"'"$1"'","toolCallId":"'"$2"'","title":"T","status":"'"$3"'"}}}}}}'; }}
 while read -r line; do
   id=$(printf '%s' "$line" | sed -n 's/.*"id":\("[^"]*"\|[0-9]*\).*/\1/p')
   case "$line" in
@@ -84,7 +86,7 @@ done
     program
 }
 
-fn by_command(launch: &mut Launch, program: &Path) {
+pub(crate) fn by_command(launch: &mut Launch, program: &Path) {
     launch.agent = None;
     launch.agent_command = Some(program.display().to_string());
 }

@@ -1,6 +1,7 @@
 //! The agent server against a real endpoint over loopback.
 
 mod children;
+mod demands;
 mod edits;
 mod scene;
 mod turns;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ashore::agent::limits::Limits;
 use ashore::agent::run::{Exit, Surroundings, run};
 use ashore::backend::lifecycle::{Lifecycle, Signal};
 use ashore::backend::log::file::Fsync;
@@ -83,6 +84,9 @@ pub(crate) struct Scene {
     pub(crate) endpoint: JoinSet<()>,
     pub(crate) stop: CancellationToken,
     pub(crate) servers: JoinSet<anyhow::Result<Exit>>,
+    /// What the agent servers of this scene find around them.
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) limits: Limits,
 }
 
 impl Scene {
@@ -124,6 +128,8 @@ impl Scene {
             endpoint,
             stop,
             servers: JoinSet::new(),
+            environment: BTreeMap::new(),
+            limits: Limits::default(),
         }
     }
 
@@ -152,9 +158,10 @@ impl Scene {
 
     pub(crate) fn start(&mut self, launch: Launch) {
         let around = Surroundings {
-            environment: BTreeMap::new(),
+            environment: self.environment.clone(),
             executable: PathBuf::from(env!("CARGO_BIN_EXE_ashore")),
             locks: self.folder.path().join("locks"),
+            limits: self.limits,
         };
         self.servers.spawn(run(launch, around));
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ashore::agent::limits::Limits;
 use ashore::agent::run::{Exit, Surroundings, run};
 use ashore::protocol::command::{Command, PermissionReply, What};
 use ashore::protocol::file::{FileManifest, ManifestFile, Mode};
@@ -324,6 +325,7 @@ async fn in_local_mode_the_agent_works_in_the_directory_itself_and_holds_it() {
         environment: BTreeMap::new(),
         executable: PathBuf::from(env!("CARGO_BIN_EXE_ashore")),
         locks: scene.folder.path().join("locks"),
+        limits: Limits::default(),
     };
     other.spawn(run(launch, around));
     let refused = tokio::time::timeout(DEADLINE, other.join_next()).await;
