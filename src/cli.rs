@@ -330,22 +330,63 @@ pub enum Mirror {
     /// Go on
     Resume {
         run: String,
-        /// Delete here what was deleted there, though it is a lot
-        #[arg(long)]
+        /// The many deletes are meant, on whichever side they were made
+        #[arg(long, conflicts_with = "bring_back")]
         accept_deletes: bool,
+        /// Put back here what was deleted here
+        #[arg(long)]
+        bring_back: bool,
     },
-    /// Send everything now
+    /// Send everything edited here now
     Flush { run: String },
+    /// Which way changes travel; without a word, say which
+    Direction {
+        run: String,
+        #[arg(value_enum)]
+        word: Option<Direction>,
+    },
     /// List conflicts
     Conflicts { run: String },
     /// End a conflict
-    Resolve { run: String, path: String },
+    Resolve {
+        run: String,
+        path: String,
+        #[command(flatten)]
+        keep: Keep,
+    },
     /// Put back what stood in a file before the agent wrote it
     Undo { run: String, path: String },
     /// What was written when
     Log { run: String },
     /// Who wrote a file
     Who { run: String, path: String },
+}
+
+/// Which side of a conflict stays.
+#[derive(Debug, Clone, Copy, Args)]
+#[group(required = true, multiple = false)]
+pub struct Keep {
+    /// What stands here stays, and goes up
+    #[arg(long)]
+    pub mine: bool,
+    /// Theirs takes its place; yours is kept as a pre-image
+    #[arg(long)]
+    pub theirs: bool,
+    /// Mine in place, and the copy of theirs stays beside it
+    #[arg(long)]
+    pub both: bool,
+}
+
+/// Which way changes travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Direction {
+    Both,
+    /// Theirs comes, edits made here are counted and stay
+    Down,
+    /// Edits made here go, theirs waits
+    Up,
+    /// Both wait
+    Off,
 }
 
 #[derive(Debug, Clone, Args)]

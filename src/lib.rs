@@ -37,7 +37,7 @@
 //! - (a) bytes to pixels: `client::stream` → `attach::update` → `session::reduce` → `tui::view`.
 //! - (b) key to POST: `tui::update` → `attach::update` → `Effect::Post` → `attach::perform` → `client::api`.
 //! - (c) remote file to disk: `attach::update` → `Effect::Mirror` → `mirror::worker` → `plan` → `disk`.
-//! - (d) local file to event: `mirror::watch` → `worker` → counted as edited here.
+//! - (d) local file to sandbox: `mirror::watch` → `worker` → `up` → `lift` → `attach::update` → `Effect::Post` → `agent::edits`.
 //! - (d') that edit into the sandbox: `agent::link` → `agent::turns` → `agent::edits` → `mirror::apply` → `file_applied` → every client.
 //! - (e) a prompt's round trip: `backend::http` → `backend::journal` → `agent::run` → the ACP child → `append_log` → every client.
 //! - (f) create a run: `attach::launch` → `backend::http` → `backend::lifecycle` → `backend::sandbox` → `agent`.

@@ -33,8 +33,16 @@ impl Waiting {
             Order::Remote { change, .. } => self.by_path.insert(change.path.clone(), self.last),
             Order::Reached(_) => self.reached.replace(self.last),
             Order::Baseline(_)
+            // An answer says of a base what no newer change of the path says.
+            | Order::Applied { .. }
+            | Order::Refused { .. }
+            | Order::Never { .. }
+            | Order::Posted(_)
+            | Order::NotPosted { .. }
+            | Order::Flush(_)
+            | Order::Direct(_)
             | Order::Pause
-            | Order::Resume { .. }
+            | Order::Resume(_)
             | Order::Undo(_)
             | Order::Resolve { .. }
             | Order::Check => None,

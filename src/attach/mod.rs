@@ -10,6 +10,7 @@ pub mod launch;
 #[cfg(test)]
 mod launch_tests;
 mod mailbox;
+mod mirrored;
 mod outbox;
 pub mod perform;
 pub mod state;

@@ -3,6 +3,8 @@
 //! Decides nothing. Dropping it ends all its tasks; the run goes on.
 
 use std::future::Future;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -130,6 +132,10 @@ pub struct Performer {
     journal: Arc<Mutex<Journal>>,
     outbox: Option<Outbox>,
     mailbox: Mailbox,
+    /// Where live mirrors are locked, once this run has one.
+    mirrors: Option<PathBuf>,
+    /// The mirror is this process's own, not another screen's.
+    holds: Arc<AtomicBool>,
     /// At most one.
     follow: JoinSet<()>,
     tasks: JoinSet<()>,
@@ -178,6 +184,8 @@ pub async fn open(plan: Plan) -> Opened {
         journal: Arc::new(Mutex::new(kept.journal)),
         outbox: kept.outbox,
         mailbox: Mailbox::default(),
+        mirrors: None,
+        holds: Arc::default(),
         follow: JoinSet::new(),
         tasks: JoinSet::new(),
     };
@@ -260,14 +268,17 @@ impl Performer {
     /// `attached.mirrored`. When another screen of the same run holds the directory, its state is shown, and the
     /// mirror passes to this one when that leaves.
     pub async fn join_mirror(&mut self, setup: worker::Setup) -> Result<(), worker::Error> {
+        self.mirrors = Some(setup.mirrors.clone());
         match worker::start(setup.clone(), &mut self.tasks).await {
             Ok((orders, reports)) => {
+                self.holds.store(true, Ordering::Release);
                 self.mirror(orders, reports);
                 Ok(())
             }
             Err(worker::Error::Lock(lock::Error::Held(holder))) if holder.run == setup.run => {
-                self.tasks
-                    .spawn(take_over(setup, self.mailbox.clone(), self.events.clone()));
+                let holds = Arc::clone(&self.holds);
+                let (mailbox, events) = (self.mailbox.clone(), self.events.clone());
+                self.tasks.spawn(take_over(setup, mailbox, holds, events));
                 Ok(())
             }
             Err(error) => Err(error),
@@ -293,10 +304,25 @@ impl Performer {
             Effect::LoadRun => self.load_run(),
             Effect::Post(command) => self.post(command),
             Effect::StartTimer { id, wait } => self.start_timer(id, wait),
+            Effect::Mirror(Order::Flush(flush)) if !self.holds.load(Ordering::Acquire) => {
+                self.ask_to_flush(flush);
+            }
             Effect::Mirror(order) => self.mailbox.push(order),
             Effect::KeepOutbox(outgoing) => self.keep_outbox(&outgoing),
             Effect::ForgetJournal => self.lock_journal().forget(),
         }
+    }
+
+    /// The directory is another screen's: its mirror sends what differs, and says when the endpoint has it.
+    fn ask_to_flush(&mut self, flush: u64) {
+        let (mirrors, run) = (self.mirrors.clone(), self.at.run.clone());
+        let events = self.events.clone();
+        self.tasks.spawn(async move {
+            if let Some(mirrors) = mirrors {
+                control::ask(&mirrors, &run, &Request::Flush).await;
+            }
+            tell(&events, Event::Mirror(Report::Flushed(flush))).await;
+        });
     }
 
     fn follow(&mut self, after: Seq) {
@@ -372,11 +398,17 @@ async fn pass_on(mut reports: mpsc::Receiver<Report>, events: mpsc::Sender<Event
 
 /// Shows what the holder of the directory says, until it has left it; then mirrors itself. Orders wait meanwhile:
 /// the newest of each path.
-async fn take_over(setup: worker::Setup, mailbox: Mailbox, events: mpsc::Sender<Event>) {
+async fn take_over(
+    setup: worker::Setup,
+    mailbox: Mailbox,
+    holds: Arc<AtomicBool>,
+    events: mpsc::Sender<Event>,
+) {
     let mut tasks = JoinSet::new();
     loop {
         match worker::start(setup.clone(), &mut tasks).await {
             Ok((orders, reports)) => {
+                holds.store(true, Ordering::Release);
                 tokio::join!(mailbox.carry(orders), pass_on(reports, events));
                 return;
             }

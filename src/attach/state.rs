@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::attach::mirrored::Hold;
 use crate::client::retry::Retry;
 use crate::mirror::status::MirrorStatus;
 use crate::protocol::command::Command;
@@ -46,6 +47,10 @@ pub struct Machine {
     pub(crate) post: Retry,
     pub(crate) link_timer: Option<u64>,
     pub(crate) post_timer: Option<u64>,
+    /// Messages wait for the edits before them.
+    pub(crate) hold: Option<Hold>,
+    /// The number of the newest flush.
+    pub(crate) flushes: u64,
     /// The number of the newest timer.
     pub(crate) timers: u64,
     /// When the present attempt began, as far as an event told the time.

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::attach::effect::Effect;
 use crate::attach::event::Event;
+use crate::attach::mirrored;
 use crate::attach::state::{Attached, Link, Outgoing, Posting};
 use crate::client::error::Error;
 use crate::client::retry::Next;
-use crate::mirror::worker::{Order, Report};
+use crate::mirror::worker::Order;
 use crate::protocol::command::{Command, What};
 use crate::protocol::entry::{Decoded, Entry, Ext, Said};
 use crate::protocol::ids::{CommandId, Seq};
@@ -37,11 +38,11 @@ pub fn update(attached: &mut Attached, event: Event) -> Vec<Effect> {
         }
         Event::Posted(id) => posted(attached, &id),
         Event::PostFailed { id, error, now } => post_failed(attached, &id, &error, now),
-        Event::Mirror(report) => mirror(attached, report),
+        Event::Mirror(report) => mirrored::reported(attached, report),
         Event::Say(command) => say(attached, command),
         Event::RetryNow => retry_now(attached),
         Event::TakeBack(id) => take_back(attached, &id),
-        Event::MirrorOrder(order) => mirror_order(attached, order),
+        Event::MirrorOrder(order) => mirrored::ordered(attached, order),
         Event::Tick { now: _ } => Vec::new(),
     }
 }
@@ -117,12 +118,8 @@ fn consequence(attached: &mut Attached, seq: Seq, entry: Entry) -> Option<Effect
             run.status = status.clone();
         }
     }
-    if let Ext::FileSync(change) = ext
-        && attached.mirrored
-    {
-        return Some(Effect::Mirror(Order::Remote { seq, change }));
-    }
-    None
+    let order = mirrored::order(seq, ext).filter(|_| attached.mirrored);
+    order.map(Effect::Mirror)
 }
 
 /// Without a mirror every file entry counts as decided at once (design decision 7).
@@ -236,11 +233,11 @@ fn timer_fired(attached: &mut Attached, id: u64, now: Instant) -> Vec<Effect> {
         attached.machine.post_timer = None;
         return pump(attached);
     }
-    // A timer that was overtaken.
-    Vec::new()
+    // Otherwise it is a timer that was overtaken.
+    mirrored::waited(attached, id).unwrap_or_default()
 }
 
-fn timer(attached: &mut Attached, wait: Duration) -> (u64, Effect) {
+pub(super) fn timer(attached: &mut Attached, wait: Duration) -> (u64, Effect) {
     attached.machine.timers += 1;
     let id = attached.machine.timers;
     (id, Effect::StartTimer { id, wait })
@@ -266,11 +263,15 @@ fn say(attached: &mut Attached, command: Command) -> Vec<Effect> {
         );
         return Vec::new();
     }
+    let is_message = matches!(command.what, What::UserMessage(_));
     attached.outbox.push(Outgoing {
         command,
         state: Posting::Waiting,
     });
     let mut effects = vec![keep(attached)];
+    if is_message {
+        effects.extend(mirrored::hold(attached));
+    }
     effects.extend(pump(attached));
     effects
 }
@@ -299,17 +300,14 @@ fn restore_outbox(attached: &mut Attached, outgoing: Vec<Outgoing>) -> Vec<Effec
     vec![keep(attached)]
 }
 
-fn pump(attached: &mut Attached) -> Vec<Effect> {
+pub(super) fn pump(attached: &mut Attached) -> Vec<Effect> {
     let busy = attached.outbox.iter().any(|o| o.state == Posting::InFlight);
     if attached.machine.adopted_unread || busy || attached.machine.post_timer.is_some() {
         return Vec::new();
     }
-    match attached
-        .outbox
-        .iter_mut()
-        .find(|o| o.state == Posting::Waiting)
-    {
-        Some(next) => {
+    match mirrored::next(attached) {
+        Some(place) => {
+            let next = &mut attached.outbox[place];
             next.state = Posting::InFlight;
             vec![Effect::Post(next.command.clone())]
         }
@@ -319,6 +317,11 @@ fn pump(attached: &mut Attached) -> Vec<Effect> {
 
 fn posted(attached: &mut Attached, id: &CommandId) -> Vec<Effect> {
     attached.machine.post.reset();
+    let sent = attached
+        .outbox
+        .iter()
+        .find(|o| o.command.id.as_ref() == Some(id));
+    let accepted = sent.and_then(|o| mirrored::accepted(&o.command.what, id));
     // A user's words stay until the journal shows them, so that they are on the screen all the time.
     attached.outbox.retain_mut(|o| {
         if o.command.id.as_ref() != Some(id) {
@@ -328,6 +331,7 @@ fn posted(attached: &mut Attached, id: &CommandId) -> Vec<Effect> {
         matches!(o.command.what, What::UserMessage(_))
     });
     let mut effects = vec![keep(attached)];
+    effects.extend(accepted);
     effects.extend(pump(attached));
     effects
 }
@@ -358,8 +362,10 @@ fn post_failed(
             vec![effect]
         }
         Next::GiveUp => {
+            let told = mirrored::given_up(&attached.outbox[place].command, error.to_string());
             refuse(attached, place, error);
             let mut effects = vec![keep(attached)];
+            effects.extend(told);
             effects.extend(pump(attached));
             effects
         }
@@ -424,8 +430,10 @@ fn keep(attached: &Attached) -> Effect {
 /// A cancel or a mode that comes hours later is not what was meant.
 fn outlives(what: &What) -> bool {
     match what {
-        What::UserMessage(_) | What::Permission(_) | What::FileChanged(_) => true,
-        What::Cancel
+        What::UserMessage(_) | What::Permission(_) => true,
+        // The mirror tells an edit again, under its own id.
+        What::FileChanged(_)
+        | What::Cancel
         | What::Close
         | What::SetMode(_)
         | What::SetConfig { .. }
@@ -435,32 +443,7 @@ fn outlives(what: &What) -> bool {
     }
 }
 
-// The mirror.
-
-fn mirror(attached: &mut Attached, report: Report) -> Vec<Effect> {
-    match report {
-        // One-line printers show it as it passes; the screen reads the status and the session's files.
-        Report::File(_) => (),
-        Report::Status(status) => attached.mirror = status,
-        Report::Note(text) => note(attached, text),
-    }
-    Vec::new()
-}
-
-fn mirror_order(attached: &mut Attached, order: Order) -> Vec<Effect> {
-    if attached.mirrored {
-        return vec![Effect::Mirror(order)];
-    }
-    let why = attached
-        .mirror
-        .reason
-        .clone()
-        .unwrap_or_else(|| "no directory is mirrored here".to_owned());
-    note(attached, why);
-    Vec::new()
-}
-
-fn note(attached: &mut Attached, text: String) {
+pub(super) fn note(attached: &mut Attached, text: String) {
     if attached.notes.last() != Some(&text) {
         attached.notes.push(text);
     }
@@ -472,6 +455,7 @@ fn note(attached: &mut Attached, text: String) {
 mod tests {
     use super::*;
     use crate::mirror::status::{MirrorState, MirrorStatus};
+    use crate::mirror::worker::Report;
     use crate::protocol::entry::From;
     use crate::protocol::file::{ChangeKind, FileChange};
     use crate::protocol::ids::RunRef;

@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::{Format, Mirror};
+use crate::cli::{self, Format, Mirror};
 use crate::client::runs;
 use crate::commands::context::Context;
 use crate::commands::failure::{Exit, Failure};
 use crate::commands::{forecast, mirrored, output};
-use crate::mirror::control::{self, Answer, Request};
-use crate::mirror::status::{MirrorState, MirrorStatus};
-use crate::mirror::worker;
+use crate::mirror::control::{self, Answer, Keep, Request};
+use crate::mirror::status::{MirrorState, MirrorStatus, Way};
+use crate::mirror::worker::{self, Resume};
 use crate::protocol::ids::RunRef;
 use crate::protocol::path::RelPath;
 
@@ -17,12 +17,47 @@ pub async fn run(context: &Context, what: &Mirror, format: Format) -> Result<Exi
     let (text, request) = match what {
         Mirror::Status { run } => (run, Request::Status),
         Mirror::Pause { run } => (run, Request::Pause),
-        Mirror::Resume { run, accept_deletes } => (run, Request::Resume { accept_deletes: *accept_deletes }),
-        Mirror::Undo { run, path } => (run, Request::Undo { path: below_root(context, path)? }),
+        Mirror::Resume {
+            run,
+            accept_deletes,
+            bring_back,
+        } => {
+            let how = match (accept_deletes, bring_back) {
+                (true, _) => Resume::AcceptDeletes,
+                (false, true) => Resume::BringBack,
+                (false, false) => Resume::Plain,
+            };
+            (run, Request::Resume { how })
+        }
+        Mirror::Flush { run } => (run, Request::Flush),
+        Mirror::Direction { run, word } => (
+            run,
+            Request::Direction {
+                way: word.map(Way::from),
+            },
+        ),
+        Mirror::Resolve { run, path, keep } => {
+            let keep = match (keep.mine, keep.theirs) {
+                (true, _) => Keep::Mine,
+                (false, true) => Keep::Theirs,
+                (false, false) => Keep::Both,
+            };
+            (
+                run,
+                Request::Resolve {
+                    path: below_root(context, path)?,
+                    keep,
+                },
+            )
+        }
+        Mirror::Undo { run, path } => (
+            run,
+            Request::Undo {
+                path: below_root(context, path)?,
+            },
+        ),
         Mirror::Conflicts { run } => (run, Request::Conflicts),
         Mirror::Plan { run } => return forecast::run(context, run, format).await,
-        Mirror::Flush { .. } => return Err(Failure::later("mirror flush")),
-        Mirror::Resolve { .. } => return Err(Failure::later("mirror resolve").hint("make the file what it should be, or equal to the copy beside it, and the conflict ends")),
         Mirror::Log { .. } => return Err(Failure::later("mirror log")),
         Mirror::Who { .. } => return Err(Failure::later("mirror who")),
     };
@@ -34,6 +69,17 @@ pub async fn run(context: &Context, what: &Mirror, format: Format) -> Result<Exi
     };
     let answer = ask(context, &at, &request).await?;
     show(context, &at, &request, &answer, format)
+}
+
+impl From<cli::Direction> for Way {
+    fn from(word: cli::Direction) -> Self {
+        match word {
+            cli::Direction::Both => Self::Both,
+            cli::Direction::Down => Self::Down,
+            cli::Direction::Up => Self::Up,
+            cli::Direction::Off => Self::Off,
+        }
+    }
 }
 
 /// A path as typed: relative to where we stand, which is the root or below it.
@@ -148,6 +194,7 @@ pub fn json(at: &RunRef, status: &MirrorStatus) -> Value {
         .collect();
     json!({
         "v": 1, "run": at.run, "state": status.state, "directory": status.directory, "down": status.down, "up": status.up,
+        "direction": status.direction,
         "conflicts": conflicts, "checked_at": status.checked_at.map(|time| time.to_string()),
     })
 }
@@ -165,18 +212,22 @@ pub fn sentence(status: &MirrorStatus) -> String {
         .as_deref()
         .map_or_else(String::new, |reason| format!(": {reason}"));
     let counts = format!(
-        "{} to come down, {} edited here, {} conflicts",
+        "{} to come down, {} to go up, {} conflicts",
         status.down,
         status.up,
         status.conflicts.len()
     );
+    let counts = match status.direction {
+        Way::Both => counts,
+        way => format!("direction {}; {counts}", way.as_str()),
+    };
     match status.state {
         MirrorState::Off if status.directory.is_some() => format!("off{place}{reason}; {counts}"),
         MirrorState::Off => format!("off{reason}"),
-        MirrorState::Live => format!("down, live{place}; {counts}"),
+        MirrorState::Live => format!("live{place}; {counts}"),
         MirrorState::CatchingUp => format!("catching up{place}; {counts}"),
         MirrorState::Paused => format!("paused{place}{reason}; {counts}"),
         MirrorState::Halted => format!("halted{place}{reason}; {counts}"),
-        MirrorState::Conflict => format!("down{place}; {counts}"),
+        MirrorState::Conflict => format!("in conflict{place}; {counts}"),
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::mirror::base::{Fact, Known, Noted, Waiting};
 use crate::mirror::control::{Answer, Ask, Keep};
@@ -14,11 +15,15 @@ use crate::mirror::disk::{self, Disk, id_of};
 use crate::mirror::guard::{self, Halt};
 use crate::mirror::hand::{Done, End, Hand, Job};
 use crate::mirror::inbox::{Inbox, Taken};
+use crate::mirror::lift::Lifted;
+use crate::mirror::push::{Flush, Wave};
 use crate::mirror::scan::{Local, Tree};
-use crate::mirror::status::MirrorStatus;
+use crate::mirror::status::{MirrorStatus, Way};
+use crate::mirror::tell::settled_as;
+use crate::mirror::up::Ups;
 use crate::mirror::watch::Batch;
-use crate::mirror::worker::{ORDERS, Order, Report};
-use crate::protocol::file::{ChangeKind, FileManifest, FileState, Mode};
+use crate::mirror::worker::{ORDERS, Order, Report, Resume};
+use crate::protocol::file::{ChangeKind, FileManifest, FileState};
 use crate::protocol::ids::Seq;
 use crate::protocol::path::RelPath;
 
@@ -36,9 +41,18 @@ pub(super) enum Finished {
         reply: Option<oneshot::Sender<Answer>>,
     },
     Scanned(Result<Tree, String>),
-    Looked(Vec<(RelPath, Local)>),
+    Looked(Vec<Seen>),
+    Lifted(Lifted),
     /// The copy of theirs that was removed.
     Dropped(RelPath),
+}
+
+/// What a look saw at one path.
+pub(super) struct Seen {
+    pub(super) path: RelPath,
+    pub(super) local: Local,
+    /// A folder with nothing in it.
+    pub(super) bare: bool,
 }
 
 pub(super) struct Worker {
@@ -62,8 +76,28 @@ pub(super) struct Worker {
     pub(super) problems: BTreeSet<String>,
     /// Requests that came before the first scan.
     pub(super) early: Vec<Ask>,
+    pub(super) ups: Ups,
+    /// Batches of edits that are being uploaded, and looks that are under way.
+    pub(super) uploads: usize,
+    pub(super) looks: usize,
+    pub(super) scans_begun: u64,
+    pub(super) scans_done: u64,
+    pub(super) flushes: Vec<Flush>,
+    pub(super) wave: Wave,
+    /// Until then what is gone here is not told: more may be going.
+    pub(super) going: Option<Instant>,
+    /// Looked at while a job had them: to be looked at again.
+    pub(super) again: BTreeSet<RelPath>,
     /// Something was staged since our folder was last cleared away.
     untidy: bool,
+}
+
+/// For ever when there is no such time.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Worker {
@@ -85,6 +119,15 @@ impl Worker {
             empty_is_meant: false,
             problems: BTreeSet::new(),
             early: Vec::new(),
+            ups: Ups::default(),
+            uploads: 0,
+            looks: 0,
+            scans_begun: 0,
+            scans_done: 0,
+            flushes: Vec::new(),
+            wave: Wave::default(),
+            going: None,
+            again: BTreeSet::new(),
             untidy: false,
         }
     }
@@ -100,7 +143,9 @@ impl Worker {
         let (mut asked, mut watched) = (true, true);
         loop {
             self.pump();
+            self.send_up();
             self.tidy().await;
+            self.answer_flushes();
             self.tell_status();
             let room = self.outbox.len() < REPORTS;
             tokio::select! {
@@ -122,6 +167,7 @@ impl Worker {
                     Some(batch) => self.batch(batch),
                     None => watched = false,
                 },
+                () = until(self.going) => self.gone(),
                 ask = asks.recv(), if asked => match ask {
                     Some(ask) if self.scanned_once || self.halted.is_some() => self.answer(ask).await,
                     Some(ask) => self.early.push(ask),
@@ -181,6 +227,29 @@ impl Worker {
                         facts.extend([Fact::Waiting(seq, change), Fact::Seen(seq)]);
                     }
                 }
+                Order::Applied { seq, applied } => {
+                    self.save(&std::mem::take(&mut facts)).await;
+                    self.answered(seq, applied.into(), &mut facts);
+                }
+                Order::Refused { seq, stale } => {
+                    self.save(&std::mem::take(&mut facts)).await;
+                    self.answered(seq, stale.into(), &mut facts);
+                }
+                Order::Never {
+                    seq,
+                    path,
+                    reason,
+                    command,
+                } => {
+                    if self.inbox.pass(seq) {
+                        self.never(&path, &reason, &command, &mut facts);
+                        facts.push(Fact::Seen(seq));
+                    }
+                }
+                Order::Posted(command) => self.posted(&command, None, &mut facts),
+                Order::NotPosted { command, why } => self.posted(&command, Some(&why), &mut facts),
+                Order::Flush(token) => self.flush_for_screen(token),
+                Order::Direct(way) => self.direct(way, &mut facts),
                 Order::Reached(seq) => {
                     self.inbox.reach(seq);
                     facts.push(Fact::Reached(seq));
@@ -188,9 +257,9 @@ impl Worker {
                 Order::Baseline(manifest) => self.baseline(manifest, &mut facts),
                 Order::Pause => facts.push(Fact::Paused(true)),
                 Order::Check => self.scan_wanted = true,
-                Order::Resume { accept_deletes } => {
+                Order::Resume(resume) => {
                     self.save(&std::mem::take(&mut facts)).await;
-                    if let Err(why) = self.resume(accept_deletes).await {
+                    if let Err(why) = self.resume(resume).await {
                         self.note(why);
                     }
                 }
@@ -199,6 +268,30 @@ impl Worker {
             }
         }
         self.save(&facts).await;
+    }
+
+    /// An answer to a client's change, ours or another's.
+    fn answered(&mut self, seq: Seq, change: Waiting, facts: &mut Vec<Fact>) {
+        if seq > self.inbox.seen() && self.acknowledged(&change, facts) {
+            self.inbox.pass(seq);
+            facts.push(Fact::Seen(seq));
+            return;
+        }
+        // A no to somebody else changes nothing: what stands there was told before.
+        let ours = self.known.sent.get(&change.path);
+        let ours = ours.is_some_and(|sent| Some(&sent.command) == change.command.as_ref());
+        if change.refused.is_some() && !ours {
+            if self.inbox.pass(seq) {
+                facts.push(Fact::Seen(seq));
+            }
+        } else if self.inbox.arrive(seq, change.clone()) {
+            facts.extend([Fact::Waiting(seq, change), Fact::Seen(seq)]);
+        }
+    }
+
+    pub(super) fn direct(&mut self, way: Way, facts: &mut Vec<Fact>) {
+        facts.push(Fact::Way(way));
+        self.scan_wanted = true;
     }
 
     fn baseline(&mut self, manifest: FileManifest, facts: &mut Vec<Fact>) {
@@ -213,7 +306,6 @@ impl Worker {
                 facts.push(Fact::Seed(path.clone()));
             }
             match path {
-                Ok(_) if self.seeded_here && state.mode == Mode::Directory => (),
                 Ok(path) if self.seeded_here => facts.push(Fact::Base(path, Some(state))),
                 Ok(path) => {
                     let change = Waiting {
@@ -224,6 +316,8 @@ impl Worker {
                         turn: None,
                         accepted: false,
                         forced: false,
+                        command: None,
+                        refused: None,
                     };
                     self.inbox.put(Seq::ZERO, change.clone());
                     facts.push(Fact::Waiting(Seq::ZERO, change));
@@ -235,18 +329,23 @@ impl Worker {
         self.scan_wanted = true;
     }
 
-    pub(super) async fn resume(&mut self, accept_deletes: bool) -> Result<(), String> {
+    pub(super) async fn resume(&mut self, resume: Resume) -> Result<(), String> {
+        let accept_deletes = resume == Resume::AcceptDeletes;
         if accept_deletes {
             self.accept_deletes().await;
+            self.ups.accept_deletes();
         }
         match self.halted.take() {
             None | Some(Halt::Disk(_)) => (),
-            Some(halt @ Halt::MassDelete { .. }) if !accept_deletes => {
+            Some(Halt::DeletesHere { .. } | Halt::Emptied) if resume == Resume::BringBack => (),
+            Some(halt @ (Halt::MassDelete { .. } | Halt::DeletesHere { .. }))
+                if !accept_deletes =>
+            {
                 let why = halt.to_string();
                 self.halted = Some(halt);
                 return Err(why);
             }
-            Some(Halt::MassDelete { .. }) => (),
+            Some(Halt::MassDelete { .. } | Halt::DeletesHere { .. }) => (),
             Some(Halt::Emptied) => self.empty_is_meant = true,
             Some(halt @ (Halt::Gone | Halt::Replaced)) => {
                 if let Err(why) = self.reopen().await {
@@ -254,6 +353,9 @@ impl Worker {
                     return Err(why);
                 }
             }
+        }
+        if resume == Resume::BringBack {
+            self.bring_back().await;
         }
         self.scan_wanted = true;
         self.save(&[Fact::Paused(false)]).await;
@@ -281,6 +383,7 @@ impl Worker {
             run: old.run.clone(),
             disk,
             kept: old.kept.clone(),
+            lift: old.lift.clone(),
             rules: Arc::clone(&old.rules),
             cache: Arc::clone(&old.cache),
             limits: old.limits,
@@ -342,6 +445,7 @@ impl Worker {
                 };
                 self.save(&[Fact::Conflict(path.clone(), Some(resolved))])
                     .await;
+                self.start_look(BTreeSet::from([path.clone()]));
                 self.reply(reply, Ok(format!("{path}: yours stays")));
             }
         }
@@ -361,6 +465,8 @@ impl Worker {
             turn: None,
             accepted: true,
             forced: true,
+            command: None,
+            refused: None,
         };
         let taken = Taken {
             seq: noted.seq,
@@ -374,7 +480,10 @@ impl Worker {
     fn hindrance(&self, path: &RelPath) -> Option<String> {
         match &self.halted {
             Some(halt @ (Halt::Gone | Halt::Replaced)) => Some(halt.to_string()),
-            Some(Halt::MassDelete { .. } | Halt::Emptied | Halt::Disk(_)) | None => self
+            Some(
+                Halt::MassDelete { .. } | Halt::DeletesHere { .. } | Halt::Emptied | Halt::Disk(_),
+            )
+            | None => self
                 .busy
                 .contains_key(path)
                 .then(|| format!("{path} is being written just now: try again")),
@@ -409,7 +518,11 @@ impl Worker {
     }
 
     fn may_start(&self) -> bool {
-        self.scanned_once && self.halted.is_none() && !self.known.paused && self.busy.len() < JOBS
+        self.scanned_once
+            && self.halted.is_none()
+            && !self.known.paused
+            && self.known.way.is_down()
+            && self.busy.len() < JOBS
     }
 
     fn halt_before(&self, taken: &Taken) -> Option<Halt> {
@@ -435,7 +548,7 @@ impl Worker {
         let folders = std::iter::successors(path.parent(), RelPath::parent)
             .filter(|at| self.known.folders.contains(at));
         let job = Job {
-            base: self.known.base.get(&path).copied(),
+            base: (self.echo(&taken)).unwrap_or_else(|| self.known.base.get(&path).copied()),
             noted: self.known.conflicts.get(&path).cloned(),
             folders: folders.collect(),
             taken,
@@ -473,6 +586,8 @@ impl Worker {
                 match result {
                     Ok(facts) => {
                         self.save(&facts).await;
+                        // An undo is an edit of ours.
+                        self.start_look(BTreeSet::from([path.clone()]));
                         self.reply(
                             reply,
                             Ok(format!("{path}: what stood there before is back")),
@@ -482,8 +597,10 @@ impl Worker {
                 }
             }
             Finished::Scanned(Ok(tree)) => self.compare(&tree).await,
+            Finished::Lifted(lifted) => self.lifted(lifted).await,
             Finished::Scanned(Err(why)) => {
                 self.scanning = false;
+                self.scans_done += 1;
                 self.halt(Halt::Disk(why));
             }
             Finished::Looked(seen) => self.looked(seen).await,
@@ -511,6 +628,19 @@ impl Worker {
             self.halt(halt);
             return self.reply(reply, Err(why));
         }
+        let noted = self.known.conflicts.get(&path);
+        let refused = taken.change.forced && noted.is_some_and(|noted| noted.refused);
+        // Put in front: what the job found out overrules it.
+        if let Some(ours) = self.echo(&taken) {
+            facts.insert(0, Fact::Base(path.clone(), ours));
+        }
+        let answered = self.is_answered(&taken);
+        if answered {
+            self.answer_of(&taken, &end, &mut facts);
+        }
+        if end == End::Settled && (taken.change.forced || answered) {
+            self.ups.agrees(&path);
+        }
         self.inbox.decided(&taken);
         let seqs = taken
             .overtaken
@@ -524,17 +654,14 @@ impl Worker {
             facts.push(Fact::Deletes(turn, self.deletes_in(turn) + 1));
         }
         self.save(&facts).await;
-        self.tell(&taken, &end);
+        self.note_refusal(&taken).await;
+        self.tell(&taken, &end, answered);
+        self.look_again(&path, &end);
+        if end == End::Settled && refused {
+            self.ups.gave_way(&path, taken.change.now);
+        }
         if reply.is_some() {
-            let answer = match end {
-                End::Settled => Ok(format!(
-                    "{path}: theirs stands here now, yours is among the pre-images"
-                )),
-                End::Conflict(why) | End::Skipped(why) | End::Failed(why) => {
-                    Err(format!("{path}: {why}"))
-                }
-                End::Halted(halt) => Err(halt.to_string()),
-            };
+            let answer = settled_as(&path, end);
             self.reply(reply, answer);
         }
     }

@@ -12,7 +12,7 @@ use crate::mirror::blobs::Wanted;
 use crate::mirror::disk::{self, Disk, Staged};
 use crate::mirror::hand::standing;
 use crate::mirror::ignore::Rules;
-use crate::mirror::plan::{Move, Refusal, decide, same};
+use crate::mirror::plan::{Move, decide, same};
 use crate::mirror::preimage::Preimages;
 use crate::mirror::scan::{Cache, Limits, Local, look};
 use crate::protocol::command::LocalChange;
@@ -128,7 +128,7 @@ impl Applier {
         let base = change.base.and(here);
         let done = match decide(base, &local, now, self.limits.file) {
             Move::Agree => Ok(()),
-            Move::Refuse(Refusal::NotInBase) | Move::Keep | Move::Conflict(_) => {
+            Move::Push(_) | Move::Conflict(_) => {
                 return Step::Done(Outcome::Stale(None));
             }
             Move::Refuse(refusal) => return Step::Done(Outcome::Failed(refusal.to_string())),

@@ -14,9 +14,10 @@ use sqlx::sqlite::{
 use sqlx::{Row, Sqlite, Transaction};
 
 use crate::mirror::guard::RootId;
-use crate::protocol::file::{ChangeKind, FileChange, FileState};
+use crate::mirror::status::Way;
+use crate::protocol::file::{Applied, ChangeKind, FileChange, FileState, Stale};
 use crate::protocol::hash::ContentHash;
-use crate::protocol::ids::Seq;
+use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::path::RelPath;
 
 const SCHEMA: i64 = 1;
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS waiting (seq INTEGER NOT NULL, path TEXT NOT NULL, va
 CREATE TABLE IF NOT EXISTS conflicts (path TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS folders (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seed (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sent (path TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS edited (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS preimages (id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL, value TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS preimages_by_path ON preimages (path, id);
@@ -67,6 +69,12 @@ pub(crate) struct Waiting {
     /// The user took theirs: what stands here gives way.
     #[serde(default)]
     pub(crate) forced: bool,
+    /// It answers this command of a client.
+    #[serde(default)]
+    pub(crate) command: Option<CommandId>,
+    /// That answer was no: this is what stands there instead.
+    #[serde(default)]
+    pub(crate) refused: Option<String>,
 }
 
 impl From<FileChange> for Waiting {
@@ -79,8 +87,50 @@ impl From<FileChange> for Waiting {
             turn: change.turn,
             accepted: false,
             forced: false,
+            command: None,
+            refused: None,
         }
     }
+}
+
+impl From<Applied> for Waiting {
+    fn from(applied: Applied) -> Self {
+        Self {
+            command: applied.command,
+            ..Self::from(applied.change)
+        }
+    }
+}
+
+impl From<Stale> for Waiting {
+    fn from(stale: Stale) -> Self {
+        let why = stale.reason;
+        Self {
+            kind: if stale.current.is_some() {
+                ChangeKind::Modified
+            } else {
+                ChangeKind::Deleted
+            },
+            path: stale.path,
+            now: stale.current,
+            storage_path: None,
+            turn: None,
+            accepted: false,
+            forced: false,
+            command: stale.command,
+            refused: Some(why.unwrap_or_else(|| "something else stands there".to_owned())),
+        }
+    }
+}
+
+/// A change of ours on its way up, until the journal answers it. It is written down before it is told, so that its
+/// answer is known for an echo, and a repeat keeps its id, over every restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sent {
+    pub(crate) now: Option<FileState>,
+    /// What it goes over.
+    pub(crate) base: Option<FileState>,
+    pub(crate) command: CommandId,
 }
 
 /// A path where both sides differ from the base and each other.
@@ -94,6 +144,9 @@ pub(crate) struct Noted {
     pub(crate) storage_path: Option<String>,
     /// The user has kept ours: it is noted, not shown, until theirs changes again.
     pub(crate) resolved: bool,
+    /// The other side has refused ours, and lists it until it hears how that ended.
+    #[serde(default)]
+    pub(crate) refused: bool,
 }
 
 /// One write of ours: what stood there and what we put there.
@@ -113,6 +166,8 @@ pub(crate) struct Known {
     pub(crate) conflicts: BTreeMap<RelPath, Noted>,
     pub(crate) folders: BTreeSet<RelPath>,
     pub(crate) edited: BTreeSet<RelPath>,
+    pub(crate) sent: BTreeMap<RelPath, Sent>,
+    pub(crate) way: Way,
     /// What the run was seeded with: mirrored whatever a gitignore file says.
     pub(crate) seed: BTreeSet<RelPath>,
     /// Every entry up to this one has come.
@@ -137,6 +192,8 @@ pub(crate) enum Fact {
     /// Whether a folder is one that we made.
     Folder(RelPath, bool),
     Edited(RelPath, bool),
+    Sent(RelPath, Option<Sent>),
+    Way(Way),
     Seed(RelPath),
     Seen(Seq),
     Reached(Seq),
@@ -161,6 +218,9 @@ impl Known {
             Fact::Decided(seq, path) => drop(self.waiting.remove(&(seq, path))),
             Fact::Folder(path, true) => drop(self.folders.insert(path)),
             Fact::Folder(path, false) => drop(self.folders.remove(&path)),
+            Fact::Sent(path, Some(sent)) => drop(self.sent.insert(path, sent)),
+            Fact::Sent(path, None) => drop(self.sent.remove(&path)),
+            Fact::Way(way) => self.way = way,
             Fact::Edited(path, true) => drop(self.edited.insert(path)),
             Fact::Edited(path, false) => drop(self.edited.remove(&path)),
             Fact::Seed(path) => drop(self.seed.insert(path)),
@@ -257,6 +317,8 @@ impl Base {
                 .await?,
             folders: self.paths("SELECT path FROM folders").await?,
             edited: self.paths("SELECT path FROM edited").await?,
+            sent: self.by_path("SELECT path AS key, value FROM sent").await?,
+            way: self.meta("way").await?.unwrap_or_default(),
             seed: self.paths("SELECT path FROM seed").await?,
             seen: self.meta("seen").await?.unwrap_or_default(),
             reached: self.meta("reached").await?.unwrap_or_default(),
@@ -384,6 +446,11 @@ async fn write(tx: &mut Transaction<'_, Sqlite>, fact: &Fact) -> Result<(), sqlx
         Fact::Conflict(path, None) => {
             run(tx, "DELETE FROM conflicts WHERE path = ?", &[path.as_str()]).await
         }
+        Fact::Sent(path, Some(sent)) => run(tx, &put("sent"), &[path.as_str(), &text(sent)]).await,
+        Fact::Sent(path, None) => {
+            run(tx, "DELETE FROM sent WHERE path = ?", &[path.as_str()]).await
+        }
+        Fact::Way(way) => meta(tx, "way", way).await,
         Fact::Waiting(seq, waiting) => {
             let sql = "INSERT OR REPLACE INTO waiting (seq, path, value) VALUES (CAST(? AS INTEGER), ?, ?)";
             run(
@@ -479,10 +546,13 @@ mod tests {
             turn: Some(1),
             accepted: false,
             forced: false,
+            command: None,
+            refused: None,
         }
     }
 
     #[tokio::test]
+    #[expect(clippy::too_many_lines, reason = "one of each fact")]
     async fn what_is_saved_is_there_after_a_restart_and_what_is_taken_away_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let root = Path::new("/somewhere");
@@ -494,8 +564,14 @@ mod tests {
             copy: None,
             storage_path: None,
             resolved: false,
+            refused: false,
         };
         let waiting = waiting("w", state);
+        let sent = Sent {
+            now: None,
+            base: Some(state),
+            command: CommandId::random(),
+        };
         let id = RootId {
             device: 1,
             inode: u64::MAX,
@@ -510,6 +586,10 @@ mod tests {
             Fact::Conflict(path("c"), Some(noted.clone())),
             Fact::Folder(path("d"), true),
             Fact::Edited(path("e"), true),
+            Fact::Sent(path("s"), Some(sent.clone())),
+            Fact::Sent(path("t"), Some(sent.clone())),
+            Fact::Sent(path("t"), None),
+            Fact::Way(Way::Up),
             Fact::Seen(Seq(7)),
             Fact::Paused(true),
             Fact::Root(id),
@@ -532,6 +612,10 @@ mod tests {
         assert_eq!(known.conflicts, [(path("c"), noted)].into());
         assert_eq!(known.folders, [path("d")].into());
         assert_eq!(known.edited, [path("e")].into());
+        assert_eq!(
+            (known.sent, known.way),
+            ([(path("s"), sent)].into(), Way::Up)
+        );
         assert_eq!(
             (known.seen, known.paused, known.root),
             (Seq(7), true, Some(id))

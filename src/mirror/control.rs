@@ -15,7 +15,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::mirror::lock::{Holder, holders};
-use crate::mirror::status::MirrorStatus;
+use crate::mirror::status::{MirrorStatus, Way};
+use crate::mirror::worker::Resume;
 use crate::protocol::ids::RunId;
 use crate::protocol::path::RelPath;
 
@@ -32,10 +33,23 @@ const TALKS: usize = 8;
 pub enum Request {
     Status,
     Pause,
-    Resume { accept_deletes: bool },
-    Undo { path: RelPath },
+    Resume {
+        how: Resume,
+    },
+    /// Send what differs here now, and answer when the endpoint has it.
+    Flush,
+    /// Which way changes travel from now on; without a word: only say it.
+    Direction {
+        way: Option<Way>,
+    },
+    Undo {
+        path: RelPath,
+    },
     Conflicts,
-    Resolve { path: RelPath, keep: Keep },
+    Resolve {
+        path: RelPath,
+        keep: Keep,
+    },
 }
 
 /// Which side of a conflict stays.

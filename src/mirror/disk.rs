@@ -449,7 +449,11 @@ impl Disk {
     }
 
     /// The folder a path stands in; with `make`, made where it is missing.
-    fn parent(&self, path: &RelPath, make: bool) -> Result<(OwnedFd, Vec<RelPath>), Error> {
+    pub(super) fn parent(
+        &self,
+        path: &RelPath,
+        make: bool,
+    ) -> Result<(OwnedFd, Vec<RelPath>), Error> {
         let what = format!("open the folder of {path}");
         let Some(folder) = path.parent() else {
             let root = self.root.try_clone().map_err(fail(&what))?;

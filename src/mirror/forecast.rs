@@ -116,7 +116,7 @@ impl Outlook {
                     tool_call: None,
                 };
                 self.inbox.put(Seq::ZERO, Waiting::from(change));
-            } else if state.mode != Mode::Directory {
+            } else {
                 self.known.base.insert(path, state);
             }
         }
@@ -187,7 +187,7 @@ impl Outlook {
         };
         match decide(base, local, change.now, self.limits.file) {
             // The same on both sides; what is only edited here is told of the directory.
-            Move::Agree | Move::Keep => None,
+            Move::Agree | Move::Push(_) => None,
             Move::Fetch(_) | Move::FetchOverFolder(_) | Move::MakeFolder => {
                 Some(report(Outcome::Settled, None))
             }

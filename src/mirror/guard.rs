@@ -24,7 +24,11 @@ pub(crate) enum Halt {
     )]
     MassDelete { deletes: usize, files: usize },
     #[error(
-        "every file is gone from this directory: if that was meant, `ashore mirror resume RUN` goes on without them; if not, put them back first and then do the same, or `ashore rm RUN` gives the run up"
+        "{deletes} of {files} files were deleted here: if that is meant, `ashore mirror resume --accept-deletes RUN` deletes them there too; if not, `ashore mirror resume --bring-back RUN` puts them back here"
+    )]
+    DeletesHere { deletes: usize, files: usize },
+    #[error(
+        "every file is gone from this directory: if that was meant, `ashore mirror resume RUN` goes on without them; if not, `ashore mirror resume --bring-back RUN` puts them back, or `ashore rm RUN` gives the run up"
     )]
     Emptied,
     #[error(
@@ -44,6 +48,12 @@ pub(crate) fn deletes(deletes: usize, files: usize) -> Option<Halt> {
     let wave = deletes > FEW_DELETES && deletes * 4 > files;
     let emptied = deletes >= files && files >= SMALL_TREE;
     (wave || emptied).then_some(Halt::MassDelete { deletes, files })
+}
+
+/// Deletes made here, told in the last moments or to be told, against the files the base has.
+pub(crate) fn deletes_here(deletes: usize, files: usize) -> Option<Halt> {
+    let wave = deletes > FEW_DELETES && deletes * 4 > files;
+    wave.then_some(Halt::DeletesHere { deletes, files })
 }
 
 /// The root as recorded and as it is; the files the base has and how many of them still stand.

@@ -16,7 +16,7 @@ use crate::mirror::guard::Halt;
 use crate::mirror::ignore::Rules;
 use crate::mirror::inbox::Taken;
 use crate::mirror::lock::Held;
-use crate::mirror::plan::{Move, decide, folder, same};
+use crate::mirror::plan::{Move, Refusal, decide, folder, same};
 use crate::mirror::preimage::Preimages;
 use crate::mirror::scan::{Cache, Limits, Local, look};
 use crate::protocol::file::{FileState, Mode};
@@ -35,6 +35,8 @@ pub(crate) struct Hand {
     pub(crate) run: RunId,
     pub(crate) disk: Disk,
     pub(crate) kept: Preimages,
+    /// Where copies lie while they go up.
+    pub(crate) lift: PathBuf,
     pub(crate) rules: Arc<Rules>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) limits: Limits,
@@ -47,6 +49,7 @@ pub(crate) struct Hand {
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) taken: Taken,
+    /// What both sides last had; an echo of ours among what was taken says so of what we sent.
     pub(crate) base: Option<FileState>,
     pub(crate) noted: Option<Noted>,
     /// The folders above it that we made.
@@ -57,6 +60,8 @@ pub(crate) struct Job {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
     Settled,
+    /// Theirs is the base: ours stays, and goes up.
+    Kept,
     Conflict(String),
     Skipped(String),
     Failed(String),
@@ -113,6 +118,10 @@ pub(super) fn standing(local: &Local) -> Option<FileState> {
         Local::Directory => Some(folder()),
         Local::Absent | Local::Ignored(_) | Local::Obstacle(_) => None,
     }
+}
+
+pub(super) fn is_empty_folder(at: &std::path::Path) -> bool {
+    std::fs::read_dir(at).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// `NAME.remote-<run8>-<seq>` beside it; a name too long for that is cut.
@@ -175,9 +184,12 @@ impl Hand {
         let base = if change.forced { here } else { job.base };
         match decide(base, &local, change.now, self.limits.file) {
             Move::Agree => (),
-            Move::Keep => {
+            Move::Push(_) if base.is_none() && change.refused.is_none() => {
+                return Ok(End::Skipped(Refusal::NotInBase.to_string()));
+            }
+            Move::Push(_) => {
                 self.end_conflict(job, facts).await;
-                return Ok(End::Settled);
+                return Ok(End::Kept);
             }
             Move::Refuse(refusal) => return Ok(End::Skipped(refusal.to_string())),
             Move::Conflict(theirs) => return self.keep_both(job, theirs, facts).await,
@@ -205,6 +217,7 @@ impl Hand {
                     self.remove(&change.path, ours, job.taken.seq).await?;
                 }
                 self.remove_empty(job, facts).await;
+                self.keep_folder(&change.path, facts).await;
             }
         }
         facts.push(Fact::Base(change.path.clone(), change.now));
@@ -357,6 +370,16 @@ impl Hand {
         facts.extend(gone.into_iter().map(|path| Fact::Folder(path, false)));
     }
 
+    /// The folder that a removal left empty is not news: it has stood on both sides.
+    async fn keep_folder(self: &Arc<Self>, path: &RelPath, facts: &mut Vec<Fact>) {
+        let Some(above) = path.parent() else { return };
+        let at = above.below(&self.root);
+        let empty = self.blocking(move |_| is_empty_folder(&at)).await;
+        if empty {
+            facts.push(Fact::Base(above, Some(folder())));
+        }
+    }
+
     /// Ours stays in place, theirs goes beside it; an older copy of theirs becomes a pre-image.
     async fn keep_both(
         self: &Arc<Self>,
@@ -404,6 +427,7 @@ impl Hand {
             copy,
             storage_path: change.storage_path.clone(),
             resolved: false,
+            refused: job.noted.as_ref().is_some_and(|older| older.refused),
         };
         facts.push(Fact::Conflict(change.path.clone(), Some(noted)));
         facts.push(Fact::Edited(change.path.clone(), true));
@@ -451,7 +475,10 @@ impl Hand {
 
     async fn end_conflict(self: &Arc<Self>, job: &Job, facts: &mut Vec<Fact>) {
         if let Some(noted) = &job.noted {
-            self.drop_copy(noted).await;
+            // Who kept both keeps both.
+            if !noted.resolved {
+                self.drop_copy(noted).await;
+            }
             facts.push(Fact::Conflict(job.taken.change.path.clone(), None));
         }
     }

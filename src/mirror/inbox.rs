@@ -48,6 +48,23 @@ impl Inbox {
         true
     }
 
+    /// Takes note of an entry that needs no decision; `false` when it has come before.
+    pub(crate) fn pass(&mut self, seq: Seq) -> bool {
+        let new = seq > self.seen;
+        self.seen = self.seen.max(seq);
+        new
+    }
+
+    /// The newest entry that has come.
+    pub(crate) fn seen(&self) -> Seq {
+        self.seen
+    }
+
+    /// Whether a change of this path waits to be decided.
+    pub(crate) fn waits(&self, path: &RelPath) -> bool {
+        self.newest.contains_key(path)
+    }
+
     /// Puts in what no entry of its own announced (the first base).
     pub(crate) fn put(&mut self, seq: Seq, change: Waiting) {
         self.put_back(Taken {
@@ -188,6 +205,8 @@ mod tests {
             turn: None,
             accepted: false,
             forced: false,
+            command: None,
+            refused: None,
         }
     }
 

@@ -16,16 +16,21 @@ mod hand;
 mod handles;
 pub mod ignore;
 mod inbox;
+mod lift;
 pub mod link;
 pub mod lock;
 mod look;
 mod notice;
 pub(crate) mod plan;
 mod preimage;
+mod push;
 pub mod scan;
 pub mod status;
 mod tell;
 pub mod tracked;
+mod up;
+#[cfg(test)]
+mod up_tests;
 pub mod watch;
 pub mod worker;
 #[cfg(test)]

@@ -2,15 +2,16 @@
 //!
 //! Compares with the base and counts; writes no file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::mirror::actor::{Finished, Worker};
+use crate::mirror::actor::{Finished, Seen, Worker};
 use crate::mirror::base::{Fact, Noted};
 use crate::mirror::disk::id_of;
 use crate::mirror::guard::{self, Halt};
+use crate::mirror::hand::is_empty_folder;
 use crate::mirror::plan::{folder, same};
 use crate::mirror::scan::{self, Local, Tree};
 use crate::mirror::watch::Batch;
@@ -21,6 +22,14 @@ use crate::protocol::path::RelPath;
 const NAMED: usize = 20;
 /// Looks at once: beyond that one scan is cheaper.
 const LOOKS: usize = 32;
+
+/// A folder with something in it is not listed by itself.
+fn is_above_a_file(path: &RelPath, tree: &Tree) -> bool {
+    let start = format!("{path}/");
+    let from = tree.files.range(path.clone()..).map(|(at, _)| at.as_str());
+    from.take_while(|at| at.starts_with(path.as_str()))
+        .any(|at| at.starts_with(&start))
+}
 
 impl Worker {
     pub(super) fn batch(&mut self, batch: Batch) {
@@ -37,6 +46,7 @@ impl Worker {
     pub(super) fn start_scan(&mut self) {
         self.scan_wanted = false;
         self.scanning = true;
+        self.scans_begun += 1;
         self.touched = self.busy.keys().cloned().collect();
         let hand = Arc::clone(&self.hand);
         let work = move || {
@@ -50,12 +60,15 @@ impl Worker {
     }
 
     pub(super) fn start_look(&mut self, paths: BTreeSet<RelPath>) {
+        self.looks += 1;
         let hand = Arc::clone(&self.hand);
         let work = move || {
-            paths
-                .into_iter()
-                .map(|path| (path.clone(), hand.look(&path)))
-                .collect()
+            let look = |path: RelPath| {
+                let local = hand.look(&path);
+                let bare = local == Local::Directory && is_empty_folder(&path.below(&hand.root));
+                Seen { path, local, bare }
+            };
+            paths.into_iter().map(look).collect()
         };
         self.jobs.spawn(async move {
             Finished::Looked(tokio::task::spawn_blocking(work).await.unwrap_or_default())
@@ -65,17 +78,8 @@ impl Worker {
     /// The whole directory against the base.
     pub(super) async fn compare(&mut self, tree: &Tree) {
         self.scanning = false;
-        let standing = tree.files.len() + tree.problems.len();
-        self.empty_is_meant &= standing == 0;
-        let recorded = self.known.root.or_else(|| id_of(&self.hand.root));
-        let halt = recorded.and_then(|id| {
-            guard::root(id, id_of(&self.hand.root), self.known.base.len(), standing)
-        });
-        match halt {
-            Some(Halt::Emptied) if self.empty_is_meant => (),
-            Some(halt) => self.halt(halt),
-            None => (),
-        }
+        self.scans_done += 1;
+        self.check_root(tree);
         self.name_problems(tree);
         let unclear: BTreeSet<&str> = tree
             .problems
@@ -87,6 +91,7 @@ impl Worker {
             .base
             .keys()
             .chain(tree.files.keys())
+            .chain(&tree.empty)
             .chain(&self.known.edited)
             .chain(self.known.conflicts.keys())
             .filter(|path| !unclear.contains(path.as_str()))
@@ -94,16 +99,26 @@ impl Worker {
             .collect();
         let mut facts = vec![Fact::Checked(Timestamp::now())];
         let mut again = BTreeSet::new();
+        let empty = tree.empty.iter().map(|path| (path, folder()));
+        let standing: BTreeMap<&RelPath, FileState> = tree
+            .files
+            .iter()
+            .map(|(path, state)| (path, *state))
+            .chain(empty)
+            .collect();
         for path in paths {
-            if self.touched.contains(&path) || self.busy.contains_key(&path) {
-                again.insert(path);
-            } else if self
-                .known
-                .base
-                .get(&path)
-                .is_none_or(|base| base.mode != Mode::Directory)
-            {
-                self.judge(&path, tree.files.get(&path).copied(), &mut facts);
+            match standing.get(&path) {
+                _ if self.touched.contains(&path) || self.busy.contains_key(&path) => {
+                    again.insert(path);
+                }
+                Some(here) => self.judge(&path, Some(*here), true, &mut facts),
+                None if is_above_a_file(&path, tree) => {
+                    self.judge(&path, Some(folder()), false, &mut facts);
+                }
+                // Not seen is not gone: a new rule may hide it.
+                None => {
+                    again.insert(path);
+                }
             }
         }
         self.touched.clear();
@@ -114,6 +129,21 @@ impl Worker {
         }
         for ask in std::mem::take(&mut self.early) {
             self.answer(ask).await;
+        }
+    }
+
+    /// The directory as a whole: whether it is the one we know, and whether anything is left in it.
+    fn check_root(&mut self, tree: &Tree) {
+        let standing = tree.files.len() + tree.problems.len();
+        self.empty_is_meant &= standing == 0;
+        let recorded = self.known.root.or_else(|| id_of(&self.hand.root));
+        let halt = recorded.and_then(|id| {
+            guard::root(id, id_of(&self.hand.root), self.known.base.len(), standing)
+        });
+        match halt {
+            Some(Halt::Emptied) if self.empty_is_meant => (),
+            Some(halt) => self.halt(halt),
+            None => (),
         }
     }
 
@@ -129,18 +159,20 @@ impl Worker {
         self.problems = lines;
     }
 
-    pub(super) async fn looked(&mut self, seen: Vec<(RelPath, Local)>) {
+    pub(super) async fn looked(&mut self, seen: Vec<Seen>) {
+        self.looks -= 1;
         let mut facts = Vec::new();
-        for (path, local) in seen {
+        for Seen { path, local, bare } in seen {
             // A job that runs will say itself what stands there; so will the echo of its write.
             if self.busy.contains_key(&path) {
+                self.again.insert(path);
                 continue;
             }
             match local {
-                Local::Absent => self.judge(&path, None, &mut facts),
-                Local::File(state) => self.judge(&path, Some(state), &mut facts),
-                Local::Directory => self.judge(&path, Some(folder()), &mut facts),
-                Local::Ignored(_) | Local::Obstacle(_) => (),
+                Local::Absent => self.judge(&path, None, false, &mut facts),
+                Local::File(state) => self.judge(&path, Some(state), false, &mut facts),
+                Local::Directory => self.judge(&path, Some(folder()), bare, &mut facts),
+                Local::Ignored(_) | Local::Obstacle(_) => self.ups.agrees(&path),
             }
         }
         self.judge_copies(&mut facts);
@@ -150,8 +182,14 @@ impl Worker {
             self.known.base.len() > 1 && self.known.edited.len() >= self.known.base.len();
     }
 
-    /// Whether a path is edited here, and whether that ends a conflict.
-    fn judge(&mut self, path: &RelPath, here: Option<FileState>, facts: &mut Vec<Fact>) {
+    /// Whether a path is edited here, and whether that ends a conflict. `bare`: a folder there has nothing in it.
+    fn judge(
+        &mut self,
+        path: &RelPath,
+        here: Option<FileState>,
+        bare: bool,
+        facts: &mut Vec<Fact>,
+    ) {
         let base = self.known.base.get(path).copied();
         let noted = self.known.conflicts.get(path).cloned();
         if let Some(noted) = noted.filter(|noted| same(noted.theirs, here)) {
@@ -163,11 +201,36 @@ impl Worker {
             self.note(format!(
                 "the conflict on {path} is over: both sides are the same"
             ));
+            if noted.refused {
+                self.ups.gave_way(path, here);
+            } else {
+                self.ups.agrees(path);
+            }
             self.drop_copy(noted);
             return;
         }
-        let bare_folder = here.is_some_and(|state| state.mode == Mode::Directory) && base.is_none();
-        let edited = !same(base, here) && !bare_folder;
+        // A folder with something in it is told by what is in it.
+        let start = format!("{path}/");
+        let being_filled = self.busy.keys().any(|at| at.as_str().starts_with(&start));
+        let told_by_its_files = here.is_some_and(|state| state.mode == Mode::Directory)
+            && base.is_none()
+            && (!bare || being_filled);
+        if told_by_its_files && bare {
+            self.again.insert(path.clone());
+        }
+        let noted = self.known.conflicts.get(path);
+        let theirs = noted
+            .filter(|noted| noted.resolved)
+            .map(|noted| noted.theirs);
+        let edited = !same(theirs.unwrap_or(base), here) && !told_by_its_files;
+        if edited {
+            if here.is_none() && self.ups.here(path) != Some(None) {
+                self.is_going();
+            }
+            self.ups.differs(path, here);
+        } else if !self.ups.is_owed(path) {
+            self.ups.agrees(path);
+        }
         if edited != self.known.edited.contains(path) {
             facts.push(Fact::Edited(path.clone(), edited));
         }

@@ -13,8 +13,8 @@ use crate::protocol::hash::ContentHash;
 pub(crate) enum Move {
     /// Here and there the same stands: the base moves to it, a conflict ends.
     Agree,
-    /// Only this side changed. Nothing comes down; it is what will go up.
-    Keep,
+    /// Only this side changed: what stands here (`None`: nothing) goes up. Nothing comes down.
+    Push(Option<FileState>),
     /// Only theirs changed: put it here, over exactly what the base says.
     Fetch(FileState),
     /// As `Fetch`, where an empty folder may stand in the way.
@@ -71,8 +71,7 @@ pub(crate) fn decide(
     let remote = remote.map(plain);
     match (base, here, remote) {
         (_, here, remote) if same(here, remote) => Move::Agree,
-        (base, _, remote) if same(base, remote) && base.is_some() => Move::Keep,
-        (None, Some(_), None) => Move::Refuse(Refusal::NotInBase),
+        (base, here, remote) if same(base, remote) => Move::Push(here),
         (_, _, Some(theirs)) if theirs.size > limit => Move::Refuse(Refusal::TooLarge {
             size: theirs.size,
             limit,
@@ -171,22 +170,22 @@ mod tests {
         let fetch = |state: Option<FileState>| Move::Fetch(state.unwrap());
         let over = |state: Option<FileState>| Move::FetchOverFolder(state.unwrap());
         let chmod = |state: Option<FileState>| Move::Chmod(state.unwrap());
-        let not_in_base = || Move::Refuse(Refusal::NotInBase);
+        let push = Move::Push;
         let table = [
             // base, local, remote
             (None, None, None, Move::Agree),
             (None, None, a, fetch(a)),
             (None, None, l, fetch(l)),
             (None, None, d, Move::MakeFolder),
-            (None, a, None, not_in_base()),
-            (None, d, None, not_in_base()),
+            (None, a, None, push(a)),
+            (None, d, None, push(d)),
             (None, a, a, Move::Agree),
             (None, a, b, Move::Conflict(b)),
             (None, d, a, over(a)),
             (None, a, d, Move::Conflict(d)),
             (None, d, d, Move::Agree),
             (a, None, None, Move::Agree),
-            (a, None, a, Move::Keep),
+            (a, None, a, push(None)),
             (a, None, b, Move::Conflict(b)),
             (a, a, None, Move::Remove),
             (a, a, a, Move::Agree),
@@ -197,11 +196,11 @@ mod tests {
             (l, l, a, fetch(a)),
             (a, a, d, Move::MakeFolder),
             (a, b, None, Move::Conflict(None)),
-            (a, b, a, Move::Keep),
+            (a, b, a, push(b)),
             (a, b, b, Move::Agree),
             (a, b, c, Move::Conflict(c)),
             (a, x, b, Move::Conflict(b)),
-            (a, d, a, Move::Keep),
+            (a, d, a, push(d)),
             (a, d, None, Move::Conflict(None)),
             (a, d, b, Move::Conflict(b)),
             (d, d, None, Move::Remove),
@@ -265,14 +264,13 @@ mod tests {
                 Move::FetchOverFolder(_) => prop_assert!(!has_bytes),
                 Move::Agree => prop_assert!(same(local, remote)),
                 // What drops theirs does so only where theirs is the base.
-                Move::Keep => prop_assert!(!theirs_changed && ours_changed),
+                Move::Push(ours) => prop_assert!(!theirs_changed && ours_changed && same(ours, local)),
                 Move::Conflict(theirs) => {
                     prop_assert!(ours_changed && theirs_changed && !same(local, remote));
                     prop_assert!(same(theirs, remote));
                 }
-                Move::Refuse(Refusal::NotInBase) => prop_assert!(base.is_none() && remote.is_none()),
                 Move::Refuse(Refusal::TooLarge { .. }) => prop_assert!(remote.is_some_and(|r| r.size > LIMIT)),
-                Move::Refuse(Refusal::Ignored(_) | Refusal::Obstacle(_)) => prop_assert!(false),
+                Move::Refuse(Refusal::NotInBase | Refusal::Ignored(_) | Refusal::Obstacle(_)) => prop_assert!(false),
             }
         }
 

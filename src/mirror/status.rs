@@ -24,6 +24,49 @@ pub enum MirrorState {
     Conflict,
 }
 
+/// Which way changes travel: the `direction` of design section 4, kept per run and directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    #[default]
+    Both,
+    /// Theirs comes; edits made here are counted and stay.
+    Down,
+    /// Edits made here go; theirs waits.
+    Up,
+    /// Both wait.
+    Off,
+}
+
+impl Way {
+    pub fn is_down(self) -> bool {
+        matches!(self, Self::Both | Self::Down)
+    }
+
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Both | Self::Up)
+    }
+
+    /// The next one, for a key that goes round.
+    pub fn next(self) -> Self {
+        match self {
+            Self::Both => Self::Down,
+            Self::Down => Self::Up,
+            Self::Up => Self::Off,
+            Self::Off => Self::Both,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Down => "down",
+            Self::Up => "up",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// Everything a status line or `ashore mirror status` shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MirrorStatus {
@@ -31,8 +74,13 @@ pub struct MirrorStatus {
     pub directory: Option<PathBuf>,
     /// Changes that wait to come down.
     pub down: u64,
-    /// Files edited here that the other side does not have.
+    /// Files edited here that the other side has not acknowledged.
     pub up: u64,
+    /// Those of them that are being sent, or wait for their answer.
+    #[serde(default)]
+    pub under_way: u64,
+    #[serde(default)]
+    pub direction: Way,
     pub conflicts: Vec<Conflict>,
     /// When the directory was last compared with the base, whole.
     pub checked_at: Option<Timestamp>,

@@ -11,12 +11,16 @@ use crate::mirror::hand::End;
 use crate::mirror::inbox::Taken;
 use crate::mirror::status::{Conflict, Direction, FileReport, MirrorState, MirrorStatus, Outcome};
 use crate::mirror::worker::Report;
+use crate::protocol::path::RelPath;
 
 impl Worker {
     /// One report per entry, the overtaken ones first.
-    pub(super) fn tell(&mut self, taken: &Taken, end: &End) {
+    pub(super) fn tell(&mut self, taken: &Taken, end: &End, answered: bool) {
         let (result, reason) = match end {
-            End::Settled => (Outcome::Settled, None),
+            End::Kept if taken.change.refused.is_some() => {
+                (Outcome::Failed, taken.change.refused.clone())
+            }
+            End::Settled | End::Kept => (Outcome::Settled, None),
             End::Conflict(why) => (Outcome::Conflict, Some(why.clone())),
             End::Skipped(why) => (Outcome::Skipped, Some(why.clone())),
             End::Failed(why) => (Outcome::Failed, Some(why.clone())),
@@ -34,8 +38,11 @@ impl Worker {
             self.outbox
                 .push_back(Report::File(report(older, result, reason)));
         }
-        self.outbox
-            .push_back(Report::File(report(&taken.change, result, reason)));
+        let mut last = report(&taken.change, result, reason);
+        if answered {
+            last.direction = Direction::Up;
+        }
+        self.outbox.push_back(Report::File(last));
     }
 
     pub(super) fn status(&self) -> MirrorStatus {
@@ -52,10 +59,11 @@ impl Worker {
         let state = match () {
             () if self.halted.is_some() => MirrorState::Halted,
             () if self.known.paused => MirrorState::Paused,
-            () if self.inbox.len() > 0 || !self.scanned_once => MirrorState::CatchingUp,
+            () if self.is_under_way() => MirrorState::CatchingUp,
             () if !conflicts.is_empty() => MirrorState::Conflict,
             () => MirrorState::Live,
         };
+        let sent = &self.known.sent;
         let paused = || {
             self.known
                 .paused
@@ -65,7 +73,13 @@ impl Worker {
             state,
             directory: Some(self.hand.root.clone()),
             down: self.inbox.len() as u64,
-            up: self.known.edited.len() as u64,
+            up: self.known.edited.len() as u64
+                + (sent
+                    .keys()
+                    .filter(|path| !self.known.edited.contains(*path))
+                    .count() as u64),
+            under_way: (sent.len() + self.ups.loading()) as u64,
+            direction: self.known.way,
             conflicts,
             checked_at: self.known.checked_at,
             reason: self
@@ -75,6 +89,12 @@ impl Worker {
                 .or_else(paused),
             settled: self.inbox.settled(),
         }
+    }
+
+    fn is_under_way(&self) -> bool {
+        let down = self.inbox.len() > 0 && self.known.way.is_down();
+        let up = self.known.way.is_up() && (self.ups.loading() > 0 || !self.known.sent.is_empty());
+        down || up || !self.scanned_once
     }
 
     pub(super) fn tell_status(&mut self) {
@@ -101,7 +121,21 @@ impl Worker {
                 self.save(&[Fact::Paused(true)]).await;
                 self.reply_plain(reply, Some("paused: changes wait".to_owned()));
             }
-            Request::Resume { accept_deletes } => match self.resume(accept_deletes).await {
+            Request::Flush => {
+                if let Some(reply) = reply {
+                    self.flush_for_command(reply);
+                }
+            }
+            Request::Direction { way } => {
+                if let Some(way) = way {
+                    let mut facts = Vec::new();
+                    self.direct(way, &mut facts);
+                    self.save(&facts).await;
+                }
+                let text = format!("direction: {}", self.known.way.as_str());
+                self.reply_plain(reply, Some(text));
+            }
+            Request::Resume { how } => match self.resume(how).await {
                 Ok(()) => self.reply_plain(reply, Some("going on".to_owned())),
                 Err(why) => self.reply(reply, Err(why)),
             },
@@ -139,6 +173,17 @@ impl Worker {
             status: self.status(),
         };
         drop(reply.send(answer));
+    }
+}
+
+/// To who took theirs.
+pub(super) fn settled_as(path: &RelPath, end: End) -> Result<String, String> {
+    match end {
+        End::Settled | End::Kept => Ok(format!(
+            "{path}: theirs stands here now, yours is among the pre-images"
+        )),
+        End::Conflict(why) | End::Skipped(why) | End::Failed(why) => Err(format!("{path}: {why}")),
+        End::Halted(halt) => Err(halt.to_string()),
     }
 }
 

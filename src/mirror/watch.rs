@@ -19,9 +19,9 @@ use crate::mirror::ignore::{Rules, Why};
 use crate::protocol::path::RelPath;
 
 /// A batch ends when nothing has come for this long,
-const QUIET: Duration = Duration::from_millis(50);
+const QUIET: Duration = Duration::from_millis(30);
 /// or when it is this old.
-const LONGEST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_millis(200);
 /// More paths than this are quicker found by a scan.
 const MOST: usize = 2000;
 /// How often the whole tree is scanned where it cannot be watched.

@@ -1,10 +1,11 @@
 //! The door to one mirrored directory: orders in, reports out; what it needs to live, and how a command reaches it.
 //!
-//! Direction down: what is edited here is counted and kept, and does not travel yet. The task itself is `actor`.
+//! Both directions, unless told otherwise. The task itself is `actor`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -15,13 +16,15 @@ use crate::mirror::control::{self, Answer, Keep, Request};
 use crate::mirror::disk::Disk;
 use crate::mirror::hand::Hand;
 use crate::mirror::ignore::{BadPattern, Rules};
+use crate::mirror::lift;
 use crate::mirror::lock::{self, Stay};
 use crate::mirror::preimage::Preimages;
 use crate::mirror::scan::{Cache, Limits};
-use crate::mirror::status::{FileReport, MirrorStatus};
+use crate::mirror::status::{FileReport, MirrorStatus, Way};
 use crate::mirror::watch::watch;
-use crate::protocol::file::{FileChange, FileManifest};
-use crate::protocol::ids::{RunId, Seq};
+use crate::protocol::command::Command;
+use crate::protocol::file::{Applied, FileChange, FileManifest, Stale};
+use crate::protocol::ids::{CommandId, RunId, Seq};
 use crate::protocol::path::RelPath;
 
 /// Orders that may wait, and that are taken at once.
@@ -37,12 +40,37 @@ pub enum Order {
         seq: Seq,
         change: FileChange,
     },
+    /// The agent side took a client's change: a change of the tree like any other, and the echo of ours.
+    Applied {
+        seq: Seq,
+        applied: Applied,
+    },
+    /// It did not: something else stands there.
+    Refused {
+        seq: Seq,
+        stale: Stale,
+    },
+    /// It never can.
+    Never {
+        seq: Seq,
+        path: String,
+        reason: String,
+        command: CommandId,
+    },
+    /// The endpoint accepted a command of edits.
+    Posted(CommandId),
+    /// It never will.
+    NotPosted {
+        command: CommandId,
+        why: String,
+    },
+    /// Send what differs here now; `Report::Flushed` says this number when all of it was told.
+    Flush(u64),
+    Direct(Way),
     /// The journal has been read up to here; with nothing pending, `settled` moves to it.
     Reached(Seq),
     Pause,
-    Resume {
-        accept_deletes: bool,
-    },
+    Resume(Resume),
     /// Put back what stood there before the last overwrite.
     Undo(RelPath),
     /// End a conflict.
@@ -54,11 +82,27 @@ pub enum Order {
     Check,
 }
 
+/// How to go on after a halt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resume {
+    #[default]
+    Plain,
+    /// The wave of deletes is meant, on whichever side it came up.
+    AcceptDeletes,
+    /// What is gone here comes back as both sides had it.
+    BringBack,
+}
+
 /// What it says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
     File(FileReport),
     Status(MirrorStatus),
+    /// Edits made here, to be posted; their bytes are there.
+    Edits(Command),
+    /// What differed when this flush was ordered has been told, or is held here.
+    Flushed(u64),
     /// One line for the user.
     Note(String),
 }
@@ -117,6 +161,7 @@ async fn start_for(
     let base = Base::open(&setup.run_folder, &root).await?;
     base::record(&setup.run_folder, &root).map_err(|error| why(error.to_string()))?;
     let known = base.load().await?;
+    let lift = lift::folder(&setup.run_folder).map_err(|error| why(error.to_string()))?;
     let kept = Preimages::open(&setup.run_folder.join("pre-images"))
         .map_err(|error| why(error.to_string()))?;
     let disk = Disk::open(&root, &kept).map_err(|error| why(error.to_string()))?;
@@ -130,6 +175,7 @@ async fn start_for(
         run: setup.run,
         disk,
         kept,
+        lift,
         rules,
         cache: Arc::new(Cache::default()),
         limits: setup.limits,
@@ -141,6 +187,7 @@ async fn start_for(
     let (outbox, reports) = mpsc::channel(ORDERS);
     let mut worker = Worker::new(hand, known, setup.seeded_here);
     worker.check_identity().await;
+    worker.tell_again();
     tasks.spawn(async move {
         // The watch and the socket live and die with the actor.
         let _own = own;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use crate::mirror::blobs::{Blobs, Error, Wanted};
 use crate::mirror::control::{self, Answer, Keep, Request};
 use crate::mirror::disk::state_of;
 use crate::mirror::scan::Limits;
-use crate::mirror::status::{FileReport, MirrorState, MirrorStatus, Outcome};
-use crate::mirror::worker::{self, Order, Report, Setup, ask_or_act, start};
+use crate::mirror::status::{FileReport, MirrorState, MirrorStatus, Outcome, Way};
+use crate::mirror::worker::{self, Order, Report, Resume, Setup, ask_or_act, start};
+use crate::protocol::command::Command;
 use crate::protocol::file::{ChangeKind, FileChange, FileManifest, Mode};
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::{RunId, Seq};
@@ -23,9 +24,12 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// Contents in memory, with faults to order.
 #[derive(Default)]
-struct Memory {
-    contents: Mutex<HashMap<ContentHash, Vec<u8>>>,
-    gets: AtomicUsize,
+pub(super) struct Memory {
+    pub(super) contents: Mutex<HashMap<ContentHash, Vec<u8>>>,
+    pub(super) gets: AtomicUsize,
+    pub(super) puts: AtomicUsize,
+    /// Nothing goes up.
+    pub(super) away: AtomicBool,
     out_of_reach: AtomicUsize,
     gate: Option<Semaphore>,
 }
@@ -52,29 +56,41 @@ impl Blobs for Memory {
         Ok(())
     }
 
-    async fn put(&self, _: ContentHash, _: u64, _: &Path) -> Result<(), Error> {
-        Err(Error::Refused("nothing goes up".to_owned()))
+    async fn put(&self, hash: ContentHash, size: u64, from: &Path) -> Result<(), Error> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(Error::Unreachable("cut".to_owned()));
+        }
+        let bytes = std::fs::read(from).unwrap();
+        assert_eq!((ContentHash::of(&bytes), bytes.len() as u64), (hash, size));
+        self.puts.fetch_add(1, Ordering::SeqCst);
+        self.contents.lock().unwrap().insert(hash, bytes);
+        Ok(())
     }
 
-    async fn missing(&self, _: &[ContentHash]) -> Result<Vec<ContentHash>, Error> {
-        Ok(Vec::new())
+    async fn missing(&self, hashes: &[ContentHash]) -> Result<Vec<ContentHash>, Error> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(Error::Unreachable("cut".to_owned()));
+        }
+        let contents = self.contents.lock().unwrap();
+        let lacks = |hash: &&ContentHash| !contents.contains_key(hash);
+        Ok(hashes.iter().filter(lacks).copied().collect())
     }
 }
 
 /// A directory, a run, and everything kept of it.
-struct World {
+pub(super) struct World {
     dir: tempfile::TempDir,
-    run: RunId,
-    blobs: Arc<Memory>,
+    pub(super) run: RunId,
+    pub(super) blobs: Arc<Memory>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the user's own edits")]
 impl World {
-    fn new(files: &[(&str, &str)]) -> Self {
+    pub(super) fn new(files: &[(&str, &str)]) -> Self {
         Self::with(files, Memory::default())
     }
 
-    fn with(files: &[(&str, &str)], blobs: Memory) -> Self {
+    pub(super) fn with(files: &[(&str, &str)], blobs: Memory) -> Self {
         let world = Self {
             dir: tempfile::tempdir().unwrap(),
             run: "7d0c2f9e-3b1a-4c58-9f6e-5a2b8c1d4e70".parse().unwrap(),
@@ -85,25 +101,25 @@ impl World {
         world
     }
 
-    fn root(&self) -> PathBuf {
+    pub(super) fn root(&self) -> PathBuf {
         self.dir.path().join("root")
     }
 
-    fn mirrors(&self) -> PathBuf {
+    pub(super) fn mirrors(&self) -> PathBuf {
         self.dir.path().join("state/mirrors")
     }
 
-    fn edit(&self, name: &str, text: &str) {
+    pub(super) fn edit(&self, name: &str, text: &str) {
         let at = self.root().join(name);
         std::fs::create_dir_all(at.parent().unwrap()).unwrap();
         std::fs::write(at, text).unwrap();
     }
 
-    fn read(&self, name: &str) -> Option<String> {
+    pub(super) fn read(&self, name: &str) -> Option<String> {
         std::fs::read_to_string(self.root().join(name)).ok()
     }
 
-    fn setup(&self) -> Setup {
+    pub(super) fn setup(&self) -> Setup {
         Setup {
             root: self.root(),
             run: self.run.clone(),
@@ -120,7 +136,7 @@ impl World {
         }
     }
 
-    fn content(&self, text: &str) -> ContentHash {
+    pub(super) fn content(&self, text: &str) -> ContentHash {
         let hash = ContentHash::of(text.as_bytes());
         self.blobs
             .contents
@@ -131,7 +147,7 @@ impl World {
     }
 
     /// A `file_sync` of theirs, its content stored.
-    fn change(&self, seq: u64, path: &str, text: Option<&str>) -> Order {
+    pub(super) fn change(&self, seq: u64, path: &str, text: Option<&str>) -> Order {
         Order::Remote {
             seq: Seq(seq),
             change: FileChange {
@@ -154,17 +170,17 @@ impl World {
     }
 
     /// What a command of another process does.
-    async fn ask(&self, request: Request) -> Answer {
+    pub(super) async fn ask(&self, request: Request) -> Answer {
         control::ask(&self.mirrors(), &self.run, &request)
             .await
             .expect("the holder answers")
     }
 
-    async fn live(&self) -> Live {
+    pub(super) async fn live(&self) -> Live {
         self.live_as(self.setup()).await
     }
 
-    async fn live_as(&self, setup: Setup) -> Live {
+    pub(super) async fn live_as(&self, setup: Setup) -> Live {
         let mut tasks = JoinSet::new();
         let (orders, reports) = start(setup, &mut tasks).await.unwrap();
         Live {
@@ -173,12 +189,14 @@ impl World {
             tasks,
             files: Vec::new(),
             notes: Vec::new(),
+            edits: Vec::new(),
+            flushed: 0,
             status: MirrorStatus::default(),
         }
     }
 
     /// Lives on the seed: the first base is what stands here now.
-    async fn seeded(&self, files: &[(&str, &str)]) -> Live {
+    pub(super) async fn seeded(&self, files: &[(&str, &str)]) -> Live {
         let live = self.live().await;
         live.order(Order::Baseline(manifest(files))).await;
         live
@@ -208,27 +226,31 @@ fn manifest(files: &[(&str, &str)]) -> FileManifest {
     }
 }
 
-struct Live {
+pub(super) struct Live {
     orders: mpsc::Sender<Order>,
     reports: mpsc::Receiver<Report>,
     tasks: JoinSet<()>,
-    files: Vec<FileReport>,
-    notes: Vec<String>,
-    status: MirrorStatus,
+    pub(super) files: Vec<FileReport>,
+    pub(super) notes: Vec<String>,
+    pub(super) edits: Vec<Command>,
+    pub(super) flushed: u64,
+    pub(super) status: MirrorStatus,
 }
 
 impl Live {
-    async fn order(&self, order: Order) {
+    pub(super) async fn order(&self, order: Order) {
         self.orders.send(order).await.unwrap();
     }
 
-    async fn until(&mut self, what: impl Fn(&Self) -> bool) {
+    pub(super) async fn until(&mut self, what: impl Fn(&Self) -> bool) {
         let wait = async {
             while !what(self) {
                 match self.reports.recv().await.expect("the worker lives") {
                     Report::File(file) => self.files.push(file),
                     Report::Note(note) => self.notes.push(note),
                     Report::Status(status) => self.status = status,
+                    Report::Edits(command) => self.edits.push(command),
+                    Report::Flushed(token) => self.flushed = token,
                 }
             }
         };
@@ -242,15 +264,15 @@ impl Live {
         );
     }
 
-    async fn settled(&mut self, seq: u64) {
+    pub(super) async fn settled(&mut self, seq: u64) {
         self.until(|live| live.status.settled >= Seq(seq)).await;
     }
 
-    async fn state(&mut self, state: MirrorState) {
+    pub(super) async fn state(&mut self, state: MirrorState) {
         self.until(|live| live.status.state == state).await;
     }
 
-    fn results(&self) -> Vec<(&str, Outcome)> {
+    pub(super) fn results(&self) -> Vec<(&str, Outcome)> {
         self.files
             .iter()
             .map(|file| (file.path.as_str(), file.result))
@@ -258,7 +280,7 @@ impl Live {
     }
 
     /// As a kill would: nothing is finished, nothing is said.
-    async fn killed(mut self) {
+    pub(super) async fn killed(mut self) {
         self.tasks.shutdown().await;
     }
 }
@@ -302,10 +324,7 @@ async fn a_thousand_edits_of_one_file_are_one_download_and_a_report_each() {
     for n in 1..=1000 {
         live.order(world.change(n, "a", Some(&n.to_string()))).await;
     }
-    live.order(Order::Resume {
-        accept_deletes: false,
-    })
-    .await;
+    live.order(Order::Resume(Resume::Plain)).await;
     live.settled(1000).await;
     assert_eq!(world.read("a").as_deref(), Some("1000"));
     assert_eq!(world.blobs.gets.load(Ordering::SeqCst), 1);
@@ -377,6 +396,7 @@ async fn a_file_deleted_here_and_changed_there_is_a_conflict_and_the_other_way_r
 async fn an_edit_here_that_theirs_does_not_touch_stays_and_is_counted() {
     let world = World::new(&[("a", "base")]);
     let mut live = world.seeded(&[("a", "base")]).await;
+    live.order(Order::Direct(Way::Down)).await;
     live.state(MirrorState::Live).await;
     world.edit("a", "mine");
     world.edit("new", "mine too");
@@ -501,16 +521,10 @@ async fn a_wave_of_deletes_halts_and_goes_on_only_when_it_is_meant() {
             .contains("--accept-deletes")
     );
 
-    live.order(Order::Resume {
-        accept_deletes: false,
-    })
-    .await;
+    live.order(Order::Resume(Resume::Plain)).await;
     live.until(|live| live.notes.len() > 1).await;
     assert_eq!(live.status.state, MirrorState::Halted);
-    live.order(Order::Resume {
-        accept_deletes: true,
-    })
-    .await;
+    live.order(Order::Resume(Resume::AcceptDeletes)).await;
     live.settled(60).await;
     live.state(MirrorState::Live).await;
     assert_eq!(standing(&world), 20);
@@ -549,10 +563,7 @@ async fn an_emptied_directory_halts_and_nothing_is_written_into_it() {
     live.order(world.change(1, "c", Some("c"))).await;
     live.until(|live| live.status.down == 1).await;
     assert_eq!(world.read("c"), None);
-    live.order(Order::Resume {
-        accept_deletes: false,
-    })
-    .await;
+    live.order(Order::Resume(Resume::Plain)).await;
     live.settled(1).await;
     assert_eq!(world.read("c").as_deref(), Some("c"));
 }
@@ -573,10 +584,7 @@ async fn another_directory_in_the_place_of_the_mirrored_one_halts() {
 
     let mut live = world.live().await;
     live.state(MirrorState::Halted).await;
-    live.order(Order::Resume {
-        accept_deletes: false,
-    })
-    .await;
+    live.order(Order::Resume(Resume::Plain)).await;
     live.settled(1).await;
     assert_eq!(world.read("b").as_deref(), Some("b"));
 }
@@ -640,6 +648,7 @@ async fn a_kill_at_any_step_leaves_the_rest_to_do_and_nothing_twice() {
 async fn an_undo_puts_back_what_stood_there_and_can_be_undone() {
     let world = World::new(&[("a", "old")]);
     let mut live = world.seeded(&[("a", "old")]).await;
+    live.order(Order::Direct(Way::Down)).await;
     live.order(world.change(1, "a", Some("new"))).await;
     live.order(world.change(2, "b", Some("created"))).await;
     live.settled(2).await;
@@ -691,8 +700,8 @@ async fn a_command_reaches_the_holder_through_its_socket() {
         world.ask(Request::Pause).await.status.state,
         MirrorState::Paused
     );
-    let accept_deletes = false;
-    let answer = world.ask(Request::Resume { accept_deletes }).await;
+    let how = Resume::Plain;
+    let answer = world.ask(Request::Resume { how }).await;
     assert!(
         answer.ok && answer.status.state == MirrorState::Live,
         "{answer:?}"
@@ -739,7 +748,7 @@ async fn a_conflict_is_resolved_with_mine_theirs_or_both() {
     };
     assert!(world.ask(undo).await.ok, "taking theirs can be undone");
     assert_eq!(world.read("b").as_deref(), Some("mine"));
-    live.state(MirrorState::Live).await;
+    live.until(|live| live.status.conflicts.is_empty()).await;
 }
 
 #[tokio::test]
@@ -753,10 +762,7 @@ async fn a_command_without_a_holder_sees_the_halt_and_lets_the_deletes_go_for_th
         live.order(world.change(n as u64 + 1, name, None)).await;
     }
     live.until(|live| live.status.down == 60).await;
-    live.order(Order::Resume {
-        accept_deletes: false,
-    })
-    .await;
+    live.order(Order::Resume(Resume::Plain)).await;
     live.state(MirrorState::Halted).await;
     assert!(names.iter().all(|name| world.read(name).is_some()));
     live.killed().await;
@@ -767,7 +773,7 @@ async fn a_command_without_a_holder_sees_the_halt_and_lets_the_deletes_go_for_th
         .status;
     assert_eq!(status.state, MirrorState::Halted, "{status:?}");
     let resume = Request::Resume {
-        accept_deletes: true,
+        how: Resume::AcceptDeletes,
     };
     assert!(ask_or_act(world.setup(), &resume).await.unwrap().ok);
     let mut live = world.live().await;
@@ -805,6 +811,7 @@ async fn without_a_holder_the_command_acts_itself_and_a_second_mirror_is_refused
 async fn removing_the_copy_of_theirs_ends_the_conflict() {
     let world = World::new(&[("a", "base")]);
     let mut live = world.seeded(&[("a", "base")]).await;
+    live.order(Order::Direct(Way::Down)).await;
     live.state(MirrorState::Live).await;
     world.edit("a", "mine");
     live.order(world.change(1, "a", Some("theirs"))).await;

@@ -2,6 +2,7 @@
 //!
 //! Pure. Reads nothing but its two arguments: no clock, no file, no channel, no task.
 
+use crate::attach;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::Event;
@@ -13,9 +14,20 @@ use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, T
 const TWICE: std::time::Duration = std::time::Duration::from_secs(2);
 
 pub fn update(state: &mut State, event: Event) -> Vec<Effect> {
-    if !matches!(event, Event::Tick { .. } | Event::Drawn(_)) {
+    // A timer that was overtaken changes nothing; one that was not orders something.
+    let timer = matches!(
+        event,
+        Event::Attach(attach::event::Event::TimerFired { .. })
+    );
+    if !timer && !matches!(event, Event::Tick { .. } | Event::Drawn(_)) {
         state.changed = true;
     }
+    let effects = step(state, event);
+    state.changed |= timer && !effects.is_empty();
+    effects
+}
+
+fn step(state: &mut State, event: Event) -> Vec<Effect> {
     match event {
         Event::Tick { now, wall } => tick(state, now, wall),
         Event::Key(key) => press(state, key),

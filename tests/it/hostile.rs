@@ -50,12 +50,13 @@ fn attach(home: &Home, endpoint: &Scripted) -> Vec<Value> {
         .collect()
 }
 
+/// What came down and what became of it; an edit of the test goes up beside it.
 fn mirrored(lines: &[Value]) -> Vec<(String, String)> {
     let word =
         |line: &Value, key: &str| line["mirror"][key].as_str().unwrap_or_default().to_owned();
     lines
         .iter()
-        .filter(|line| line["mirror"].is_object())
+        .filter(|line| line["mirror"]["direction"] == "down")
         .map(|line| (word(line, "path"), word(line, "result")))
         .collect()
 }

@@ -168,10 +168,31 @@ impl House {
 
     /// The same with the work directory as its mirror.
     pub(crate) async fn mirror(&self, launched: &Launched, name: &str) -> Follower {
+        self.mirror_into(launched, name, self.work(), true).await
+    }
+
+    /// The same run in another, empty directory.
+    pub(crate) async fn mirror_elsewhere(&self, launched: &Launched, name: &str) -> Follower {
+        let root = self.elsewhere(name);
+        std::fs::create_dir_all(&root).expect("a folder of the test's own");
+        self.mirror_into(launched, name, root, false).await
+    }
+
+    pub(crate) fn elsewhere(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name).join("elsewhere")
+    }
+
+    async fn mirror_into(
+        &self,
+        launched: &Launched,
+        name: &str,
+        root: PathBuf,
+        seeded_here: bool,
+    ) -> Follower {
         let mut follower = self.follow(&launched.at, name).await;
         let places = Places::below(&self.folder.path().join(name));
         let setup = Setup {
-            root: self.work(),
+            root,
             run: launched.at.run.clone(),
             run_folder: places.run(&launched.at.run),
             mirrors: places.state.join("mirrors"),
@@ -179,7 +200,7 @@ impl House {
             include: Vec::new(),
             limits: scan::Limits::default(),
             blobs: Some(follower.performer.road().blobs(&launched.at)),
-            seeded_here: true,
+            seeded_here,
         };
         let joined = follower.performer.join_mirror(setup).await;
         joined.expect("the directory is free");
@@ -205,11 +226,13 @@ impl House {
     }
 
     pub(crate) fn write(&self, path: &str, text: &str) {
+        let at = self.work().join(path);
+        std::fs::create_dir_all(at.parent().expect("below the directory")).expect("can be made");
         #[expect(
             clippy::disallowed_methods,
             reason = "the user's own editor, in a test"
         )]
-        std::fs::write(self.work().join(path), text).expect("can be written");
+        std::fs::write(at, text).expect("can be written");
     }
 
     pub(crate) fn read(&self, path: &str) -> Option<String> {
@@ -333,6 +356,11 @@ impl Follower {
     pub(crate) async fn until_live(&mut self) {
         let live = |attached: &Attached| attached.link == Link::Live;
         self.until("the link is live", live).await;
+    }
+
+    /// Something the user wants of the machine.
+    pub(crate) fn wish(&mut self, event: Event) {
+        self.take(event);
     }
 
     /// The user's words, sent.
