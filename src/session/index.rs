@@ -13,6 +13,10 @@ use crate::session::copies::Copies;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Index {
     pub(super) tools: HashMap<String, usize>,
+    /// All calls, in the order they began.
+    pub(super) calls: Vec<usize>,
+    /// How many of them neither completed nor failed, whether or not their turn has ended.
+    pub(super) unfinished: usize,
     /// Calls of this turn that are not over.
     pub(super) running: BTreeSet<usize>,
     /// Messages of this turn by their id.

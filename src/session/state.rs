@@ -9,7 +9,8 @@ use crate::protocol::entry::{Step, StepStatus};
 use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::run::Status;
 use crate::session::index::Index;
-use crate::session::transcript::Transcript;
+use crate::session::tool::ToolCall;
+use crate::session::transcript::{Body, Transcript};
 
 /// Everything that has been said, folded.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -125,6 +126,32 @@ impl Session {
         };
         let waits = !self.permissions.is_empty() || !self.index.running.is_empty();
         since.max(&self.heard_time).filter(|_| !waits)
+    }
+
+    /// How many tool calls there are.
+    pub fn calls_len(&self) -> usize {
+        self.index.calls.len()
+    }
+
+    /// The tool calls, oldest first, with the index of their cell.
+    pub fn calls(&self) -> impl DoubleEndedIterator<Item = (usize, &ToolCall)> {
+        self.index
+            .calls
+            .iter()
+            .filter_map(|place| match &self.transcript.cells.get(*place)?.body {
+                Body::Tool(tool) => Some((*place, tool.as_ref())),
+                Body::User { .. }
+                | Body::Agent { .. }
+                | Body::Thought { .. }
+                | Body::Attachment(_)
+                | Body::Notice(_)
+                | Body::TurnEnd { .. } => None,
+            })
+    }
+
+    /// How many tool calls have neither completed nor failed.
+    pub fn unfinished_calls(&self) -> usize {
+        self.index.unfinished
     }
 
     /// `wait --for idle`: no user message without an answer (design 4).

@@ -12,7 +12,6 @@ use crate::protocol::ids::{RunRef, Seq};
 use crate::protocol::path::RelPath;
 use crate::session::state::{OpenPermission, Session, Turn};
 use crate::session::tool::ToolCall;
-use crate::session::transcript::Body;
 use crate::tui::composer::Composer;
 use crate::tui::event::{Drawn, Place, RunRow};
 use crate::tui::keymap::Keymap;
@@ -340,25 +339,14 @@ impl State {
             .collect()
     }
 
+    /// How many tool calls there are.
+    pub fn tools_len(&self) -> usize {
+        self.session().map_or(0, Session::calls_len)
+    }
+
     /// The tool calls, oldest first, with the index of their cell.
-    pub fn tools(&self) -> Vec<(usize, &ToolCall)> {
-        let cells = self
-            .session()
-            .map(|session| session.transcript.cells.iter());
-        cells
-            .into_iter()
-            .flatten()
-            .enumerate()
-            .filter_map(|(index, cell)| match &cell.body {
-                Body::Tool(tool) => Some((index, tool.as_ref())),
-                Body::User { .. }
-                | Body::Agent { .. }
-                | Body::Thought { .. }
-                | Body::Attachment(_)
-                | Body::Notice(_)
-                | Body::TurnEnd { .. } => None,
-            })
-            .collect()
+    pub fn tools(&self) -> impl DoubleEndedIterator<Item = (usize, &ToolCall)> {
+        self.session().into_iter().flat_map(Session::calls)
     }
 
     /// Something on the picture changes with time alone.

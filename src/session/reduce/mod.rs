@@ -205,6 +205,8 @@ impl Session {
                 };
                 let place = self.push(at, Body::Tool(Box::new(call)));
                 self.index.tools.insert(patch.id.clone(), place);
+                self.index.calls.push(place);
+                self.index.unfinished += 1;
                 place
             }
         };
@@ -213,7 +215,13 @@ impl Session {
         let Body::Tool(call) = &mut cell.body else {
             return;
         };
+        let was_over = call.is_over();
         call.merge(patch.clone(), at.time);
+        match (was_over, call.is_over()) {
+            (false, true) => self.index.unfinished -= 1,
+            (true, false) => self.index.unfinished += 1,
+            (false, false) | (true, true) => (),
+        }
         if let Some(url) = call.pr_url() {
             self.pr_url = Some(url);
         }

@@ -89,7 +89,7 @@ fn neighbour(state: &mut State, by: usize) {
 fn rows(state: &State) -> usize {
     match state.pane {
         Pane::Chat => 0,
-        Pane::Tools => state.tools().len(),
+        Pane::Tools => state.tools_len(),
         Pane::Files => state.session().map_or(0, |session| session.files.len()),
         Pane::Plan => state.session().map_or(0, |session| session.plan.len()),
     }
@@ -141,14 +141,7 @@ fn step(state: &mut State, by: i64) {
 
 fn fold(state: &mut State) {
     let tool = (state.pane == Pane::Tools)
-        .then(|| {
-            state
-                .tools()
-                .iter()
-                .rev()
-                .nth(state.row)
-                .map(|(index, _)| *index)
-        })
+        .then(|| state.tools().rev().nth(state.row).map(|(index, _)| index))
         .flatten();
     if let Some(index) = tool {
         // From the list to the call itself.

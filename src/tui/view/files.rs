@@ -2,6 +2,8 @@
 //!
 //! Pure.
 
+use std::ops::Range;
+
 use ratatui::text::{Line, Span};
 
 use crate::attach::state::Attached;
@@ -35,12 +37,13 @@ pub(crate) fn mirror(attached: &Attached) -> (Role, &'static str, String) {
     }
 }
 
-/// One line each; `chosen` is marked. Below them what the mirror says of itself.
+/// One line each for these rows; `chosen` is marked.
 pub(crate) fn lines(
     state: &State,
     paint: &Paint,
     columns: usize,
     chosen: Option<usize>,
+    rows: Range<usize>,
 ) -> Vec<Line<'static>> {
     let Some(attached) = state.attached() else {
         return Vec::new();
@@ -50,6 +53,8 @@ pub(crate) fn lines(
         .iter()
         .rev()
         .enumerate()
+        .skip(rows.start)
+        .take(rows.len())
         .map(|(row, file)| {
             let refused = attached.session.refused.iter();
             let conflict = refused
@@ -63,7 +68,7 @@ pub(crate) fn lines(
             entry(file, conflict, paint, columns, chosen == Some(row))
         })
         .collect();
-    if lines.is_empty() {
+    if files.is_empty() {
         lines.push(Line::from(paint.span(Role::Dim, "  no files changed yet")));
     }
     lines

@@ -100,7 +100,7 @@ pub(crate) fn tab_row(state: &State, paint: &Paint, columns: usize) -> Line<'sta
     let mark = if conflicts > 0 { "!" } else { "" };
     let tabs = [
         (Pane::Chat, "chat".to_owned()),
-        (Pane::Tools, with("tools", number(state.tools().len()))),
+        (Pane::Tools, with("tools", number(state.tools_len()))),
         (Pane::Files, with("files", number(files)) + mark),
         (Pane::Plan, with("plan", plan::count(state))),
     ];

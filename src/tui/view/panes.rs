@@ -2,6 +2,8 @@
 //!
 //! Pure.
 
+use std::ops::Range;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -58,10 +60,7 @@ pub(crate) fn beside(
     let plan_rows = plan::lines(state, paint, usize::from(column.width))
         .len()
         .min(usize::from(main.height) / 3);
-    let tool_rows = state
-        .tools()
-        .len()
-        .clamp(1, usize::from(main.height) / 4 + 1);
+    let tool_rows = state.tools_len().clamp(1, usize::from(main.height) / 4 + 1);
     for (which, wanted) in [(Pane::Plan, plan_rows), (Pane::Tools, tool_rows)] {
         let area = rows.top(u16::try_from(wanted + 1).unwrap_or(u16::MAX));
         pane(state, which, paint, area, buffer);
@@ -74,81 +73,84 @@ pub(crate) fn beside(
     pane(state, Pane::Files, paint, rows.left, buffer);
 }
 
-/// What a list shows.
-struct List {
-    name: &'static str,
-    count: String,
-    lines: Vec<Line<'static>>,
-    /// Kept in sight below the lines.
-    foot: Vec<Line<'static>>,
-}
-
-fn list(
-    state: &State,
-    pane: Pane,
-    paint: &Paint,
-    columns: usize,
-    chosen: Option<usize>,
-) -> Option<List> {
+/// The head of a list: its name and how many there are.
+fn name(state: &State, pane: Pane) -> Option<(&'static str, String)> {
     Some(match pane {
         Pane::Chat => return None,
-        Pane::Plan => List {
-            name: "Plan",
-            count: plan::count(state),
-            lines: plan::lines(state, paint, columns),
-            foot: Vec::new(),
-        },
-        Pane::Tools => List {
-            name: "Tools",
-            count: match (tools::running(state), state.tools().len()) {
+        Pane::Plan => ("Plan", plan::count(state)),
+        Pane::Tools => {
+            let count = match (tools::running(state), state.tools_len()) {
                 (0, 0) => String::new(),
                 (0, all) => all.to_string(),
                 (many, _) => format!("{many} running"),
-            },
-            lines: tools::lines(state, paint, columns, chosen),
-            foot: Vec::new(),
-        },
-        Pane::Files => List {
-            name: "Files",
-            count: state.attached().map_or_else(String::new, |attached| {
+            };
+            ("Tools", count)
+        }
+        Pane::Files => {
+            let count = state.attached().map_or_else(String::new, |attached| {
                 let (_, sign, words) = files::mirror(attached);
                 match attached.session.files.len() {
                     0 => format!("{sign} {words}"),
                     many => format!("{many}  {sign} {words}"),
                 }
-            }),
-            lines: files::lines(state, paint, columns, chosen),
-            foot: files::foot(state, paint, columns),
-        },
+            });
+            ("Files", count)
+        }
     })
+}
+
+/// These rows of a list. Only what is shown is made: a long run has tens of thousands.
+fn lines(
+    state: &State,
+    pane: Pane,
+    paint: &Paint,
+    columns: usize,
+    chosen: Option<usize>,
+    rows: Range<usize>,
+) -> Vec<Line<'static>> {
+    match pane {
+        Pane::Chat => Vec::new(),
+        Pane::Plan => {
+            let lines = plan::lines(state, paint, columns).into_iter();
+            lines.skip(rows.start).take(rows.len()).collect()
+        }
+        Pane::Tools => tools::lines(state, paint, columns, chosen, rows),
+        Pane::Files => files::lines(state, paint, columns, chosen, rows),
+    }
 }
 
 /// A list with its head. In a list that is browsed one line is chosen.
 pub(crate) fn pane(state: &State, pane: Pane, paint: &Paint, area: Rect, buffer: &mut Buffer) {
     let columns = usize::from(area.width);
     let chosen = (state.focus == Focus::Browse && state.pane == pane).then_some(state.row);
-    let Some(list) = list(state, pane, paint, columns, chosen) else {
+    let Some((name, count)) = name(state, pane) else {
         return;
+    };
+    // Kept in sight below the lines.
+    let foot = match pane {
+        Pane::Files => files::foot(state, paint, columns),
+        Pane::Chat | Pane::Plan | Pane::Tools => Vec::new(),
     };
     let role = if chosen.is_some() {
         Role::Accent
     } else {
         Role::Heading
     };
-    let space = columns.saturating_sub(2 + width(list.name) + width(&list.count));
+    let space = columns.saturating_sub(2 + width(name) + width(&count));
     let head = Line::from(vec![
-        paint.span(role, format!(" {}", list.name)),
+        paint.span(role, format!(" {name}")),
         Span::raw(" ".repeat(space)),
-        paint.span(Role::Dim, list.count),
+        paint.span(Role::Dim, count),
     ]);
     let mut rows = Rows { left: area };
     head.render(rows.top(1), buffer);
-    let foot_rows = u16::try_from(list.foot.len())
+    let foot_rows = u16::try_from(foot.len())
         .unwrap_or(0)
         .min(rows.left.height / 2);
     let foot_area = rows.bottom(foot_rows);
     let room = usize::from(rows.left.height);
     let top = chosen.map_or(0, |row| (row + 1).saturating_sub(room));
-    print(&list.lines[top.min(list.lines.len())..], rows.left, buffer);
-    print(&list.foot, foot_area, buffer);
+    let shown = lines(state, pane, paint, columns, chosen, top..top + room);
+    print(&shown, rows.left, buffer);
+    print(&foot, foot_area, buffer);
 }

@@ -2,9 +2,10 @@
 //!
 //! Pure.
 
+use std::ops::Range;
+
 use ratatui::text::{Line, Span};
 
-use crate::protocol::acp::ToolStatus;
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 use crate::tui::view::call;
@@ -12,30 +13,30 @@ use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{fit, fit_end, pad, width};
 
 pub(crate) fn running(state: &State) -> usize {
-    let running = |status| matches!(status, ToolStatus::Pending | ToolStatus::Running);
-    state
-        .tools()
-        .iter()
-        .filter(|(_, tool)| state.is_working() && running(tool.status))
-        .count()
+    match state.session() {
+        Some(session) if state.is_working() => session.unfinished_calls(),
+        Some(_) | None => 0,
+    }
 }
 
-/// One line each; `chosen` is marked.
+/// One line each for these rows, whatever their number; `chosen` is marked.
 pub(crate) fn lines(
     state: &State,
     paint: &Paint,
     columns: usize,
     chosen: Option<usize>,
+    rows: Range<usize>,
 ) -> Vec<Line<'static>> {
-    let tools = state.tools();
-    if tools.is_empty() {
+    if state.tools_len() == 0 {
         return vec![Line::from(paint.span(Role::Dim, "  no tool calls yet"))];
     }
     let live = state.is_working();
-    tools
-        .iter()
+    state
+        .tools()
         .rev()
         .enumerate()
+        .skip(rows.start)
+        .take(rows.len())
         .map(|(row, (_, tool))| {
             let (role, sign) = call::sign(tool.status, live);
             let time = call::tool_time(tool, live, state.wall).unwrap_or_default();
