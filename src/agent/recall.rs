@@ -215,7 +215,7 @@ mod tests {
             from: From::Agent,
             who: None,
             command: None,
-            message: Value::Null,
+            message: Value::Null.into(),
             said,
         }
     }

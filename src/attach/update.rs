@@ -480,7 +480,7 @@ mod tests {
             from: From::Agent,
             who: None,
             command: command.cloned(),
-            message: serde_json::Value::Null,
+            message: serde_json::Value::Null.into(),
             said,
         })
     }

@@ -1,5 +1,7 @@
 //! `ashore events`: the journal, one line per entry, exactly once and in order.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -21,11 +23,8 @@ pub struct Line<'a> {
     seq: u64,
     time: Option<String>,
     from: &'static str,
-    message: &'a Value,
+    message: Cow<'a, Value>,
 }
-
-/// What stands in for a line that is no JSON.
-static NOTHING: Value = Value::Null;
 
 /// The line as machines read it; `None` for one that says nothing.
 pub fn line<'a>(run: &'a str, seq: Seq, decoded: &'a Decoded) -> Option<Line<'a>> {
@@ -38,7 +37,7 @@ pub fn line<'a>(run: &'a str, seq: Seq, decoded: &'a Decoded) -> Option<Line<'a>
                 seq: seq.0,
                 time,
                 from: entry.from.as_str(),
-                message: &entry.message,
+                message: entry.message.value(),
             })
         }
         Decoded::Bad(_) => Some(Line {
@@ -47,7 +46,8 @@ pub fn line<'a>(run: &'a str, seq: Seq, decoded: &'a Decoded) -> Option<Line<'a>
             seq: seq.0,
             time: None,
             from: From::Agent.as_str(),
-            message: &NOTHING,
+            // It was no JSON.
+            message: Cow::Owned(Value::Null),
         }),
         Decoded::Blank => None,
     }
@@ -60,13 +60,12 @@ fn text(seq: Seq, decoded: &Decoded) -> Option<String> {
             let time = entry
                 .timestamp
                 .map_or_else(|| "-".to_owned(), |time| time.to_string());
-            let method = entry
-                .message
+            let message = entry.message.value();
+            let method = message
                 .get("method")
                 .and_then(Value::as_str)
                 .unwrap_or("response");
-            let kind = entry
-                .message
+            let kind = message
                 .pointer("/params/update/sessionUpdate")
                 .and_then(Value::as_str)
                 .unwrap_or("");

@@ -9,6 +9,7 @@ use crate::protocol::acp::{PermissionOption, Update};
 use crate::protocol::command::Command;
 use crate::protocol::file::{Applied, FileChange, Stale};
 use crate::protocol::ids::CommandId;
+use crate::protocol::message::Message;
 use crate::protocol::path::BadPath;
 use crate::protocol::run::Status;
 
@@ -42,7 +43,7 @@ pub struct Entry {
     /// Set on client messages, and on prompt request lines by `_meta.ashore.command`.
     pub command: Option<CommandId>,
     /// The JSON-RPC message, raw.
-    pub message: Value,
+    pub message: Message,
     pub said: Said,
 }
 

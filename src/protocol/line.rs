@@ -306,7 +306,10 @@ mod tests {
     /// What a message of the agent side says when it is read back.
     fn said(message: &Value) -> Said {
         let entry = read(&notification_line(TIME, message));
-        assert_eq!((&entry.message, entry.from), (message, From::Agent));
+        assert_eq!(
+            (&*entry.message.value(), entry.from),
+            (message, From::Agent)
+        );
         entry.said
     }
 
@@ -485,7 +488,7 @@ mod tests {
                 from: From::Client,
                 who: Some("ana@laptop".into()),
                 command: Some(id),
-                message: command.to_json(),
+                message: command.to_json().into(),
                 said: Said::Command(command),
             }
         );

@@ -317,6 +317,7 @@ pub mod hash;
 pub mod ids;
 pub mod launch;
 pub mod line;
+pub mod message;
 pub mod normalize;
 pub mod path;
 pub mod presets;

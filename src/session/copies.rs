@@ -8,7 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use serde_json::Value;
+use crate::protocol::message::Message;
 
 /// How many updates back a copy is looked for before anything says that this log has copies.
 const NEAR: usize = 8;
@@ -17,13 +17,46 @@ const SURE: u32 = 2;
 /// Updates of one turn that are remembered.
 const KEPT: usize = 4096;
 
+/// Longer messages are read at once rather than kept to be read, in bytes.
+const LONGEST: usize = 2048;
+
 /// The updates of this turn that have no copy yet, as (session, content).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Copies {
-    waiting: VecDeque<(u64, u64)>,
+    waiting: VecDeque<(u64, Content)>,
     /// How many of them each session has: where only one speaks nothing is looked for.
     by_session: HashMap<u64, usize>,
     found: u32,
+}
+
+/// What an update says. Looked into only when an update of another session stands beside it, which is rare, and costs
+/// more than all the rest of a line.
+#[derive(Debug, Clone, PartialEq)]
+enum Content {
+    Unread(Message),
+    Hash(u64),
+}
+
+impl Content {
+    /// `None` for what is no update.
+    fn of(message: &Message) -> Option<Self> {
+        Some(match message.weight() {
+            ..=LONGEST => Self::Unread(message.clone()),
+            _ => Self::Hash(hash_of(message.value().pointer("/params/update")?)),
+        })
+    }
+
+    fn hash(&mut self) -> u64 {
+        if let Self::Unread(message) = self {
+            let value = message.value();
+            let hash = value.pointer("/params/update").map_or(0, hash_of);
+            *self = Self::Hash(hash);
+        }
+        match self {
+            Self::Hash(hash) => *hash,
+            Self::Unread(_) => 0,
+        }
+    }
 }
 
 impl Copies {
@@ -35,14 +68,12 @@ impl Copies {
     }
 
     /// Is this a copy of an update that has come? If not, its own copy is waited for.
-    pub(super) fn is_second(&mut self, message: &Value) -> bool {
-        let session = message.pointer("/params/sessionId");
-        let update = message.pointer("/params/update");
-        let (Some(Value::String(session)), Some(update)) = (session, update) else {
+    pub(super) fn is_second(&mut self, message: &Message) -> bool {
+        let (Some(session), Some(mut update)) = (message.session(), Content::of(message)) else {
             return false;
         };
-        let (session, update) = (hash_of(session), hash_of(update));
-        if let Some(first) = self.first(session, update) {
+        let session = hash_of(session);
+        if let Some(first) = self.first(session, &mut update) {
             self.leave(first);
             self.found = self.found.saturating_add(1);
             return true;
@@ -68,13 +99,14 @@ impl Copies {
 
     /// Where its original waits. Copies keep the order, so the oldest that waits may be any distance away; another one
     /// only when it is near, or when this log is known to have copies.
-    fn first(&self, session: u64, update: u64) -> Option<usize> {
+    fn first(&mut self, session: u64, update: &mut Content) -> Option<usize> {
         let own = self.by_session.get(&session).copied().unwrap_or(0);
         if own == self.waiting.len() {
             return None;
         }
         let oldest = self.waiting.iter().position(|(from, _)| *from != session)?;
-        if self.waiting[oldest].1 == update {
+        let update = update.hash();
+        if self.waiting[oldest].1.hash() == update {
             return Some(oldest);
         }
         let far = if self.found >= SURE {
@@ -82,13 +114,14 @@ impl Copies {
         } else {
             self.waiting.len().saturating_sub(NEAR)
         };
-        let mut rest = self.waiting.iter().enumerate().skip(far);
-        let place = rest.find(|(_, (from, what))| *from != session && *what == update);
-        place.map(|(place, _)| place)
+        let mut rest = self.waiting.iter_mut().enumerate().skip(far);
+        rest.find_map(|(place, (from, what))| {
+            (*from != session && what.hash() == update).then_some(place)
+        })
     }
 }
 
-fn hash_of(value: &impl Hash) -> u64 {
+fn hash_of(value: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
@@ -96,7 +129,7 @@ fn hash_of(value: &impl Hash) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -108,7 +141,7 @@ mod tests {
     fn shown(log: &[(&str, String)]) -> Vec<String> {
         let mut copies = Copies::default();
         log.iter()
-            .filter(|(session, text)| !copies.is_second(&said(session, text)))
+            .filter(|(session, text)| !copies.is_second(&said(session, text).into()))
             .map(|(_, text)| text.clone())
             .collect()
     }

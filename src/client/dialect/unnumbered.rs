@@ -315,7 +315,7 @@ fn line(decoded: Decoded) -> Option<Line> {
     let (key, client) = match &decoded {
         Decoded::Blank => return None,
         Decoded::Bad(text) => (text.clone(), false),
-        Decoded::Entry(entry) => (key(&entry.message), entry.from == From::Client),
+        Decoded::Entry(entry) => (key(&entry.message.value()), entry.from == From::Client),
     };
     Some(Payload {
         key: ContentHash::of(key.as_bytes()),
@@ -412,13 +412,15 @@ mod tests {
 
     fn word(decoded: &Decoded) -> String {
         match decoded {
-            Decoded::Entry(entry) => entry
-                .message
-                .pointer("/params/update/content/text")
-                .or_else(|| entry.message.pointer("/params/content"))
-                .and_then(Value::as_str)
-                .unwrap()
-                .to_owned(),
+            Decoded::Entry(entry) => {
+                let message = entry.message.value();
+                message
+                    .pointer("/params/update/content/text")
+                    .or_else(|| message.pointer("/params/content"))
+                    .and_then(Value::as_str)
+                    .unwrap()
+                    .to_owned()
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -7,8 +7,11 @@ mod ext;
 mod fields;
 mod file;
 mod json;
+mod quick;
 mod tool;
 mod update;
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
@@ -19,10 +22,17 @@ use crate::protocol::normalize::fields::present;
 
 /// Reads one log line, or the data of one event, as bytes.
 pub fn decode(line: &[u8]) -> Decoded {
-    let text = String::from_utf8_lossy(line);
+    // Valid text, which nearly every line is, is known to be so several times faster than it is mended.
+    let text = match std::str::from_utf8(line) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(line),
+    };
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
         return Decoded::Blank;
+    }
+    if let Some(entry) = quick::entry(text) {
+        return Decoded::Entry(entry);
     }
     match json::parse(text) {
         Some(value) => Decoded::Entry(entry(value)),
@@ -83,7 +93,7 @@ fn foreign(word: &str, timestamp: Option<jiff::Timestamp>, value: Value) -> Entr
         from: From::Agent,
         who: None,
         command: None,
-        message: value,
+        message: value.into(),
         said,
     }
 }
@@ -99,7 +109,7 @@ fn read(wrapper: Wrapper, message: Value) -> Entry {
         from: direction(&wrapper, &message, &said),
         command: key(&wrapper, &message, &said),
         who: wrapper.from.filter(|_| wrapper.client),
-        message,
+        message: message.into(),
         said,
     }
 }

@@ -49,7 +49,7 @@ fn claude_text(fields: Fields<'_>, key: &str) -> Option<String> {
     fields.claude(key)?.as_str().map(str::to_owned)
 }
 
-fn list(value: &Value) -> Read<Vec<ToolContent>> {
+pub(super) fn list(value: &Value) -> Read<Vec<ToolContent>> {
     match value {
         Value::Array(list) => list.iter().map(one).collect(),
         Value::String(_) | Value::Object(_) => one(value).map(|one| vec![one]),
@@ -78,7 +78,7 @@ fn one(value: &Value) -> Read<ToolContent> {
     })
 }
 
-fn locations(list: &[Value]) -> Read<Vec<Location>> {
+pub(super) fn locations(list: &[Value]) -> Read<Vec<Location>> {
     list.iter()
         .map(|value| {
             let fields = Fields::of(value)?;
