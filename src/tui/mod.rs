@@ -13,6 +13,7 @@ pub mod run;
 pub mod start;
 pub mod state;
 pub mod store;
+mod surface;
 pub mod terminal;
 pub mod theme;
 pub mod update;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use anyhow::Context;
 use futures::StreamExt;
 use ratatui::Terminal;
-use ratatui::backend::CrosstermBackend;
 use tokio::sync::mpsc;
 
 use crate::attach::perform::Opened;
@@ -20,6 +19,7 @@ use crate::tui::outside::{EVENTS, Hands, Harbour};
 use crate::tui::run::{Left, Outside, run};
 use crate::tui::state::{Launching, Picker, Scene, Start, State, Welcome};
 use crate::tui::store::Store;
+use crate::tui::surface::Surface;
 use crate::tui::terminal::{self, Modes};
 use crate::tui::theme::Theme;
 use crate::tui::update::tell_notes;
@@ -50,7 +50,7 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
     let (scene, of, prompt) = begin(wish.first, &mut hands);
     let at_once = prompt.is_some();
     let modes = Modes::enter().context("this terminal cannot show the screen")?;
-    let mut terminal = Terminal::new(CrosstermBackend::new(stdout()))
+    let mut terminal = Terminal::new(Surface::new(stdout(), terminal::size))
         .context("this terminal cannot show the screen")?;
     let size = terminal
         .size()
@@ -98,6 +98,7 @@ fn begin(first: First, hands: &mut Hands) -> (Scene, Option<RunId>, Option<Strin
                 attached,
                 performer,
                 events,
+                end: _,
             } = *opened;
             let run = attached.at.run.clone();
             hands.hold(performer, events);

@@ -14,6 +14,7 @@ use crossterm::event::{
 };
 use crossterm::{cursor, execute, terminal};
 use futures::{Stream, StreamExt};
+use ratatui::layout::Size;
 use rustix::process::{Signal, kill_current_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -124,6 +125,12 @@ pub async fn suspend() -> io::Result<()> {
         .await
         .ok();
     enter()
+}
+
+/// How large it is now.
+pub(crate) fn size() -> io::Result<Size> {
+    let (width, height) = terminal::size()?;
+    Ok(Size { width, height })
 }
 
 /// Keys, pastes, sizes and the signals that ask us to go.
