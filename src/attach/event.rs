@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::attach::restore::Room;
 use crate::attach::state::Outgoing;
 use crate::client::error::Error;
 use crate::mirror::worker::{Order, Report};
@@ -9,11 +10,24 @@ use crate::protocol::command::Command;
 use crate::protocol::entry::Decoded;
 use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::run::{Run, Status};
+use crate::session::state::Session;
+
+/// Some lines of the journal cache.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    pub lines: Vec<(Seq, Decoded)>,
+    /// Their place in the queue; the reader goes on when it is free.
+    pub room: Option<Room>,
+}
 
 #[derive(Debug, Clone)]
 pub enum Event {
     /// Commands that an earlier screen left behind; comes before `Restored`.
     OutboxRestored(Vec<Outgoing>),
+    /// How the end of a long journal cache looks; shown until all of it has been read, and never taken for the truth.
+    Peeked(Box<Session>),
+    /// Lines of a long journal cache, in order; `Restored` comes behind the last ones.
+    Kept(Piece),
     /// The journal cache on disk has been read. The first event of every attached run that starts the road.
     Restored(Vec<(Seq, Decoded)>),
     /// History began to arrive; this many lines stand in the journal.

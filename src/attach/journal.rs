@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::client::stream::Raw;
@@ -23,9 +23,24 @@ pub(crate) struct Journal {
     length: u64,
 }
 
-/// Opens (or makes) the cache in a run's folder and reads it.
-pub(crate) fn open(folder: &Path) -> io::Result<(Journal, Vec<(Seq, Decoded)>)> {
-    let mut file = OpenOptions::new()
+/// How much of the file is in memory at once while it is read.
+const PIECE: usize = 256 * 1024;
+/// Lines handed over at once.
+const LINES: usize = 512;
+
+/// The cache as it was found, not read yet.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    file: File,
+    /// Nobody else writes it.
+    ours: bool,
+    /// In bytes.
+    pub(crate) length: u64,
+}
+
+/// Opens (or makes) the cache in a run's folder.
+pub(crate) fn open(folder: &Path) -> io::Result<Cache> {
+    let file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .read(true)
@@ -33,25 +48,74 @@ pub(crate) fn open(folder: &Path) -> io::Result<(Journal, Vec<(Seq, Decoded)>)> 
         .mode(0o600)
         .open(folder.join("journal.ndjson"))?;
     let ours = file.try_lock().is_ok();
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    let whole = memchr::memrchr(b'\n', &bytes).map_or(0, |end| end + 1);
-    let lines: Vec<(Seq, Decoded)> = bytes[..whole]
-        .split_inclusive(|byte| *byte == b'\n')
-        .zip(1..)
-        .map(|(line, number)| (Seq(number), normalize::decode(&line[..line.len() - 1])))
-        .collect();
-    let length = whole as u64;
-    if ours {
-        file.set_len(length)?;
-        file.seek(SeekFrom::Start(length))?;
+    let length = file.metadata()?.len();
+    Ok(Cache { file, ours, length })
+}
+
+impl Cache {
+    /// The lines that stand whole in the last `most` bytes. Which numbers they have is known when all is read.
+    pub(crate) fn end(&self, most: u64) -> io::Result<Vec<Decoded>> {
+        let from = self.length.saturating_sub(most);
+        let mut bytes = vec![0; usize::try_from(self.length - from).unwrap_or(0)];
+        self.file.read_exact_at(&mut bytes, from)?;
+        let begin = match from {
+            0 => 0,
+            _ => memchr::memchr(b'\n', &bytes).map_or(bytes.len(), |end| end + 1),
+        };
+        let mut lines = Vec::new();
+        whole_lines(&bytes[begin..], |line| lines.push(normalize::decode(line)));
+        Ok(lines)
     }
-    let journal = Journal {
-        file: ours.then_some(file),
-        last: Seq(lines.len() as u64),
-        length,
-    };
-    Ok((journal, lines))
+
+    /// Reads all of it, handing over some lines at a time until `take` says that nobody wants more. A torn tail is cut.
+    pub(crate) fn read(
+        mut self,
+        mut take: impl FnMut(Vec<(Seq, Decoded)>) -> bool,
+    ) -> io::Result<Journal> {
+        let (mut last, mut length) = (Seq::ZERO, 0);
+        let mut bytes = Vec::with_capacity(PIECE * 2);
+        let mut lines = Vec::new();
+        self.file.rewind()?;
+        loop {
+            let room = &mut (&self.file).take(PIECE as u64);
+            let over = room.read_to_end(&mut bytes)? == 0;
+            let mut wanted = true;
+            let whole = whole_lines(&bytes, |line| {
+                last = last.next();
+                lines.push((last, normalize::decode(line)));
+                if lines.len() == LINES {
+                    wanted &= take(std::mem::take(&mut lines));
+                }
+            });
+            length += whole as u64;
+            bytes.drain(..whole);
+            if over || !wanted {
+                break;
+            }
+        }
+        if !lines.is_empty() {
+            take(lines);
+        }
+        if self.ours {
+            self.file.set_len(length)?;
+            self.file.seek(SeekFrom::Start(length))?;
+        }
+        Ok(Journal {
+            file: self.ours.then_some(self.file),
+            last,
+            length,
+        })
+    }
+}
+
+/// Every line that has its end, and how many bytes they are together.
+fn whole_lines(bytes: &[u8], mut line: impl FnMut(&[u8])) -> usize {
+    let mut begin = 0;
+    for end in memchr::memchr_iter(b'\n', bytes) {
+        line(&bytes[begin..end]);
+        begin = end + 1;
+    }
+    begin
 }
 
 impl Journal {
@@ -116,6 +180,16 @@ impl Journal {
 mod tests {
     use super::*;
 
+    /// Opened and read.
+    fn open(folder: &Path) -> io::Result<(Journal, Vec<(Seq, Decoded)>)> {
+        let mut all = Vec::new();
+        let journal = super::open(folder)?.read(|lines| {
+            all.extend(lines);
+            true
+        })?;
+        Ok((journal, all))
+    }
+
     fn lines(from: u64, texts: &[&str]) -> Vec<(Seq, Vec<u8>)> {
         texts
             .iter()
@@ -177,5 +251,46 @@ mod tests {
         journal.forget();
         journal.append(&lines(1, &["{\"new\":1}"]));
         assert_eq!(text(folder.path()), "{\"new\":1}\n");
+    }
+
+    #[test]
+    fn a_long_one_comes_in_pieces_and_its_end_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = "x".repeat(PIECE + 7);
+        let texts: Vec<String> = (1..=2000)
+            .map(|number| match number {
+                700 => format!("{{\"a\":\"{long}\"}}"),
+                _ => format!("{{\"a\":{number}}}"),
+            })
+            .collect();
+        let file = folder.path().join("journal.ndjson");
+        let whole = texts.join("\n") + "\n";
+        File::create(&file)
+            .unwrap()
+            .write_all(format!("{whole}{{\"torn").as_bytes())
+            .unwrap();
+        let read = |text: &String| normalize::decode(text.as_bytes());
+        let end = super::open(folder.path()).unwrap().end(100).unwrap();
+        assert!((2..10).contains(&end.len()), "{}", end.len());
+        let last: Vec<Decoded> = texts[2000 - end.len()..].iter().map(read).collect();
+        assert_eq!(end, last);
+        let mut pieces = Vec::new();
+        let cache = super::open(folder.path()).unwrap();
+        let journal = cache.read(|lines| {
+            pieces.push(lines);
+            true
+        });
+        let sizes: Vec<usize> = pieces.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [LINES, LINES, LINES, 2000 - 3 * LINES]);
+        let all: Vec<(Seq, Decoded)> = pieces.into_iter().flatten().collect();
+        let want: Vec<(Seq, Decoded)> = texts
+            .iter()
+            .map(read)
+            .zip(1..)
+            .map(|(line, number)| (Seq(number), line))
+            .collect();
+        assert_eq!(all, want);
+        journal.unwrap().append(&lines(2001, &["{}"]));
+        assert_eq!(text(folder.path()), format!("{whole}{{}}\n"));
     }
 }

@@ -13,5 +13,6 @@ mod mailbox;
 mod mirrored;
 mod outbox;
 pub mod perform;
+pub mod restore;
 pub mod state;
 pub mod update;

@@ -13,10 +13,12 @@ use tokio::task::JoinSet;
 
 use crate::attach::effect::Effect;
 use crate::attach::event::Event;
-use crate::attach::journal::{self, Journal};
+use crate::attach::journal::{Cache, Journal};
 use crate::attach::mailbox::Mailbox;
 use crate::attach::outbox::{self, Outbox};
+use crate::attach::restore;
 use crate::attach::state::{Attached, Outgoing};
+use crate::attach::update::update;
 use crate::client::api::Api;
 use crate::client::error::Error;
 use crate::client::local::{self, Starter};
@@ -30,6 +32,7 @@ use crate::protocol::command::Command;
 use crate::protocol::entry::Decoded;
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::{CommandId, RunRef, Seq};
+use crate::session::state::Session;
 
 /// Events that wait for the screen; behind it the network waits.
 const EVENTS: usize = 256;
@@ -146,6 +149,17 @@ pub struct Opened {
     pub attached: Attached,
     pub performer: Performer,
     pub events: mpsc::Receiver<Event>,
+    /// How the end of a journal looks that is long and still being read: for a screen, as [`Event::Peeked`].
+    pub end: Option<Box<Session>>,
+}
+
+impl Opened {
+    /// Has the end of a long journal shown until all of it is read. Before the first event is taken.
+    pub fn show_end(&mut self) {
+        if let Some(end) = self.end.take() {
+            update(&mut self.attached, Event::Peeked(end));
+        }
+    }
 }
 
 /// Reads what is kept of the run here; the first events say it.
@@ -155,7 +169,7 @@ pub async fn open(plan: Plan) -> Opened {
     let folder = plan.places.run(&plan.at.run);
     let read_only = plan.read_only;
     let read = tokio::task::spawn_blocking(move || read_kept(&folder, read_only)).await;
-    let kept = read.unwrap_or_else(|_| Kept::nothing());
+    let mut kept = read.unwrap_or_else(|_| Kept::nothing());
     let (events, receiver) = mpsc::channel(EVENTS);
     let mut attached = Attached::new(
         plan.at.clone(),
@@ -165,15 +179,15 @@ pub async fn open(plan: Plan) -> Opened {
     attached.machine.seed = rand::random();
     attached.notes = kept.notes;
     let first = [
-        Event::OutboxRestored(kept.outgoing),
-        Event::Restored(kept.lines),
+        Some(Event::OutboxRestored(kept.outgoing)),
+        kept.lines.map(Event::Restored),
     ];
-    for event in first {
+    for event in first.into_iter().flatten() {
         events
             .try_send(event)
             .expect("a new queue has room for two and its reader is here");
     }
-    let performer = Performer {
+    let mut performer = Performer {
         road: Road::new(plan.api, plan.starter),
         at: plan.at,
         manner: Manner {
@@ -189,17 +203,28 @@ pub async fn open(plan: Plan) -> Opened {
         follow: JoinSet::new(),
         tasks: JoinSet::new(),
     };
+    let end = kept.long.take().map(|(cache, end)| {
+        let (journal, events) = (performer.journal.clone(), performer.events.clone());
+        let runtime = tokio::runtime::Handle::current();
+        performer
+            .tasks
+            .spawn_blocking(move || restore::tell(&runtime, cache, &journal, &events));
+        end
+    });
     Opened {
         attached,
         performer,
         events: receiver,
+        end,
     }
 }
 
 /// What stood on disk. A disk that cannot be used costs the memory of this run, not the run.
 struct Kept {
     journal: Journal,
-    lines: Vec<(Seq, Decoded)>,
+    /// All of it; `None` while a long one is to be read.
+    lines: Option<Vec<(Seq, Decoded)>>,
+    long: Option<(Cache, Box<Session>)>,
     outbox: Option<Outbox>,
     outgoing: Vec<Outgoing>,
     notes: Vec<String>,
@@ -209,7 +234,8 @@ impl Kept {
     fn nothing() -> Self {
         Self {
             journal: Journal::none(),
-            lines: Vec::new(),
+            lines: Some(Vec::new()),
+            long: None,
             outbox: None,
             outgoing: Vec::new(),
             notes: Vec::new(),
@@ -226,8 +252,13 @@ fn read_kept(folder: &std::path::Path, read_only: bool) -> Kept {
         kept.notes.push(failed("this run", error));
         return kept;
     }
-    match journal::open(folder) {
-        Ok((journal, lines)) => (kept.journal, kept.lines) = (journal, lines),
+    match restore::kept(folder) {
+        Ok(restore::Kept::Short(journal, lines)) => {
+            (kept.journal, kept.lines) = (journal, Some(lines));
+        }
+        Ok(restore::Kept::Long(cache, end)) => {
+            (kept.lines, kept.long) = (None, Some((cache, end)));
+        }
         Err(error) => kept.notes.push(failed("the journal", error)),
     }
     // A screen that only reads must not take another's words either.
@@ -485,7 +516,6 @@ mod tests {
 
     use super::*;
     use crate::attach::state::{Link, Posting};
-    use crate::attach::update::update;
     use crate::client::raw::{Act, Asked, Raw as Server, at, events, logs, ours, reply};
 
     const HELLO: &[u8] = b"event: hello\ndata: {\"last_seq\":2,\"keepalive\":15}\n\n";

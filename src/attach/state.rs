@@ -56,6 +56,8 @@ pub struct Machine {
     /// When the present attempt began, as far as an event told the time.
     pub(crate) began: Option<Instant>,
     pub(crate) was_live: bool,
+    /// The session as far as a long journal cache has been read, while its end is shown.
+    pub(crate) reading: Option<Box<Session>>,
     /// Commands of an earlier screen wait until the journal has been read.
     pub(crate) adopted_unread: bool,
 }

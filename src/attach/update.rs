@@ -25,6 +25,8 @@ const NOTES: usize = 100;
 pub fn update(attached: &mut Attached, event: Event) -> Vec<Effect> {
     match event {
         Event::OutboxRestored(outgoing) => restore_outbox(attached, outgoing),
+        Event::Peeked(session) => peeked(attached, *session),
+        Event::Kept(piece) => kept(attached, piece.lines),
         Event::Restored(lines) => restored(attached, lines),
         Event::HistoryOpened { last } => opened(attached, last),
         Event::Arrived(lines) => arrived(attached, lines),
@@ -49,7 +51,30 @@ pub fn update(attached: &mut Attached, event: Event) -> Vec<Effect> {
 
 // The journal.
 
+fn peeked(attached: &mut Attached, end: Session) -> Vec<Effect> {
+    let read = std::mem::replace(&mut attached.session, end);
+    attached.machine.reading = Some(Box::new(read));
+    Vec::new()
+}
+
+/// As `arrived`, of the session that is not shown yet when there is one.
+fn kept(attached: &mut Attached, lines: Vec<(Seq, Decoded)>) -> Vec<Effect> {
+    let shown = attached
+        .machine
+        .reading
+        .take()
+        .map(|read| std::mem::replace(&mut attached.session, *read));
+    let effects = arrived(attached, lines);
+    if let Some(shown) = shown {
+        peeked(attached, shown);
+    }
+    effects
+}
+
 fn restored(attached: &mut Attached, lines: Vec<(Seq, Decoded)>) -> Vec<Effect> {
+    if let Some(read) = attached.machine.reading.take() {
+        attached.session = *read;
+    }
     let mut effects = arrived(attached, lines);
     effects.extend([follow(attached), Effect::LoadRun]);
     effects
@@ -483,6 +508,38 @@ mod tests {
             message: serde_json::Value::Null.into(),
             said,
         })
+    }
+
+    fn piece(range: std::ops::RangeInclusive<u64>) -> Event {
+        let (lines, room) = (plain(range), None);
+        Event::Kept(crate::attach::event::Piece { lines, room })
+    }
+
+    #[test]
+    fn the_end_of_a_long_journal_is_shown_until_all_of_it_is_read() {
+        let mut attached = run();
+        let mut end = Session::default();
+        reduce::apply(&mut end, Seq(1), &Decoded::Bad("the end".to_owned()));
+        update(&mut attached, Event::Peeked(Box::new(end.clone())));
+        assert_eq!(attached.session, end);
+        for range in [1..=2, 3..=5] {
+            let last = *range.end();
+            update(&mut attached, piece(range));
+            assert_eq!(attached.session, end);
+            assert_eq!(attached.mirror.settled, Seq(last));
+        }
+        let effects = update(&mut attached, Event::Restored(plain(6..=6)));
+        let after = Seq(6);
+        assert_eq!(effects, [Effect::Follow { after }, Effect::LoadRun]);
+        assert_eq!(attached.session.last, after);
+        assert_eq!(attached.session.bad_lines, 0);
+    }
+
+    #[test]
+    fn pieces_of_a_journal_are_lines_like_any_where_its_end_is_not_shown() {
+        let mut attached = run();
+        update(&mut attached, piece(1..=3));
+        assert_eq!(attached.session.last, Seq(3));
     }
 
     fn plain(range: std::ops::RangeInclusive<u64>) -> Vec<(Seq, Decoded)> {

@@ -21,14 +21,16 @@ pub(crate) async fn drive(
         mut attached,
         mut performer,
         mut events,
+        end: _,
     } = opened;
+    let mut restored = false;
     let mut first = first.into_iter();
     let mut failed = Exit::Other;
     loop {
         // What the machine starts with comes before what we want of it.
         let event = match events.try_recv() {
             Ok(event) => event,
-            Err(_) => match first.next() {
+            Err(_) => match if restored { first.next() } else { None } {
                 Some(event) => event,
                 None => match events.recv().await {
                     Some(event) => event,
@@ -41,6 +43,7 @@ pub(crate) async fn drive(
                 },
             },
         };
+        restored |= matches!(event, Event::Restored(_));
         print(printer, &event)?;
         if let Event::LinkFailed { error, .. } = &event {
             failed = Failure::from(error.clone()).exit;
@@ -78,6 +81,7 @@ fn said(link: &Link) -> Option<String> {
 fn print(printer: &mut Printer, event: &Event) -> Result<(), Failure> {
     match event {
         Event::Restored(lines) | Event::Arrived(lines) => printer.arrived(lines),
+        Event::Kept(piece) => printer.arrived(&piece.lines),
         Event::Mirror(Report::File(report)) => printer.mirrored(report.clone()),
         Event::Mirror(Report::Note(text)) => printer.progress(text),
         _ => Ok(()),

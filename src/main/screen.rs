@@ -277,6 +277,7 @@ impl Port {
         manifest: Option<FileManifest>,
     ) -> Opened {
         opened.attached.notes.extend(self.context.asides.take());
+        opened.show_end();
         let Some(directory) = directory else {
             return opened;
         };

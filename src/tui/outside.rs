@@ -108,6 +108,7 @@ impl Hands {
                         attached,
                         performer: hands,
                         events: from,
+                        end: _,
                     } = opened;
                     *lock(&performer) = Some(hands);
                     tell(&events, Event::Launch(Progress::Done(Box::new(attached)))).await;
@@ -146,6 +147,7 @@ impl Hands {
                         attached,
                         performer: hands,
                         events: from,
+                        end: _,
                     } = opened;
                     *lock(&performer) = Some(hands);
                     tell(&events, Event::Opened(Box::new(attached))).await;

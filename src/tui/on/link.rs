@@ -7,7 +7,7 @@ use crate::attach::state::{Link, Posting};
 use crate::protocol::command::{Command, What};
 use crate::tui::effect::Effect;
 use crate::tui::on::{draft, question};
-use crate::tui::state::{Scene, State};
+use crate::tui::state::{Scene, Scroll, State};
 use crate::tui::update::toast;
 
 pub(crate) fn step(state: &mut State, event: attach::event::Event) -> Vec<Effect> {
@@ -17,7 +17,15 @@ pub(crate) fn step(state: &mut State, event: attach::event::Event) -> Vec<Effect
     };
     let newest = attached.notes.last().cloned();
     let count = attached.notes.len();
+    let cells = attached.session.transcript.cells.len();
+    let whole = matches!(event, attach::event::Event::Restored(_));
     let ordered = attach::update::update(attached, event);
+    let before = attached
+        .session
+        .transcript
+        .cells
+        .len()
+        .saturating_sub(cells);
     let note = attached
         .notes
         .last()
@@ -26,9 +34,22 @@ pub(crate) fn step(state: &mut State, event: attach::event::Event) -> Vec<Effect
     if let Some(note) = note {
         toast(state, note);
     }
+    if whole {
+        move_down(state, before);
+    }
     let mut effects: Vec<Effect> = ordered.into_iter().map(Effect::Attach).collect();
     effects.extend(question::look(state));
     effects
+}
+
+/// The end of a journal was shown, and now all of it is: so many cells stand before what was looked at.
+fn move_down(state: &mut State, cells: usize) {
+    if let Scroll::At(place) = &mut state.scroll {
+        place.item += cells;
+    }
+    if let Some(item) = &mut state.selected {
+        *item += cells;
+    }
 }
 
 pub(crate) fn tick(state: &mut State) -> Vec<Effect> {
