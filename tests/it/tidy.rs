@@ -192,6 +192,7 @@ fn pure_files_do_no_io() {
 fn every_file_says_what_it_is() {
     let mut files = rust_files(&root().join("src"));
     files.extend(rust_files(&root().join("tests")));
+    files.extend(rust_files(&root().join("benches")));
     let silent: Vec<_> = files
         .iter()
         .filter(|path| {
