@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::agent::turns::{Event, Left};
+use crate::protocol::amend::{Amend, Amendment};
 use crate::protocol::command::{Command, What};
 use crate::protocol::entry::{Entry, Ext, Said};
 use crate::protocol::file::FileState;
@@ -26,7 +27,7 @@ pub(crate) struct Recall {
     last: Seq,
     turns: u64,
     open: Option<Open>,
-    /// Commands that still wait, each with what became of it meanwhile.
+    /// Messages that still wait, as what became of them meanwhile and in the order they are to be taken.
     waiting: Vec<(Seq, Command)>,
     /// Changes of clients without an answer.
     edits: Vec<(Seq, Command)>,
@@ -65,9 +66,7 @@ impl Recall {
         match &command.what {
             What::UserMessage(_) => self.waiting.push((seq, keyed(entry, command))),
             What::FileChanged(_) => self.edits.push((seq, keyed(entry, command))),
-            What::QueueRemove(removed) => {
-                self.waiting.retain(|(_, c)| c.id.as_ref() != Some(removed))
-            }
+            What::Amend(amendment) => self.amend(amendment),
             What::Cancel if self.open.is_none() && !self.waiting.is_empty() => {
                 self.cancels.push(seq)
             }
@@ -80,6 +79,21 @@ impl Recall {
             | What::Presence { .. }
             | What::Other { .. } => (),
         }
+    }
+
+    /// What waits stands in the order in which it is to be taken.
+    fn amend(&mut self, amendment: &Amendment) {
+        let ids = self.waiting.iter().map(|(_, command)| command.id.as_ref());
+        let Some((from, to)) = amendment.place(ids) else {
+            return;
+        };
+        let (seq, mut command) = self.waiting.remove(from);
+        match &amendment.how {
+            Amend::Remove => return,
+            Amend::Edit(prompt) => command.what = What::UserMessage(prompt.clone()),
+            Amend::Move { .. } | Amend::Steer => (),
+        }
+        self.waiting.insert(to, (seq, command));
     }
 
     fn taken(&mut self, id: &Value, command: Option<CommandId>) {
@@ -173,17 +187,23 @@ impl Recall {
         &self.files
     }
 
-    /// The untaken prompts, the unanswered changes and the cancels among them, as if they were heard now, in journal order.
+    /// As if heard now: the untaken prompts in the order of the queue, each unanswered change before the first prompt that
+    /// stands behind it, and then the cancels that mean some of them.
     pub(crate) fn waiting(self) -> Vec<Event> {
-        let mut events: Vec<(Seq, Event)> = Vec::new();
-        for (seq, command) in self.waiting.into_iter().chain(self.edits) {
-            events.push((seq, Event::Heard { seq, command }));
+        let mut edits = self.edits.into_iter().peekable();
+        let mut commands = Vec::new();
+        for prompt in self.waiting {
+            while let Some(edit) = edits.next_if(|(seq, _)| *seq < prompt.0) {
+                commands.push(edit);
+            }
+            commands.push(prompt);
         }
-        for seq in self.cancels {
-            events.push((seq, Event::Cancel { seq, open: None }));
-        }
-        events.sort_by_key(|(seq, _)| *seq);
-        events.into_iter().map(|(_, event)| event).collect()
+        let heard = commands.into_iter().chain(edits);
+        let heard = heard.map(|(seq, command)| Event::Heard { seq, command });
+        let cancels = self.cancels.into_iter();
+        heard
+            .chain(cancels.map(|seq| Event::Cancel { seq, open: None }))
+            .collect()
     }
 }
 
@@ -205,7 +225,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::protocol::command::LocalChange;
+    use crate::protocol::command::{LocalChange, Prompt};
     use crate::protocol::entry::From;
     use crate::protocol::file::{Applied, ChangeKind, FileChange, Mode, Stale};
 
@@ -229,6 +249,11 @@ mod tests {
 
     fn say(id: &str) -> Said {
         message(id, What::UserMessage(Default::default()))
+    }
+
+    fn amend(command: &str, how: Amend) -> Said {
+        let command = command.parse().unwrap();
+        message("x", What::Amend(Amendment { command, how }))
     }
 
     fn taken(id: u64, command: &str) -> Said {
@@ -306,6 +331,43 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_comes_back_in_the_order_and_with_the_words_it_was_given() {
+        let before = |other: &str| Amend::Move {
+            before: Some(other.parse().unwrap()),
+        };
+        let words = Prompt {
+            text: "other words".into(),
+            blocks: None,
+        };
+        let recall = recall(vec![
+            say("a"),
+            taken(1, "a"),
+            say("b"),
+            say("c"),
+            say("d"),
+            say("e"),
+            amend("d", before("b")),
+            amend("b", before("d")),
+            amend("e", Amend::Steer),
+            answered(1),
+            taken(2, "e"),
+            answered(2),
+            taken(3, "b"),
+            amend("c", Amend::Edit(words.clone())),
+        ]);
+        let events = recall.waiting();
+        let heard: Vec<_> = events
+            .iter()
+            .map(|event| match event {
+                Event::Heard { seq, command } => (seq.0, command.what.clone()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let plain = What::UserMessage(Prompt::default());
+        assert_eq!(heard, [(5, plain), (4, What::UserMessage(words))]);
+    }
+
+    #[test]
     fn removed_prompts_and_answered_permissions_are_gone() {
         let ask = |request: &str| {
             Said::Ext(Ext::PermissionRequest(crate::agent::translate::permission(
@@ -321,7 +383,7 @@ mod tests {
         });
         let recall = recall(vec![
             say("a"),
-            message("x", What::QueueRemove("a".parse().unwrap())),
+            amend("a", Amend::Remove),
             ask("p"),
             ask("q"),
             answer,

@@ -28,6 +28,7 @@ use crate::agent::wishes::{self, Places};
 use crate::agent::workspace::{self, Workspace};
 use crate::client::stream::Heard;
 use crate::mirror::watch;
+use crate::protocol::amend::Amend;
 use crate::protocol::command::{Command, What};
 use crate::protocol::entry::{Decoded, Entry, Said, Step, StepStatus};
 use crate::protocol::file::Mode;
@@ -290,10 +291,14 @@ async fn command(server: &mut Server, seq: Seq, entry: Entry) -> Result<(), Clos
         return Ok(());
     };
     command.id = command.id.or(entry.command);
-    let event = if command.what == What::Cancel {
-        server.weigh(seq).await
-    } else {
-        Event::Heard { seq, command }
+    let event = match &command.what {
+        What::Cancel => server.weigh(seq).await,
+        What::Amend(amendment) if amendment.how == Amend::Steer => Event::Steer {
+            seq,
+            open: server.open_then(seq).await,
+            amendment: amendment.clone(),
+        },
+        _ => Event::Heard { seq, command },
     };
     server.apply(event).await
 }

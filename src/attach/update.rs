@@ -408,7 +408,7 @@ fn refuse(attached: &mut Attached, place: usize, error: &Error) {
         | What::Permission(_)
         | What::SetMode(_)
         | What::SetConfig { .. }
-        | What::QueueRemove(_)
+        | What::Amend(_)
         | What::FileChanged(_)
         | What::Presence { .. }
         | What::Other { .. } => {
@@ -462,7 +462,7 @@ fn outlives(what: &What) -> bool {
         | What::Close
         | What::SetMode(_)
         | What::SetConfig { .. }
-        | What::QueueRemove(_)
+        | What::Amend(_)
         | What::Presence { .. }
         | What::Other { .. } => false,
     }

@@ -17,6 +17,7 @@ use crate::backend::ledger::{self, Batch, Gone, Ledger, Queued, Standing};
 use crate::backend::line::{BadLine, Draft};
 use crate::backend::log::{self, Lines, Log, Ticket};
 use crate::backend::router::Router;
+use crate::protocol::amend::{Amend, Amendment};
 use crate::protocol::command::{Command, What};
 use crate::protocol::ids::{CommandId, RunId, RunRef, Seq};
 use crate::protocol::run::Status;
@@ -44,6 +45,8 @@ pub enum Error {
     Unqueued,
     #[error("no such message is waiting")]
     NotQueued,
+    #[error("the message it is to stand before does not wait any more")]
+    NotBefore,
     #[error(transparent)]
     Line(#[from] BadLine),
     #[error("cannot keep the whole of a line that had to be cut: {0}")]
@@ -416,6 +419,8 @@ fn may(ledger: &Ledger, what: &What, life: Life) -> Result<(), Error> {
         (What::UserMessage(_) | What::FileChanged(_), Life::Open | Life::Restartable)
         | (What::Close | What::Presence { .. }, _) => Ok(()),
         (_, Life::Over) => Err(Error::Over),
+        // A message that reopens the run may wait for that.
+        (What::Amend(_), Life::Restartable) => in_time(ledger, what),
         (_, Life::Restartable) => Err(Error::Ended),
         (_, Life::Open) => in_time(ledger, what),
     }
@@ -429,14 +434,7 @@ fn in_time(ledger: &Ledger, what: &What) -> Result<(), Error> {
             }),
             None => Ok(()),
         },
-        What::QueueRemove(command) => queued(ledger, command),
-        What::Other { method, params } if is_queue_change(method) => {
-            let command = params.get("command").and_then(Value::as_str);
-            match command.and_then(|command| command.parse().ok()) {
-                Some(command) => queued(ledger, &command),
-                None => Err(Error::NotQueued),
-            }
-        }
+        What::Amend(amendment) => amendable(ledger, amendment),
         What::UserMessage(_)
         | What::Cancel
         | What::Close
@@ -448,11 +446,15 @@ fn in_time(ledger: &Ledger, what: &What) -> Result<(), Error> {
     }
 }
 
-fn is_queue_change(method: &str) -> bool {
-    matches!(
-        method,
-        "_ashore/queue_edit" | "_ashore/queue_move" | "_ashore/steer"
-    )
+/// Only what waits can be changed, and only what waits can be stood before.
+fn amendable(ledger: &Ledger, amendment: &Amendment) -> Result<(), Error> {
+    queued(ledger, &amendment.command)?;
+    match &amendment.how {
+        Amend::Move {
+            before: Some(before),
+        } => queued(ledger, before).map_err(|_| Error::NotBefore),
+        Amend::Move { before: None } | Amend::Edit(_) | Amend::Remove | Amend::Steer => Ok(()),
+    }
 }
 
 fn queued(ledger: &Ledger, command: &CommandId) -> Result<(), Error> {
@@ -505,6 +507,7 @@ mod tests {
     use super::*;
     use crate::backend::log::file::{FileLog, Fsync};
     use crate::backend::router::memory::Memory;
+    use crate::protocol::command::Prompt;
     use crate::protocol::ids::ProjectId;
 
     struct Nowhere;
@@ -670,9 +673,49 @@ mod tests {
         );
         let appended = place.append(&journal, 1, &[request]).await;
         assert_eq!(appended.turn, Some(true));
-        let remove = |id: &str| What::QueueRemove(id.parse().unwrap());
+        let amend = |id: &str, how: Amend| {
+            What::Amend(Amendment {
+                command: id.parse().unwrap(),
+                how,
+            })
+        };
+        let remove = |id: &str| amend(id, Amend::Remove);
         let late = place.say(&journal, remove("m1"), "r1").await;
         assert!(matches!(late, Err(Error::Taken)));
+        let words = Amend::Edit(Prompt::default());
+        let before = |id: &str| Amend::Move {
+            before: id.parse().ok(),
+        };
+        for (id, how) in [
+            ("m1", words.clone()),
+            ("m1", Amend::Steer),
+            ("m1", before("m2")),
+            ("m2", before("m1")),
+            ("m2", before("m9")),
+            ("m9", words.clone()),
+        ] {
+            let what = amend(id, how);
+            let refused = place.say(&journal, what.clone(), "late").await;
+            assert!(
+                matches!(
+                    refused,
+                    Err(Error::Taken | Error::NotBefore | Error::NotQueued)
+                ),
+                "{what:?}: {refused:?}"
+            );
+        }
+        let waits = [
+            words,
+            before("m2"),
+            Amend::Move { before: None },
+            Amend::Steer,
+        ];
+        for (n, how) in waits.into_iter().enumerate() {
+            let accepted = place
+                .say(&journal, amend("m2", how), &format!("ok{n}"))
+                .await;
+            assert!(matches!(accepted, Ok(Accepted::New(_))), "{accepted:?}");
+        }
         place.say(&journal, remove("m2"), "r2").await.unwrap();
         let twice = place.say(&journal, remove("m2"), "r3").await;
         assert!(matches!(twice, Err(Error::Unqueued)));

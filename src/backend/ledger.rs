@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
+use crate::protocol::amend::Amend;
 use crate::protocol::command::{Command, What};
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::{CommandId, Seq};
@@ -173,10 +174,13 @@ impl Ledger {
                 let who = text(line, "from").unwrap_or("a client");
                 self.answer(&reply.request, who);
             }
-            What::QueueRemove(command) => self.leave_queue(&command, Gone::Removed),
+            What::Amend(amendment) if amendment.how == Amend::Remove => {
+                self.leave_queue(&amendment.command, Gone::Removed);
+            }
             What::Cancel
             | What::SetMode(_)
             | What::SetConfig { .. }
+            | What::Amend(_)
             | What::FileChanged(_)
             | What::Presence { .. }
             | What::Other { .. } => (),

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use crate::protocol::amend::Amendment;
 use crate::protocol::file::{FileState, Mode};
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::CommandId;
@@ -24,11 +25,21 @@ pub enum What {
     Close,
     Permission(PermissionReply),
     SetMode(String),
-    SetConfig { id: String, value: Value },
-    QueueRemove(CommandId),
+    SetConfig {
+        id: String,
+        value: Value,
+    },
+    /// A message that waits is to change.
+    Amend(Amendment),
     FileChanged(Vec<LocalChange>),
-    Presence { attached: bool, read_only: bool },
-    Other { method: String, params: Value },
+    Presence {
+        attached: bool,
+        read_only: bool,
+    },
+    Other {
+        method: String,
+        params: Value,
+    },
 }
 
 /// A user's words: plain text, and beside it the ACP blocks when there is more than text.
@@ -98,7 +109,7 @@ impl Command {
             What::Permission(_) => "_posthog/permission_response",
             What::SetMode(_) => "_ashore/set_mode",
             What::SetConfig { .. } => "_ashore/set_config_option",
-            What::QueueRemove(_) => "_ashore/queue_remove",
+            What::Amend(amendment) => amendment.method(),
             What::FileChanged(_) => "_ashore/file_changed",
             What::Presence { .. } => "_ashore/presence",
             What::Other { method, .. } => method,
@@ -108,11 +119,7 @@ impl Command {
     /// The JSON-RPC body.
     pub fn to_json(&self) -> Value {
         let params = match &self.what {
-            What::UserMessage(Prompt { text, blocks: None }) => json!({"content": text}),
-            What::UserMessage(Prompt {
-                text,
-                blocks: Some(blocks),
-            }) => json!({"content": text, "blocks": blocks}),
+            What::UserMessage(prompt) => prompt.params(),
             What::Cancel | What::Close => json!({}),
             What::Permission(reply) => {
                 let mut params = json!({"requestId": reply.request, "toolCallId": reply.tool_call, "optionId": reply.option});
@@ -123,7 +130,7 @@ impl Command {
             }
             What::SetMode(mode) => json!({"modeId": mode}),
             What::SetConfig { id, value } => json!({"configId": id, "value": value}),
-            What::QueueRemove(command) => json!({"command": command}),
+            What::Amend(amendment) => amendment.params(),
             What::FileChanged(changes) => {
                 json!({"changes": changes.iter().map(LocalChange::to_json).collect::<Vec<_>>()})
             }
@@ -172,9 +179,12 @@ fn read(method: &str, params: Value) -> Result<What, BadCommand> {
     let name = method
         .strip_prefix("__")
         .map_or_else(|| method.to_owned(), |rest| format!("_{rest}"));
+    if let Some(amendment) = Amendment::read(&name, &params) {
+        return amendment.map(What::Amend).map_err(bad);
+    }
     Ok(match name.as_str() {
         "_posthog/user_message" => {
-            What::UserMessage(prompt(&params).ok_or_else(|| bad("`content`, a string"))?)
+            What::UserMessage(Prompt::read(&params).ok_or_else(|| bad("`content`, a string"))?)
         }
         "_posthog/cancel" => What::Cancel,
         "_posthog/close" => What::Close,
@@ -191,10 +201,6 @@ fn read(method: &str, params: Value) -> Result<What, BadCommand> {
             id: text("configId").ok_or_else(|| bad("`configId`"))?,
             value: params.get("value").cloned().ok_or_else(|| bad("`value`"))?,
         },
-        "_ashore/queue_remove" => {
-            let command = text("command").and_then(|id| id.parse().ok());
-            What::QueueRemove(command.ok_or_else(|| bad("`command`, the id of a queued one"))?)
-        }
         "_ashore/file_changed" => {
             let changes = params
                 .get("changes")
@@ -222,15 +228,24 @@ fn read(method: &str, params: Value) -> Result<What, BadCommand> {
     })
 }
 
-/// Words, blocks, or both.
-fn prompt(params: &Value) -> Option<Prompt> {
-    let blocks = params.get("blocks").and_then(Value::as_array).cloned();
-    let text = match params.get("content") {
-        Some(Value::String(text)) => text.clone(),
-        None | Some(Value::Null) if blocks.is_some() => String::new(),
-        _ => return None,
-    };
-    Some(Prompt { text, blocks })
+impl Prompt {
+    pub(super) fn params(&self) -> Value {
+        match &self.blocks {
+            None => json!({"content": self.text}),
+            Some(blocks) => json!({"content": self.text, "blocks": blocks}),
+        }
+    }
+
+    /// Words, blocks, or both.
+    pub(super) fn read(params: &Value) -> Option<Self> {
+        let blocks = params.get("blocks").and_then(Value::as_array).cloned();
+        let text = match params.get("content") {
+            Some(Value::String(text)) => text.clone(),
+            None | Some(Value::Null) if blocks.is_some() => String::new(),
+            _ => return None,
+        };
+        Some(Self { text, blocks })
+    }
 }
 
 impl LocalChange {
@@ -271,6 +286,14 @@ impl LocalChange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::amend::Amend;
+
+    fn amend(how: Amend) -> What {
+        What::Amend(Amendment {
+            command: CommandId::random(),
+            how,
+        })
+    }
 
     #[test]
     fn every_command_reads_back_as_it_was_written() {
@@ -297,7 +320,16 @@ mod tests {
                 id: "web".into(),
                 value: json!(true),
             },
-            What::QueueRemove(CommandId::random()),
+            amend(Amend::Remove),
+            amend(Amend::Steer),
+            amend(Amend::Move { before: None }),
+            amend(Amend::Move {
+                before: Some(CommandId::random()),
+            }),
+            amend(Amend::Edit(Prompt {
+                text: "other words".into(),
+                blocks: None,
+            })),
             What::FileChanged(vec![LocalChange {
                 path,
                 hash: None,

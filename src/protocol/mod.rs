@@ -252,7 +252,10 @@
 //! | `_posthog/user_message` | `content`, `blocks?` (ACP content blocks) |
 //! | `_posthog/permission_response` | `requestId`, `toolCallId`, `optionId`, `customInput?`; the first answer wins, later ones are 409 with who gave it |
 //! | `_ashore/set_mode`, `_ashore/set_config_option` | `modeId`; `configId`, `value` |
-//! | `_ashore/queue_remove` | `command`: takes a waiting message out of the queue; 409 once it is taken |
+//! | `_ashore/queue_edit` | `command`, `content?`, `blocks?`: a waiting message gets other words and keeps its place |
+//! | `_ashore/queue_remove` | `command`: takes a waiting message out of the queue |
+//! | `_ashore/queue_move` | `command`, `before`: to before that waiting message, or with null to the end |
+//! | `_ashore/steer` | `command`: the waiting message runs now; the turn that is open at this line is cancelled for it |
 //! | `_ashore/file_changed` | `changes[]` of `relativePath`, `contentHash` or null, `size`, `mode`, `baseHash` or null, `baseMode` or null |
 //! | `_ashore/presence` | `attached`, `readOnly`; not journaled |
 //!
@@ -309,6 +312,7 @@
 //! is none. Agent sides and mirrors of ours ask for the seed by name.
 
 pub mod acp;
+pub mod amend;
 pub mod command;
 mod cut;
 pub mod entry;

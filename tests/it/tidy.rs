@@ -48,7 +48,7 @@ const PURE: &[&str] = &[
     "agent/recall.rs",
     "agent/tap.rs",
     "agent/translate.rs",
-    "agent/turns.rs",
+    "agent/turns/",
     "backend/follow.rs",
     "backend/lifecycle/workflow.rs",
 ];

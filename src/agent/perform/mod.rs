@@ -232,11 +232,16 @@ impl Server {
 
     /// A cancel, with what the journal had open at its line when that is in doubt.
     pub(crate) async fn weigh(&mut self, seq: Seq) -> Event {
-        let open = match self.turns.looks_back() {
+        let open = self.open_then(seq).await;
+        Event::Cancel { seq, open }
+    }
+
+    /// Which turn the journal had open at that line, when that is in doubt.
+    pub(crate) async fn open_then(&mut self, seq: Seq) -> Option<Option<CommandId>> {
+        match self.turns.looks_back() {
             Some(after) => self.open_at(after, seq).await,
             None => None,
-        };
-        Event::Cancel { seq, open }
+        }
     }
 
     async fn open_at(&mut self, after: Seq, at: Seq) -> Option<Option<CommandId>> {
@@ -498,7 +503,7 @@ impl Server {
             | What::UserMessage(_)
             | What::Cancel
             | What::Close
-            | What::QueueRemove(_) => (),
+            | What::Amend(_) => (),
         }
         Ok(())
     }

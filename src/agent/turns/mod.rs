@@ -4,11 +4,14 @@
 //! Pure: events in, effects out. Knows no time, no process and no network. A command is taken when its request line is
 //! durable; a turn is over when its response line is, and that stands behind every file of the turn.
 
+mod amend;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 
 use crate::agent::translate;
+use crate::protocol::amend::Amendment;
 use crate::protocol::command::{Command, LocalChange, Prompt, What};
 use crate::protocol::entry::RpcError;
 use crate::protocol::ids::{CommandId, RunId, Seq};
@@ -23,6 +26,12 @@ pub(crate) enum Event {
     Cancel {
         seq: Seq,
         open: Option<Option<CommandId>>,
+    },
+    /// A waiting prompt is to run now; `open` as with `Cancel`.
+    Steer {
+        seq: Seq,
+        open: Option<Option<CommandId>>,
+        amendment: Amendment,
     },
     /// The child has a session.
     Ready,
@@ -210,6 +219,11 @@ impl Turns {
         match event {
             Event::Heard { seq, command } => self.heard(&mut effects, seq, command),
             Event::Cancel { seq, open } => self.cancel(&mut effects, seq, open),
+            Event::Steer {
+                seq,
+                open,
+                amendment,
+            } => self.steer(&mut effects, seq, open, &amendment),
             Event::Ready => {
                 self.child = Child::Ready;
                 self.go_on(&mut effects);
@@ -234,7 +248,7 @@ impl Turns {
                 self.queue_up(effects, seq, id, prompt);
                 self.go_on(effects);
             }
-            What::QueueRemove(other) => self.remove(effects, &other),
+            What::Amend(amendment) => self.amend(effects, amendment),
             What::Cancel => self.cancel(effects, seq, None),
             What::Close => self.shut(effects),
             What::FileChanged(changes) => {
@@ -463,24 +477,6 @@ impl Turns {
                 }
                 self.go_on(effects);
             }
-        }
-    }
-
-    fn remove(&mut self, effects: &mut Vec<Effect>, command: &CommandId) {
-        self.queue.retain(|queued| queued.command != *command);
-        // RACE: the endpoint accepted the removal while our request line was on its way. It was not taken then, so it
-        // is not to run now.
-        match &mut self.phase {
-            Phase::Taking(turn) if turn.command.as_ref() == Some(command) => turn.cancelled = true,
-            Phase::Running(turn) if turn.command.as_ref() == Some(command) && !turn.cancelled => {
-                turn.cancelled = true;
-                effects.push(Effect::Interrupt { turn: turn.number });
-            }
-            Phase::Idle
-            | Phase::Taking(_)
-            | Phase::Running(_)
-            | Phase::Closing { .. }
-            | Phase::Answering(_) => (),
         }
     }
 

@@ -2,11 +2,11 @@
 
 use super::*;
 
-fn id(text: &str) -> CommandId {
+pub(super) fn id(text: &str) -> CommandId {
     text.parse().unwrap()
 }
 
-fn said(seq: u64, command: &str) -> Event {
+pub(super) fn said(seq: u64, command: &str) -> Event {
     Event::Heard {
         seq: Seq(seq),
         command: Command {
@@ -19,7 +19,7 @@ fn said(seq: u64, command: &str) -> Event {
     }
 }
 
-fn other(seq: u64, what: What) -> Event {
+pub(super) fn other(seq: u64, what: What) -> Event {
     Event::Heard {
         seq: Seq(seq),
         command: Command {
@@ -36,7 +36,7 @@ fn cancel(seq: u64, open: Option<Option<CommandId>>) -> Event {
     }
 }
 
-fn ready() -> Turns {
+pub(super) fn ready() -> Turns {
     let mut turns = Turns::new("r".parse().unwrap(), 0);
     turns.apply(Event::Ready);
     turns
@@ -66,12 +66,12 @@ fn words(effects: &[Effect]) -> Vec<String> {
     effects.iter().map(one).collect()
 }
 
-fn story(turns: &mut Turns, events: Vec<Event>) -> Vec<String> {
+pub(super) fn story(turns: &mut Turns, events: Vec<Event>) -> Vec<String> {
     let all = events.into_iter().flat_map(|event| turns.apply(event));
     words(&all.collect::<Vec<_>>())
 }
 
-fn end_turn() -> Event {
+pub(super) fn end_turn() -> Event {
     Event::Answered(Ok(json!({"stopReason": "end_turn"})))
 }
 
@@ -204,32 +204,6 @@ fn what_a_former_start_left_open_is_answered_and_not_run_again() {
     let heard = story(&mut turns, vec![said(9, "b"), Event::Ready, Event::Scanned]);
     assert_eq!(heard, ["error 4", "turn_complete", "wait"]);
     assert_eq!(story(&mut turns, vec![Event::Durable]), ["take 5", "wait"]);
-}
-
-#[test]
-fn a_removed_prompt_is_not_run_even_when_its_request_line_was_on_its_way() {
-    let mut turns = ready();
-    story(&mut turns, vec![said(1, "a"), said(2, "b"), said(3, "c")]);
-    let heard = story(
-        &mut turns,
-        vec![
-            other(4, What::QueueRemove(id("b"))),
-            other(5, What::QueueRemove(id("a"))),
-            Event::Durable,
-            Event::Scanned,
-            Event::Durable,
-        ],
-    );
-    let expected = [
-        "scan 1",
-        "cancelled 1",
-        "turn_complete",
-        "wait",
-        "take 2",
-        "wait",
-    ];
-    assert_eq!(heard, expected);
-    assert_eq!(story(&mut turns, vec![Event::Durable]), ["prompt c"]);
 }
 
 #[test]

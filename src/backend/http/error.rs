@@ -202,7 +202,8 @@ impl From<journal::Error> for Refusal {
             | journal::Error::Answered { .. }
             | journal::Error::Taken
             | journal::Error::Unqueued
-            | journal::Error::NotQueued => Self::conflict(error.to_string()),
+            | journal::Error::NotQueued
+            | journal::Error::NotBefore => Self::conflict(error.to_string()),
             journal::Error::Line(why) => Self::field("entries", "invalid_input", why.to_string()),
             journal::Error::Whole(_) | journal::Error::Log(_) => Self::internal(&error),
         }

@@ -60,7 +60,7 @@ fn signal(what: &What) -> Signal {
         | What::Permission(_)
         | What::SetMode(_)
         | What::SetConfig { .. }
-        | What::QueueRemove(_)
+        | What::Amend(_)
         | What::FileChanged(_)
         | What::Presence { .. }
         | What::Other { .. } => Signal::Activity,

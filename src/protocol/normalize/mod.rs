@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::protocol::command::{Command, What};
+use crate::protocol::command::{Command, Prompt, What};
 use crate::protocol::entry::{Decoded, Entry, From, RpcError, Said};
 use crate::protocol::ids::CommandId;
 use crate::protocol::normalize::fields::present;
@@ -291,8 +291,13 @@ pub(crate) fn command_words(what: &What) -> Option<(String, Vec<String>)> {
     let What::UserMessage(prompt) = what else {
         return None;
     };
+    Some(words_of(prompt))
+}
+
+/// A prompt's words, and what it carries beside them.
+pub(crate) fn words_of(prompt: &Prompt) -> (String, Vec<String>) {
     let Some(blocks) = &prompt.blocks else {
-        return Some((prompt.text.clone(), Vec::new()));
+        return (prompt.text.clone(), Vec::new());
     };
     let (text, rest) = content::words(&Value::Array(blocks.clone()));
     let text = if text.is_empty() {
@@ -300,7 +305,7 @@ pub(crate) fn command_words(what: &What) -> Option<(String, Vec<String>)> {
     } else {
         text
     };
-    Some((text, rest))
+    (text, rest)
 }
 
 #[cfg(test)]

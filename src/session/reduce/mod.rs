@@ -117,9 +117,7 @@ impl Session {
     fn command(&mut self, at: At, what: &What, entry: &Entry) {
         match what {
             What::UserMessage(_) => self.client_said(what, entry),
-            What::QueueRemove(command) => self
-                .queued
-                .retain(|queued| queued.command.as_ref() != Some(command)),
+            What::Amend(amendment) => self.amended(amendment),
             // What comes of these is told by the agent side, with the turn's end or an update.
             What::Cancel
             | What::Close

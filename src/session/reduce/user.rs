@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use crate::protocol::acp::{Block, Chunk};
+use crate::protocol::amend::{Amend, Amendment};
 use crate::protocol::command::What;
 use crate::protocol::entry::Entry;
 use crate::protocol::ids::CommandId;
@@ -38,6 +39,22 @@ impl Session {
                 from: entry.who.clone(),
             });
         }
+    }
+
+    /// What waits stands as it is to be taken. A change that came too late is refused by the endpoint; one for words
+    /// that are drawn already changes nothing.
+    pub(super) fn amended(&mut self, amendment: &Amendment) {
+        let ids = self.queued.iter().map(|one| one.command.as_ref());
+        let Some((from, to)) = amendment.place(ids) else {
+            return;
+        };
+        let mut one = self.queued.remove(from);
+        match &amendment.how {
+            Amend::Remove => return,
+            Amend::Edit(prompt) => one.text = normalize::words_of(prompt).0,
+            Amend::Move { .. } | Amend::Steer => (),
+        }
+        self.queued.insert(to, one);
     }
 
     /// The reference delivers before it logs, so an echo can stand before the words it repeats.
@@ -289,5 +306,108 @@ impl Session {
             },
         };
         self.draw(at, prompt, Vec::new());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::protocol::command::{Command, Prompt};
+    use crate::protocol::ids::Seq;
+    use crate::protocol::line;
+    use crate::session::reduce::apply;
+
+    fn session(lines: &[String]) -> Session {
+        let mut session = Session::default();
+        for (at, line) in (1..).zip(lines) {
+            apply(&mut session, Seq(at), &normalize::decode(line.as_bytes()));
+        }
+        session
+    }
+
+    fn id(text: &str) -> CommandId {
+        text.parse().unwrap()
+    }
+
+    fn client(key: &str, what: What) -> String {
+        let key = id(key);
+        let command = Command {
+            id: Some(key.clone()),
+            what,
+        };
+        line::client_message_line(Timestamp::UNIX_EPOCH, &key, Some("ana"), &command.to_json())
+    }
+
+    fn prompt(text: &str) -> Prompt {
+        Prompt {
+            text: text.to_owned(),
+            blocks: None,
+        }
+    }
+
+    fn says(text: &str) -> String {
+        client(text, What::UserMessage(prompt(text)))
+    }
+
+    fn amends(command: &str, how: Amend) -> String {
+        let command = id(command);
+        client("x", What::Amend(Amendment { command, how }))
+    }
+
+    fn taken(number: u64, command: &str, text: &str) -> String {
+        let blocks = [json!({"type": "text", "text": text})];
+        let request = line::prompt_request(&json!(number), "run", &blocks, Some(&id(command)));
+        line::notification_line(Timestamp::UNIX_EPOCH, &request)
+    }
+
+    fn queue(session: &Session) -> Vec<&str> {
+        session.queued.iter().map(|one| one.text.as_str()).collect()
+    }
+
+    fn drawn(session: &Session) -> Vec<&str> {
+        let cells = session.transcript.cells.iter();
+        cells
+            .filter_map(|cell| match &cell.body {
+                Body::User { text, .. } => Some(text.as_str()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn people_see_the_queue_as_it_will_be_taken_and_each_message_once() {
+        let before = |other: &str| Amend::Move {
+            before: Some(id(other)),
+        };
+        let mut lines = vec![
+            says("a"),
+            taken(1, "a", "a"),
+            says("b"),
+            says("c"),
+            says("d"),
+            says("e"),
+            amends("d", before("b")),
+            amends("c", Amend::Edit(prompt("other words"))),
+            amends("e", Amend::Remove),
+            amends("b", Amend::Move { before: None }),
+            amends("b", Amend::Steer),
+            amends("a", Amend::Edit(prompt("too late"))),
+        ];
+        let waits = session(&lines);
+        assert_eq!(queue(&waits), ["b", "d", "other words"]);
+        assert_eq!(drawn(&waits), ["a"]);
+        lines.extend([
+            taken(2, "b", "b"),
+            taken(3, "d", "d"),
+            taken(4, "c", "other words"),
+            // Had the old words been on their way, the new ones get a turn of their own.
+            taken(5, "c", "other words"),
+        ]);
+        let done = session(&lines);
+        assert_eq!(queue(&done), Vec::<&str>::new());
+        assert_eq!(drawn(&done), ["a", "b", "d", "other words"]);
     }
 }
