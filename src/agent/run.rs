@@ -282,7 +282,7 @@ async fn hear(server: &mut Server, heard: Heard) -> Result<(), Closed> {
             Ok(())
         }
         Heard::Ended(_) => close(server).await,
-        Heard::Opened { .. } | Heard::Live => Ok(()),
+        Heard::Opened { .. } | Heard::Live | Heard::Presence(_) => Ok(()),
     }
 }
 

@@ -26,4 +26,6 @@ pub enum Effect {
     KeepOutbox(Vec<Outgoing>),
     /// The journal cache holds lines of another journal: empty it.
     ForgetJournal,
+    /// Say that this client is there, from now on and again and again.
+    Announce,
 }

@@ -9,6 +9,7 @@ use crate::mirror::worker::{Order, Report};
 use crate::protocol::command::Command;
 use crate::protocol::entry::Decoded;
 use crate::protocol::ids::{CommandId, Seq};
+use crate::protocol::presence::Client;
 use crate::protocol::run::{Run, Status};
 use crate::session::state::Session;
 
@@ -57,6 +58,10 @@ pub enum Event {
         now: Instant,
     },
     Mirror(Report),
+    /// Who is attached, ourselves among them.
+    Presence(Vec<Client>),
+    /// Unsent words could not be kept on disk: why.
+    OutboxFailed(String),
     // Wishes of the user.
     Say(Command),
     RetryNow,

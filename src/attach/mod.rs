@@ -5,14 +5,15 @@
 pub mod effect;
 pub mod event;
 mod history;
-mod journal;
+pub mod journal;
 pub mod launch;
 #[cfg(test)]
 mod launch_tests;
 mod mailbox;
 mod mirrored;
-mod outbox;
+pub mod outbox;
 pub mod perform;
+pub mod queue;
 pub mod restore;
 pub mod state;
 pub mod update;

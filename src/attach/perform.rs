@@ -39,6 +39,11 @@ const EVENTS: usize = 256;
 /// Batches of lines between the stream and the events.
 const HEARD: usize = 8;
 
+/// How often a client says again that it is there; the endpoint waits three times as long.
+const RENEW: Duration = Duration::from_secs(20);
+/// How long leaving may take.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// How often another holder of the directory is asked.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -141,6 +146,9 @@ pub struct Performer {
     holds: Arc<AtomicBool>,
     /// At most one.
     follow: JoinSet<()>,
+    /// Says again and again that we are there; at most one.
+    presence: JoinSet<()>,
+    read_only: bool,
     tasks: JoinSet<()>,
 }
 
@@ -177,6 +185,8 @@ pub async fn open(plan: Plan) -> Opened {
         plan.read_only,
     );
     attached.machine.seed = rand::random();
+    let client = uuid::Uuid::new_v4().to_string();
+    attached.machine.client = Some(client.clone());
     attached.notes = kept.notes;
     let first = [
         Some(Event::OutboxRestored(kept.outgoing)),
@@ -192,6 +202,7 @@ pub async fn open(plan: Plan) -> Opened {
         at: plan.at,
         manner: Manner {
             silence: plan.silence,
+            client: Some(client),
             ..Manner::default()
         },
         events,
@@ -201,6 +212,8 @@ pub async fn open(plan: Plan) -> Opened {
         mirrors: None,
         holds: Arc::default(),
         follow: JoinSet::new(),
+        presence: JoinSet::new(),
+        read_only,
         tasks: JoinSet::new(),
     };
     let end = kept.long.take().map(|(cache, end)| {
@@ -341,6 +354,7 @@ impl Performer {
             Effect::Mirror(order) => self.mailbox.push(order),
             Effect::KeepOutbox(outgoing) => self.keep_outbox(&outgoing),
             Effect::ForgetJournal => self.lock_journal().forget(),
+            Effect::Announce => self.announce(),
         }
     }
 
@@ -354,6 +368,44 @@ impl Performer {
             }
             tell(&events, Event::Mirror(Report::Flushed(flush))).await;
         });
+    }
+
+    fn announce(&mut self) {
+        self.presence.abort_all();
+        while self.presence.try_join_next().is_some() {}
+        let (road, at) = (self.road.clone(), self.at.clone());
+        let (client, read_only) = (self.manner.client.clone(), self.read_only);
+        self.presence.spawn(async move {
+            loop {
+                let told = road
+                    .api()
+                    .presence(&at, client.as_deref(), true, read_only)
+                    .await;
+                if let Err(error) = told {
+                    // The link says the same to the user, if it matters.
+                    tracing::debug!(%error, "not told that we are there");
+                }
+                tokio::time::sleep(RENEW).await;
+            }
+        });
+    }
+
+    /// Says that this client leaves, if it ever said that it is there. The end of the stream says the same, so nobody
+    /// waits for this longer than [`FAREWELL`].
+    pub fn farewell(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        if self.presence.is_empty() {
+            return None;
+        }
+        let (api, at) = (self.road.api(), self.at.clone());
+        let (client, read_only) = (self.manner.client.clone(), self.read_only);
+        Some(async move {
+            let told = api.presence(&at, client.as_deref(), false, read_only);
+            match tokio::time::timeout(FAREWELL, told).await {
+                Ok(Ok(())) => (),
+                Ok(Err(error)) => tracing::debug!(%error, "not told that we leave"),
+                Err(_) => tracing::debug!("the endpoint is slow to hear that we leave"),
+            }
+        })
     }
 
     fn follow(&mut self, after: Seq) {
@@ -406,11 +458,15 @@ impl Performer {
         });
     }
 
-    fn keep_outbox(&self, outgoing: &[Outgoing]) {
+    fn keep_outbox(&mut self, outgoing: &[Outgoing]) {
         if let Some(outbox) = &self.outbox
             && let Err(error) = outbox.save(outgoing)
         {
             tracing::warn!(%error, "unsent words cannot be kept on disk");
+            let events = self.events.clone();
+            let why = error.to_string();
+            self.tasks
+                .spawn(async move { tell(&events, Event::OutboxFailed(why)).await });
         }
     }
 
@@ -496,6 +552,7 @@ fn event(heard: Heard) -> Event {
         Heard::Lines(lines) => Event::Arrived(lines),
         Heard::Live => Event::WentLive,
         Heard::Ended(status) => Event::Ended(status),
+        Heard::Presence(clients) => Event::Presence(clients),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::client::retry::Retry;
 use crate::mirror::status::MirrorStatus;
 use crate::protocol::command::Command;
 use crate::protocol::ids::{RunRef, Seq};
+use crate::protocol::presence::Client;
 use crate::protocol::run::Run;
 use crate::session::state::Session;
 
@@ -32,6 +33,8 @@ pub struct Attached {
     pub outbox: Vec<Outgoing>,
     /// Lines for the user that do not stand in the journal, newest last, bounded.
     pub notes: Vec<String>,
+    /// Who else is attached.
+    pub others: Vec<Client>,
     /// File entries go to a mirror here.
     pub mirrored: bool,
     /// What only `update` knows.
@@ -56,6 +59,10 @@ pub struct Machine {
     /// When the present attempt began, as far as an event told the time.
     pub(crate) began: Option<Instant>,
     pub(crate) was_live: bool,
+    /// How this client calls itself towards the endpoint.
+    pub(crate) client: Option<String>,
+    /// The endpoint of this link was told that we are there.
+    pub(crate) announced: bool,
     /// The session as far as a long journal cache has been read, while its end is shown.
     pub(crate) reading: Option<Box<Session>>,
     /// Commands of an earlier screen wait until the journal has been read.
@@ -79,6 +86,7 @@ impl Attached {
             mirror: MirrorStatus::default(),
             outbox: Vec::new(),
             notes: Vec::new(),
+            others: Vec::new(),
             mirrored: false,
             machine: Machine::default(),
         }

@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 use crate::attach::effect::Effect;
 use crate::attach::event::Event;
 use crate::attach::mirrored;
+use crate::attach::queue::words;
 use crate::attach::state::{Attached, Link, Outgoing, Posting};
 use crate::client::error::Error;
 use crate::client::retry::Next;
 use crate::mirror::worker::Order;
+use crate::protocol::amend::Amend;
 use crate::protocol::command::{Command, What};
 use crate::protocol::entry::{Decoded, Entry, Ext, Said};
 use crate::protocol::ids::{CommandId, Seq};
+use crate::protocol::presence::Client;
 use crate::protocol::run::Status;
 use crate::session::reduce;
 use crate::session::state::Session;
@@ -41,6 +44,14 @@ pub fn update(attached: &mut Attached, event: Event) -> Vec<Effect> {
         Event::Posted(id) => posted(attached, &id),
         Event::PostFailed { id, error, now } => post_failed(attached, &id, &error, now),
         Event::Mirror(report) => mirrored::reported(attached, report),
+        Event::Presence(clients) => presence(attached, clients),
+        Event::OutboxFailed(why) => {
+            note(
+                attached,
+                format!("what you write here cannot be kept on disk until it is sent: {why}"),
+            );
+            Vec::new()
+        }
         Event::Say(command) => say(attached, command),
         Event::RetryNow => retry_now(attached),
         Event::TakeBack(id) => take_back(attached, &id),
@@ -171,6 +182,7 @@ fn ended(attached: &mut Attached, status: Status) -> Vec<Effect> {
 fn follow(attached: &mut Attached) -> Effect {
     attached.machine.link_timer = None;
     attached.machine.was_live = false;
+    attached.machine.announced = false;
     Effect::Follow {
         after: attached.session.last,
     }
@@ -185,7 +197,20 @@ fn went_live(attached: &mut Attached) -> Vec<Effect> {
     pump(attached)
 }
 
+/// An endpoint that tells who is there wants to be told too, once per link.
+fn presence(attached: &mut Attached, mut clients: Vec<Client>) -> Vec<Effect> {
+    clients.retain(|one| one.client.is_none() || one.client != attached.machine.client);
+    attached.others = clients;
+    if std::mem::replace(&mut attached.machine.announced, true) {
+        Vec::new()
+    } else {
+        vec![Effect::Announce]
+    }
+}
+
 fn link_failed(attached: &mut Attached, error: &Error, now: Instant) -> Vec<Effect> {
+    // What was known of them is not known any more.
+    attached.others.clear();
     let jitter = chance(&mut attached.machine.seed);
     let machine = &mut attached.machine;
     if machine.was_live {
@@ -347,13 +372,13 @@ fn posted(attached: &mut Attached, id: &CommandId) -> Vec<Effect> {
         .iter()
         .find(|o| o.command.id.as_ref() == Some(id));
     let accepted = sent.and_then(|o| mirrored::accepted(&o.command.what, id));
-    // A user's words stay until the journal shows them, so that they are on the screen all the time.
+    // A user's words and changes stay until the journal shows them, so that they are on the screen all the time.
     attached.outbox.retain_mut(|o| {
         if o.command.id.as_ref() != Some(id) {
             return true;
         }
         o.state = Posting::Accepted;
-        matches!(o.command.what, What::UserMessage(_))
+        matches!(o.command.what, What::UserMessage(_) | What::Amend(_))
     });
     let mut effects = vec![keep(attached)];
     effects.extend(accepted);
@@ -398,23 +423,12 @@ fn post_failed(
 }
 
 fn refuse(attached: &mut Attached, place: usize, error: &Error) {
-    match attached.outbox[place].command.what {
-        What::UserMessage(_) => {
-            attached.outbox[place].state = Posting::Refused(advice(&attached.endpoint, error));
-        }
-        // Nothing of these is worth keeping but the reason.
-        What::Cancel
-        | What::Close
-        | What::Permission(_)
-        | What::SetMode(_)
-        | What::SetConfig { .. }
-        | What::Amend(_)
-        | What::FileChanged(_)
-        | What::Presence { .. }
-        | What::Other { .. } => {
-            attached.outbox.remove(place);
-            note(attached, error.to_string());
-        }
+    if words(&attached.outbox[place].command.what).is_some() {
+        attached.outbox[place].state = Posting::Refused(advice(&attached.endpoint, error));
+    } else {
+        // Nothing of it is worth keeping but the reason.
+        attached.outbox.remove(place);
+        note(attached, error.to_string());
     }
 }
 
@@ -452,17 +466,17 @@ fn keep(attached: &Attached) -> Effect {
     )
 }
 
-/// A cancel or a mode that comes hours later is not what was meant.
+/// A cancel, a mode or a steer that comes hours later is not what was meant.
 fn outlives(what: &What) -> bool {
     match what {
         What::UserMessage(_) | What::Permission(_) => true,
+        What::Amend(amendment) => amendment.how != Amend::Steer,
         // The mirror tells an edit again, under its own id.
         What::FileChanged(_)
         | What::Cancel
         | What::Close
         | What::SetMode(_)
         | What::SetConfig { .. }
-        | What::Amend(_)
         | What::Presence { .. }
         | What::Other { .. } => false,
     }
@@ -581,7 +595,8 @@ mod tests {
                 | Effect::StartTimer { .. }
                 | Effect::Mirror(_)
                 | Effect::KeepOutbox(_)
-                | Effect::ForgetJournal => None,
+                | Effect::ForgetJournal
+                | Effect::Announce => None,
             })
             .collect()
     }
@@ -596,7 +611,8 @@ mod tests {
                 | Effect::Post(_)
                 | Effect::Mirror(_)
                 | Effect::KeepOutbox(_)
-                | Effect::ForgetJournal => None,
+                | Effect::ForgetJournal
+                | Effect::Announce => None,
             })
             .collect()
     }
@@ -607,6 +623,81 @@ mod tests {
         update(&mut attached, Event::HistoryOpened { last: Seq(0) });
         update(&mut attached, Event::WentLive);
         attached
+    }
+
+    #[test]
+    fn whoever_is_told_who_is_there_says_so_itself_once_per_link() {
+        let mut attached = live();
+        attached.machine.client = Some("mine".to_owned());
+        let client = |from: &str, client: Option<&str>| Client {
+            from: from.to_owned(),
+            read_only: false,
+            client: client.map(str::to_owned),
+        };
+        let told = vec![
+            client("ana@laptop", Some("mine")),
+            client("ana@laptop", Some("other")),
+            client("bo", None),
+        ];
+        let effects = update(&mut attached, Event::Presence(Vec::new()));
+        assert_eq!(effects, [Effect::Announce]);
+        let effects = update(&mut attached, Event::Presence(told.clone()));
+        assert_eq!(effects, []);
+        assert_eq!(attached.others, told[1..]);
+        let (error, now) = (cut(), now());
+        update(&mut attached, Event::LinkFailed { error, now });
+        assert_eq!(attached.others, []);
+        update(&mut attached, Event::RetryNow);
+        let effects = update(&mut attached, Event::Presence(Vec::new()));
+        assert_eq!(effects, [Effect::Announce]);
+    }
+
+    #[test]
+    fn changed_words_that_come_too_late_stay_and_a_steer_does_not_outlive_its_screen() {
+        let amend = |how: Amend| {
+            let command = CommandId::random();
+            Command::new(What::Amend(crate::protocol::amend::Amendment {
+                command,
+                how,
+            }))
+        };
+        let words = Amend::Edit(crate::protocol::command::Prompt::default());
+        let mut attached = live();
+        let (edit, steer) = (amend(words), amend(Amend::Steer));
+        update(&mut attached, Event::Say(edit.clone()));
+        let effects = update(&mut attached, Event::Say(steer.clone()));
+        let kept = |effects: &[Effect]| match effects.first() {
+            Some(Effect::KeepOutbox(kept)) => kept.len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((attached.outbox.len(), kept(&effects)), (2, 1));
+        for command in [edit, steer] {
+            let taken = Error::Rejected {
+                status: 409,
+                text: "taken".to_owned(),
+            };
+            let failed = Event::PostFailed {
+                id: command.id.clone().expect("has one"),
+                error: taken,
+                now: now(),
+            };
+            update(&mut attached, failed);
+        }
+        assert_eq!(attached.outbox.len(), 1);
+        assert!(matches!(attached.outbox[0].state, Posting::Refused(_)));
+        assert!(
+            attached
+                .notes
+                .last()
+                .is_some_and(|note| note.contains("taken"))
+        );
+        update(&mut attached, Event::OutboxFailed("disk full".to_owned()));
+        assert!(
+            attached
+                .notes
+                .last()
+                .is_some_and(|note| note.contains("disk full"))
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod line;
 pub mod log;
 pub mod manifest;
 pub mod parts;
+pub(crate) mod presence;
 pub mod quiet;
 pub mod router;
 pub mod sandbox;

@@ -115,6 +115,7 @@ pub async fn bind(settings: &Settings, driver: Driver) -> Result<Bound, Error> {
         keepalive: settings.keepalive,
         changing: tokio::sync::Mutex::default(),
         shutdown: CancellationToken::new(),
+        presence: Arc::default(),
         counters: Counters {
             syncs: Arc::clone(&ground.syncs),
             ..Counters::default()

@@ -18,7 +18,7 @@ use crate::client::error::Error;
 use crate::client::http;
 use crate::client::lines::Lines;
 use crate::mirror::blobs::Blobs;
-use crate::protocol::command::Command;
+use crate::protocol::command::{Command, What};
 use crate::protocol::file::FileManifest;
 use crate::protocol::ids::{ProjectId, RunRef, Seq, TaskId};
 use crate::protocol::run::{NewRun, Run};
@@ -225,14 +225,39 @@ impl Api {
 
     /// `POST R/sync`; any 2xx counts as accepted.
     pub async fn post(&self, at: &RunRef, command: &Command) -> Result<(), Error> {
-        let mut request = self
+        let request = self.command(at, command)?;
+        self.send(request).await.map(drop)
+    }
+
+    /// `_ashore/presence`: this client is there, or leaves. `client` is the name it gives itself on its stream too.
+    pub async fn presence(
+        &self,
+        at: &RunRef,
+        client: Option<&str>,
+        attached: bool,
+        read_only: bool,
+    ) -> Result<(), Error> {
+        let command = Command::new(What::Presence {
+            attached,
+            read_only,
+        });
+        let mut request = self.command(at, &command)?;
+        if let Some(client) = client {
+            request = request.header("Ashore-Client", client);
+        }
+        self.send(request).await.map(drop)
+    }
+
+    fn command(&self, at: &RunRef, command: &Command) -> Result<RequestBuilder, Error> {
+        let request = self
             .call(Method::POST, &format!("{}/sync", at.path()))?
             .json(&command.to_json());
         // The journal then says who spoke, and from where: `ana@laptop`.
-        if let Some(host) = host_name(&rustix::system::uname().nodename().to_string_lossy()) {
-            request = request.header("Ashore-Host", host);
-        }
-        self.send(request).await.map(drop)
+        let host = host_name(&rustix::system::uname().nodename().to_string_lossy());
+        Ok(match host {
+            Some(host) => request.header("Ashore-Host", host),
+            None => request,
+        })
     }
 
     /// `POST R/append_log`; `source` and `first` make the `Ashore-Batch` header (contract 10.3). `lines` are whole log wrappers.

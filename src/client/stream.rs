@@ -21,6 +21,7 @@ use crate::client::lines::MAX_LINE;
 use crate::protocol::entry::{Decoded, From, Said};
 use crate::protocol::ids::{RunRef, Seq};
 use crate::protocol::normalize;
+use crate::protocol::presence::{self, Client};
 use crate::protocol::run::Status;
 
 /// Most lines handed over at once.
@@ -59,6 +60,8 @@ pub enum Heard {
     Live,
     /// `event: end`.
     Ended(Status),
+    /// Who is attached now.
+    Presence(Vec<Client>),
 }
 
 /// Numbered lines as they came, without LF.
@@ -83,6 +86,8 @@ pub struct Manner {
     pub silence: Option<Duration>,
     /// What was told of a run whose endpoint numbers nothing.
     pub shown: Shown,
+    /// How this client calls itself, so that its presence ends with its stream.
+    pub client: Option<String>,
 }
 
 /// The same; `keep` sees every batch of numbered lines before it is handed over.
@@ -103,6 +108,7 @@ pub async fn follow_kept(
         cursor: after,
         out,
         keep,
+        client: manner.client.as_deref(),
         silence: silence.unwrap_or(KEEPALIVE.mul_f64(2.5)),
         told_silence: silence,
     };
@@ -144,6 +150,7 @@ struct Road<'a> {
     cursor: Seq,
     out: &'a mpsc::Sender<Heard>,
     keep: &'a mut (dyn FnMut(&Raw) + Send),
+    client: Option<&'a str>,
     silence: Duration,
     told_silence: Option<Duration>,
 }
@@ -231,13 +238,16 @@ impl Road<'_> {
     }
 
     async fn live(&mut self) -> Result<Gap, Error> {
-        let request = self
+        let mut request = self
             .api
             .request(Method::GET, &format!("{}/sync", self.at.path()))?
             .query(&[("view", self.view.word())])
             .header("Last-Event-ID", self.cursor.0)
             // A compressing proxy would hold events back.
             .header(ACCEPT_ENCODING, "identity");
+        if let Some(client) = self.client {
+            request = request.header("Ashore-Client", client);
+        }
         let mut leash = Leash::new(request);
         let mut batch = Vec::new();
         let mut live = false;
@@ -277,6 +287,7 @@ impl Road<'_> {
                         self.give(std::mem::take(&mut lines)).await?;
                         self.send(Heard::Ended(status)).await?;
                     }
+                    Step::Presence(clients) => self.send(Heard::Presence(clients)).await?,
                     Step::Failed(text) => {
                         self.give(lines).await?;
                         return Err(Error::Unreachable { text });
@@ -336,6 +347,7 @@ enum Step {
     Hello { keepalive: Option<Duration> },
     Ended(Status),
     Failed(String),
+    Presence(Vec<Client>),
     Nothing,
 }
 
@@ -364,6 +376,7 @@ fn read(told: Told, view: View, cursor: Seq) -> Result<Step, Error> {
                 .and_then(Value::as_str)
                 .map_or_else(|| "the stream failed".to_owned(), http::plain),
         ),
+        "presence" => Step::Presence(presence::from_json(&value())),
         // `keepalive`, and names of a later version.
         _ => Step::Nothing,
     })
@@ -481,6 +494,7 @@ mod tests {
                     Heard::Opened { last } => news.push(format!("opened {last}")),
                     Heard::Live => news.push("live".to_owned()),
                     Heard::Ended(status) => news.push(format!("ended {status}")),
+                    Heard::Presence(clients) => news.push(format!("{} there", clients.len())),
                 }
             }
             (numbers, news)

@@ -2,8 +2,10 @@
 //!
 //! Decides nothing but what to print; `done` says when it is over.
 
+use tokio::sync::mpsc;
+
 use crate::attach::event::Event;
-use crate::attach::perform::Opened;
+use crate::attach::perform::{Opened, Performer};
 use crate::attach::state::{Attached, Link};
 use crate::attach::update::update;
 use crate::commands::failure::{Exit, Failure};
@@ -15,14 +17,29 @@ pub(crate) async fn drive(
     opened: Opened,
     printer: &mut Printer,
     first: Vec<Event>,
-    mut done: impl FnMut(&Attached) -> Option<Exit>,
+    done: impl FnMut(&Attached) -> Option<Exit>,
 ) -> Result<(Attached, Exit), Failure> {
     let Opened {
-        mut attached,
+        attached,
         mut performer,
-        mut events,
+        events,
         end: _,
     } = opened;
+    let driven = until(attached, &mut performer, events, printer, first, done).await;
+    if let Some(farewell) = performer.farewell() {
+        farewell.await;
+    }
+    driven
+}
+
+async fn until(
+    mut attached: Attached,
+    performer: &mut Performer,
+    mut events: mpsc::Receiver<Event>,
+    printer: &mut Printer,
+    first: Vec<Event>,
+    mut done: impl FnMut(&Attached) -> Option<Exit>,
+) -> Result<(Attached, Exit), Failure> {
     let mut restored = false;
     let mut first = first.into_iter();
     let mut failed = Exit::Other;

@@ -133,7 +133,7 @@ async fn go_on(
             Ok(None)
         }
         Heard::Ended(_) => Ok(Some(Exit::Done)),
-        Heard::Opened { .. } | Heard::Live => Ok(None),
+        Heard::Opened { .. } | Heard::Live | Heard::Presence(_) => Ok(None),
     })
     .await
 }

@@ -49,7 +49,10 @@ pub async fn follow(
                             }
                             // It is another journal than the one we read: from its start, then.
                             Heard::Opened { last } if *last < reached => reached = Seq::ZERO,
-                            Heard::Opened { .. } | Heard::Live | Heard::Ended(_) => (),
+                            Heard::Opened { .. }
+                            | Heard::Live
+                            | Heard::Ended(_)
+                            | Heard::Presence(_) => (),
                         }
                         if let Some(exit) = each(one)? {
                             return Ok(exit);

@@ -50,7 +50,7 @@ async fn watch(context: &Context, found: &Found, until: Until) -> Result<Exit, F
     let mut live = false;
     follow(context, found, Seq::ZERO, |heard| {
         match heard {
-            Heard::Opened { .. } => (),
+            Heard::Opened { .. } | Heard::Presence(_) => (),
             Heard::Lines(lines) => lines
                 .iter()
                 .for_each(|(seq, line)| apply(&mut session, *seq, line)),

@@ -257,9 +257,11 @@
 //! | `_ashore/queue_move` | `command`, `before`: to before that waiting message, or with null to the end |
 //! | `_ashore/steer` | `command`: the waiting message runs now; the turn that is open at this line is cancelled for it |
 //! | `_ashore/file_changed` | `changes[]` of `relativePath`, `contentHash` or null, `size`, `mode`, `baseHash` or null, `baseMode` or null |
-//! | `_ashore/presence` | `attached`, `readOnly`; not journaled |
+//! | `_ashore/presence` | `attached`, `readOnly`; not journaled, told to whoever follows `view=journal` |
 //!
-//! A command is *taken* when its `session/prompt` request stands in the journal.
+//! A command is *taken* when its `session/prompt` request stands in the journal. A waiting message is changed only before
+//! that; later, or when it was removed, the answer is 409 with the reason.
+//!
 //! `_ashore/file_changed` is posted behind the blobs it names. Each path of it is answered once, with the command's id:
 //!
 //! | answer | params |
@@ -272,6 +274,15 @@
 //! answered `applied` where it stands there already: a client that gave way after a refusal says so in this way. No prompt
 //! that stands behind a change is taken before the change is answered. A run whose agent server is at rest is not
 //! started by one: it waits in the journal.
+//!
+//! A client says `_ashore/presence` when it attaches and at least every 60 s, and `attached: false` when it leaves. It
+//! may name itself by a UUID in the header `Ashore-Client` of these and of its `GET sync?view=journal`; then the end of
+//! its last stream ends its presence too. Everyone who follows that view is told behind `hello`, and at every change:
+//!
+//! ```text
+//! event: presence
+//! data: {"clients":[{"from":"ana@laptop","readOnly":false,"client":"<uuid, if it named one>"}]}
+//! ```
 //!
 //! ## 10.3 The agent side
 //!
@@ -324,6 +335,7 @@ pub mod line;
 pub mod message;
 pub mod normalize;
 pub mod path;
+pub mod presence;
 pub mod presets;
 pub mod run;
 pub mod task;

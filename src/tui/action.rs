@@ -26,8 +26,15 @@ pub enum Action {
     Yank,
     Undo,
     Complete,
-    /// A message that was not taken, back into the draft.
+    /// A message that was not taken, back into the draft; again: the one before it.
     TakeBack,
+    /// The one behind it, and at last the draft of before.
+    QueueNewer,
+    // What waits for the agent.
+    Steer,
+    QueueRemove,
+    QueueEarlier,
+    QueueLater,
     // Everywhere.
     Escape,
     Interrupt,

@@ -56,6 +56,8 @@ pub struct Hands {
     present: JoinSet<()>,
     /// What lists runs.
     tasks: JoinSet<()>,
+    /// Says to endpoints that we have left a run.
+    farewells: JoinSet<()>,
 }
 
 impl Hands {
@@ -68,7 +70,14 @@ impl Hands {
             performer: Arc::default(),
             present: JoinSet::new(),
             tasks: JoinSet::new(),
+            farewells: JoinSet::new(),
         }
+    }
+
+    /// Leaves the run, and says so; takes a moment at most.
+    pub async fn leave(&mut self) {
+        self.let_go();
+        while self.farewells.join_next().await.is_some() {}
     }
 
     /// A run that was opened before the screen was: its events begin to flow.
@@ -85,7 +94,11 @@ impl Hands {
 
     fn let_go(&mut self) {
         self.present.abort_all();
-        *lock(&self.performer) = None;
+        while self.farewells.try_join_next().is_some() {}
+        let left = lock(&self.performer).take();
+        if let Some(farewell) = left.as_ref().and_then(Performer::farewell) {
+            self.farewells.spawn(farewell);
+        }
     }
 
     fn launch(&mut self, plan: Plan) {

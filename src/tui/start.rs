@@ -82,7 +82,9 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
         futures::stream::PollNext::Left
     });
     let left = run(&mut terminal, &mut state, &mut paint, all, &mut hands).await;
+    // The terminal first: leaving is not to feel slow.
     drop(modes);
+    hands.leave().await;
     left
 }
 

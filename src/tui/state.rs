@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::attach::state::{Attached, Link};
-use crate::protocol::ids::{RunRef, Seq};
+use crate::protocol::ids::{CommandId, RunRef, Seq};
 use crate::protocol::path::RelPath;
 use crate::session::state::{OpenPermission, Session, Turn};
 use crate::session::tool::ToolCall;
@@ -37,6 +37,8 @@ pub struct State {
     pub folds: Folds,
     pub popup: Option<Popup>,
     pub question: Question,
+    /// The message that is being changed in place of the draft.
+    pub changing: Option<Changing>,
     /// The leader key was pressed.
     pub leader: bool,
     /// What the slash menu has selected.
@@ -191,6 +193,16 @@ pub struct Question {
     pub typed: Option<Instant>,
 }
 
+/// A message that waits for the agent, in the composer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changing {
+    pub command: CommandId,
+    /// Its words as they wait.
+    pub was: String,
+    /// The draft of before.
+    pub kept: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Toast {
     pub text: String,
@@ -226,6 +238,7 @@ impl State {
             folds: Folds::default(),
             popup: None,
             question: Question::default(),
+            changing: None,
             leader: false,
             slash: 0,
             slash_hidden: false,

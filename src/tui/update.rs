@@ -7,7 +7,7 @@ use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::Event;
 use crate::tui::keymap::{Context, Key};
-use crate::tui::on::{browse, draft, launch, link, picker, popup, question};
+use crate::tui::on::{browse, draft, launch, link, picker, popup, question, queue};
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
 /// Ctrl+C twice within this long leaves.
@@ -193,6 +193,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         | Action::Reject
         | Action::Details => question::act(state, action),
         _ if matches!(state.scene, Scene::Picker(_)) => picker::act(state, action),
+        _ if queue::is_about(action) => queue::act(state, action),
         _ if draft::is_edit(action) => draft::act(state, action),
         _ => browse::act(state, action),
     }
@@ -220,6 +221,9 @@ fn escape(state: &mut State) -> Vec<Effect> {
         state.slash_hidden = true;
         return Vec::new();
     }
+    if let Some(effects) = queue::put_back(state) {
+        return effects;
+    }
     if question::put_aside(state) {
         return Vec::new();
     }
@@ -236,6 +240,9 @@ fn escape(state: &mut State) -> Vec<Effect> {
 
 /// Ctrl+C: the draft goes to the history; on an empty draft the second one leaves.
 fn interrupt(state: &mut State) -> Vec<Effect> {
+    if let Some(effects) = queue::put_back(state) {
+        return effects;
+    }
     if !state.composer.is_empty() {
         let text = state.composer.take();
         state.unsaved = false;
@@ -315,6 +322,7 @@ pub(crate) fn reset(state: &mut State) {
     state.pane = Pane::Chat;
     state.folds = crate::tui::state::Folds::default();
     state.question = crate::tui::state::Question::default();
+    state.changing = None;
     state.popup = None;
     state.focus = Focus::Edit;
 }

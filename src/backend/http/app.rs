@@ -11,6 +11,7 @@ use crate::backend::http::auth::Doors;
 use crate::backend::http::signed::Signer;
 use crate::backend::journal::Journal;
 use crate::backend::lifecycle::Lifecycle;
+use crate::backend::presence::Presence;
 use crate::backend::store::Store;
 
 pub struct App {
@@ -31,6 +32,7 @@ pub struct App {
     /// Streams end when it is cancelled.
     pub(crate) shutdown: CancellationToken,
     pub(crate) counters: Counters,
+    pub(crate) presence: Arc<Presence>,
 }
 
 #[derive(Default)]

@@ -21,7 +21,10 @@ use crate::backend::http::app::App;
 use crate::backend::http::auth::bearer;
 use crate::backend::http::error::Refusal;
 use crate::backend::http::extract::Shared;
+use crate::backend::http::sync::client_of;
+use crate::backend::presence::Seat;
 use crate::protocol::ids::{RunId, Seq};
+use crate::protocol::presence::{self, Client};
 
 /// How much is read from the journal at once, in bytes.
 const PIECE: usize = 256 * 1024;
@@ -37,6 +40,8 @@ struct Follower {
     looked: bool,
     closing: bool,
     pass: Pass,
+    /// Who else is there, for the view that is told.
+    seat: Option<Seat>,
     _open: Open,
 }
 
@@ -87,6 +92,10 @@ pub async fn get(
         let hello = json!({"last_seq": last, "keepalive": app.keepalive.as_secs()});
         ready.push_back(named("hello", &hello).into());
     }
+    let seat = (view == View::Journal).then(|| app.presence.sit(&run, client_of(&headers)));
+    if let Some(seat) = &seat {
+        ready.push_back(present(&seat.told.borrow()));
+    }
     let follower = Follower {
         cursor: Cursor::new(view, run.clone(), after),
         _open: Open::new(&app.counters.streams),
@@ -97,6 +106,7 @@ pub async fn get(
         ready,
         looked: false,
         closing: false,
+        seat,
         pass: Pass {
             token: bearer(&headers).unwrap_or_default().to_owned(),
             asked: Instant::now(),
@@ -118,6 +128,20 @@ pub async fn get(
             .insert(name, HeaderValue::from_static(value));
     }
     Ok(response)
+}
+
+fn present(clients: &[Client]) -> Bytes {
+    named("presence", &presence::to_json(clients)).into()
+}
+
+/// The news of who is there; never comes where nobody is told.
+async fn changed(seat: &mut Option<Seat>) -> Bytes {
+    if let Some(seat) = seat
+        && seat.told.changed().await.is_ok()
+    {
+        return present(&seat.told.borrow_and_update());
+    }
+    std::future::pending().await
 }
 
 impl Follower {
@@ -190,8 +214,12 @@ impl Follower {
             () = shutdown.cancelled() => self.closing = true,
             // A closed bell is seen at the next turn.
             _ = self.bell.changed() => (),
+            clients = changed(&mut self.seat) => self.ready.push_back(clients),
             () = tokio::time::sleep(self.app.keepalive) => {
                 self.ready.push_back(self.keepalive());
+                if self.seat.is_some() {
+                    self.app.presence.sweep(&self.run, Instant::now().into_std());
+                }
                 self.look().await;
             }
         }

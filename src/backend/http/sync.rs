@@ -18,6 +18,7 @@ use crate::backend::journal::Life;
 use crate::backend::lifecycle::Signal;
 use crate::backend::store::tokens::Caller;
 use crate::protocol::command::{Command, What};
+use crate::protocol::presence::Client;
 use crate::protocol::run::{Run, Status};
 
 pub async fn post(
@@ -43,6 +44,21 @@ pub async fn post(
     let who = who(&person, &headers);
     let life = life(&stored.run);
     let at = &stored.at;
+    if let What::Presence {
+        attached,
+        read_only,
+    } = command.what
+    {
+        let client = Client {
+            from: who,
+            read_only,
+            client: client_of(&headers),
+        };
+        let now = tokio::time::Instant::now().into_std();
+        // No activity: whoever only looks does not keep a sandbox.
+        app.presence.tell(&at.run, client, attached, now);
+        return Ok(StatusCode::ACCEPTED.into_response());
+    }
     app.journal.command(at, &command, &sent, &who, life).await?;
     if let What::UserMessage(prompt) = &command.what {
         app.store.title_from(&at.task, &prompt.text).await?;
@@ -65,6 +81,13 @@ fn signal(what: &What) -> Signal {
         | What::Presence { .. }
         | What::Other { .. } => Signal::Activity,
     }
+}
+
+/// How a client calls itself, to be known again by its streams.
+pub(super) fn client_of(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("ashore-client")?.to_str().ok()?;
+    let id = uuid::Uuid::try_parse(text).ok()?;
+    Some(id.to_string())
 }
 
 /// What the run can still do about a message.

@@ -461,7 +461,7 @@ mod tests {
                         }
                     }
                     Heard::Ended(status) => ends.push(status),
-                    Heard::Live => (),
+                    Heard::Live | Heard::Presence(_) => (),
                     Heard::Opened { last } => panic!("{last}"),
                 }
                 if words.len() >= want {

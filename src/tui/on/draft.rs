@@ -4,10 +4,10 @@
 
 use crate::attach;
 use crate::protocol::command::Command;
-use crate::protocol::ids::RunId;
+use crate::protocol::ids::{CommandId, RunId};
 use crate::tui::action::Action;
 use crate::tui::effect::{Effect, Plan};
-use crate::tui::on::{browse, link};
+use crate::tui::on::{browse, link, queue};
 use crate::tui::state::{Launching, Popup, Scene, Scroll, State};
 use crate::tui::update::{act as perform, leave, toast};
 
@@ -36,7 +36,6 @@ pub(crate) fn is_edit(action: Action) -> bool {
             | Action::Yank
             | Action::Undo
             | Action::Complete
-            | Action::TakeBack
             | Action::SwapFocus
     )
 }
@@ -52,7 +51,6 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             return complete(state, &menu);
         }
         Action::Submit => return submit(state),
-        Action::TakeBack => return link::take_back(state),
         Action::SwapFocus | Action::Complete if !menu.is_empty() => return complete(state, &menu),
         Action::SwapFocus => {
             browse::swap(state);
@@ -143,7 +141,11 @@ pub(crate) fn save(state: &mut State) -> Vec<Effect> {
     }
     vec![Effect::SaveDraft {
         of: place(state),
-        text: state.composer.text().to_owned(),
+        // A message that is being changed is safe in the journal.
+        text: match &state.changing {
+            Some(changing) => changing.kept.clone(),
+            None => state.composer.text().to_owned(),
+        },
     }]
 }
 
@@ -181,6 +183,9 @@ fn complete(state: &mut State, menu: &[(String, String)]) -> Vec<Effect> {
 }
 
 fn submit(state: &mut State) -> Vec<Effect> {
+    if state.changing.is_some() {
+        return queue::submit(state);
+    }
     let text = state.composer.text().trim().to_owned();
     if text.is_empty() {
         return Vec::new();
@@ -197,17 +202,26 @@ fn submit(state: &mut State) -> Vec<Effect> {
             );
             Vec::new()
         }
-        Scene::Run(_) => {
-            let text = taken(state);
-            state.scroll = Scroll::Follow;
-            let say = attach::event::Event::Say(Command::user_message(text.clone()));
-            let mut effects = link::step(state, say);
-            effects.push(Effect::SaveHistory(text));
-            effects.push(forget(state));
-            effects
-        }
+        Scene::Run(_) => send(state).0,
         Scene::Picker(_) | Scene::Opening(_) => Vec::new(),
     }
+}
+
+/// The draft goes to the run as a message; which one it is.
+pub(crate) fn send(state: &mut State) -> (Vec<Effect>, Option<CommandId>) {
+    let text = taken(state);
+    state.scroll = Scroll::Follow;
+    let message = Command::user_message(text.clone());
+    let command = message.id.clone();
+    let mut effects = link::step(state, attach::event::Event::Say(message));
+    effects.push(Effect::SaveHistory(text));
+    effects.push(forget(state));
+    (effects, command)
+}
+
+/// The draft is a command of ours, not words for the agent.
+pub(crate) fn is_ours(state: &State) -> bool {
+    action_of(state.composer.text().trim()).is_some()
 }
 
 /// Takes the draft; what is left on disk is the caller's business.
@@ -234,16 +248,19 @@ pub(crate) fn launch(state: &mut State, accept_size: bool) -> Vec<Effect> {
     effects
 }
 
+fn action_of(text: &str) -> Option<Action> {
+    match text.strip_prefix('/')?.trim_end() {
+        "runs" => Some(Action::Runs),
+        "stop" => Some(Action::Stop),
+        "help" => Some(Action::Help),
+        "detach" | "quit" => Some(Action::Leave),
+        _ => None,
+    }
+}
+
 /// The commands that are ours; all others are the agent's.
 fn ours(state: &mut State, text: &str) -> Option<Vec<Effect>> {
-    let word = text.strip_prefix('/')?.trim_end();
-    let action = match word {
-        "runs" => Action::Runs,
-        "stop" => Action::Stop,
-        "help" => Action::Help,
-        "detach" | "quit" => Action::Leave,
-        _ => return None,
-    };
+    let action = action_of(text)?;
     taken(state);
     let mut effects = vec![forget(state)];
     effects.extend(match action {

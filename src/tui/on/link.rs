@@ -3,10 +3,12 @@
 //! Pure.
 
 use crate::attach;
+use crate::attach::queue::words;
 use crate::attach::state::{Link, Posting};
 use crate::protocol::command::{Command, What};
+use crate::protocol::ids::CommandId;
 use crate::tui::effect::Effect;
-use crate::tui::on::{draft, question};
+use crate::tui::on::{draft, question, queue};
 use crate::tui::state::{Scene, Scroll, State};
 use crate::tui::update::toast;
 
@@ -39,6 +41,7 @@ pub(crate) fn step(state: &mut State, event: attach::event::Event) -> Vec<Effect
     }
     let mut effects: Vec<Effect> = ordered.into_iter().map(Effect::Attach).collect();
     effects.extend(question::look(state));
+    queue::look(state);
     effects
 }
 
@@ -89,20 +92,23 @@ pub(crate) fn retry(state: &mut State) -> Vec<Effect> {
     }
 }
 
-/// The newest prompt that was refused, or has not gone yet, back into the draft.
+/// The newest words that were refused, or have not gone yet.
+fn free(state: &State) -> Option<(CommandId, String)> {
+    let outbox = &state.attached()?.outbox;
+    outbox.iter().rev().find_map(|outgoing| {
+        let free = matches!(outgoing.state, Posting::Waiting | Posting::Refused(_));
+        let words = words(&outgoing.command.what).filter(|_| free)?;
+        Some((outgoing.command.id.clone()?, words.text.clone()))
+    })
+}
+
+pub(crate) fn has_free(state: &State) -> bool {
+    free(state).is_some()
+}
+
+/// Those, back into the draft.
 pub(crate) fn take_back(state: &mut State) -> Vec<Effect> {
-    let found = state.attached().and_then(|attached| {
-        attached.outbox.iter().rev().find_map(|outgoing| {
-            let free = matches!(outgoing.state, Posting::Waiting | Posting::Refused(_));
-            match (&outgoing.command.what, &outgoing.command.id) {
-                (What::UserMessage(prompt), Some(id)) if free => {
-                    Some((id.clone(), prompt.text.clone()))
-                }
-                _ => None,
-            }
-        })
-    });
-    let Some((id, text)) = found else {
+    let Some((id, text)) = free(state) else {
         toast(state, "there is no message to take back");
         return Vec::new();
     };

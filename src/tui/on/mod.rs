@@ -7,3 +7,4 @@ pub(crate) mod link;
 pub(crate) mod picker;
 pub(crate) mod popup;
 pub(crate) mod question;
+pub(crate) mod queue;

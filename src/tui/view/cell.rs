@@ -22,6 +22,8 @@ pub(crate) struct Look<'a> {
     pub(crate) live: bool,
     /// The first message of the agent in its turn: it gets the head.
     pub(crate) first: bool,
+    /// The message that the agent works on.
+    pub(crate) running: bool,
     pub(crate) wall: Timestamp,
     pub(crate) zone: &'a jiff::tz::TimeZone,
 }
@@ -123,6 +125,9 @@ fn user(
     let mut head = vec![look.span(Role::User, format!(" {}", fit(&name, 24)))];
     if let Some(time) = cell.time {
         head.push(look.span(Role::Dim, format!("  {}", clock(time, look.zone))));
+    }
+    if look.running {
+        head.push(look.span(Role::Dim, "  running"));
     }
     let mut lines = vec![Line::from(head)];
     let indent = [look.indent()];

@@ -16,6 +16,7 @@ mod picker;
 mod plan;
 mod popup;
 mod question;
+mod queue;
 mod rows;
 pub mod screen;
 mod status;

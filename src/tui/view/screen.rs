@@ -14,9 +14,9 @@ use crate::tui::state::{Pane, Scene, State, Tier};
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::rows::{Rows, remark, rule};
-use crate::tui::view::text::{Break, clean, clean_line, fit, wrap};
+use crate::tui::view::text::{Break, clean, clean_line, wrap};
 use crate::tui::view::{
-    composer, glyphs, head, panes, picker, popup, question, status, transcript, welcome,
+    composer, glyphs, head, panes, picker, popup, question, queue, status, transcript, welcome,
 };
 
 pub fn view(state: &State, paint: &mut Paint, frame: &mut Frame) {
@@ -127,7 +127,7 @@ fn foot(
         rows.bottom(composer::menu_height(state)),
         buffer,
     );
-    if let Some(line) = queued(attached, paint, columns) {
+    if let Some(line) = queue::line(state, attached, paint, columns) {
         line.render(rows.bottom(1), buffer);
     }
     for line in offline(attached, paint, columns).iter().rev() {
@@ -152,17 +152,6 @@ fn offline(attached: &Attached, paint: &Paint, columns: usize) -> Vec<Line<'stat
     );
     lines.truncate(5);
     lines
-}
-
-fn queued(attached: &Attached, paint: &Paint, columns: usize) -> Option<Line<'static>> {
-    let working = matches!(
-        attached.session.turn,
-        crate::session::state::Turn::Working { .. }
-    );
-    let next = attached.session.queued.first().filter(|_| working)?;
-    let count = attached.session.queued.len();
-    let text = format!("   queued {count}: {}", clean_line(&next.text));
-    Some(Line::from(paint.span(Role::Dim, fit(&text, columns))))
 }
 
 /// Too small for anything but how it stands and what was said last.

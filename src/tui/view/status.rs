@@ -10,6 +10,7 @@ use ratatui::text::{Line, Span};
 
 use crate::attach::state::{Attached, Link, Posting};
 use crate::protocol::entry::StepStatus;
+use crate::protocol::presence::Client;
 use crate::protocol::run::Status;
 use crate::session::state::{Session, Turn};
 use crate::tui::action::Action;
@@ -180,6 +181,7 @@ fn fields(state: &State, attached: &Attached) -> Vec<Field> {
     {
         fields.push(field(Role::Dim, fit(&clean_line(branch), 30), ""));
     }
+    fields.extend(others(attached));
     if session.pr_url.is_some()
         || attached
             .run
@@ -340,6 +342,21 @@ fn mirror(attached: &Attached) -> Field {
         format!("{sign} {words}")
     };
     field(role, words + &edited, short + &up)
+}
+
+/// Who else is attached; a narrow line has no room for it.
+fn others(attached: &Attached) -> Option<Field> {
+    let name = |client: &Client| {
+        let reads = if client.read_only { " (reads)" } else { "" };
+        format!("{}{reads}", fit(&clean_line(&client.from), 24))
+    };
+    let words = match attached.others.as_slice() {
+        [] => return None,
+        [one] => format!("with {}", name(one)),
+        [one, two] => format!("with {}, {}", name(one), name(two)),
+        [one, rest @ ..] => format!("with {} and {} more", name(one), rest.len()),
+    };
+    Some(field(Role::Dim, words, ""))
 }
 
 fn waiting(attached: &Attached) -> Option<Field> {

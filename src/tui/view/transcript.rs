@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
+use crate::attach::queue::{Stage, words};
 use crate::attach::state::{Attached, Outgoing, Posting};
 use crate::protocol::command::What;
 use crate::protocol::entry::StepStatus;
@@ -216,7 +217,7 @@ impl List<'_> {
                     second: if working && cell::elapses(&cell.body) {
                         second
                     } else {
-                        0
+                        i64::from(self.is_running(cell))
                     },
                 },
                 None => Key {
@@ -229,6 +230,13 @@ impl List<'_> {
                 },
             },
         }
+    }
+
+    /// The message of the turn that is running.
+    fn is_running(&self, cell: &Cell) -> bool {
+        let session = &self.attached.session;
+        let working = matches!(session.turn, Turn::Working { .. });
+        working && cell.turn == session.turns && matches!(cell.body, Body::User { .. })
     }
 
     /// Tool calls and notices of one line stand close together, all else apart.
@@ -256,6 +264,7 @@ impl List<'_> {
             open: key.open,
             live: matches!(session.turn, Turn::Working { .. }),
             first: false,
+            running: false,
             wall: self.state.wall,
             zone: &self.state.zone,
         };
@@ -266,18 +275,15 @@ impl List<'_> {
                 Some(cell) => {
                     let look = Look {
                         first: is_first(cells, index),
+                        running: self.is_running(cell),
                         ..look
                     };
                     cell::lines(cell, look, &mut kept.markdown)
                 }
                 None => match (self.queued(index), self.outgoing(index)) {
-                    (Some(prompt), _) => unsent(
-                        &prompt.text,
-                        Role::Dim,
-                        "waits for the agent",
-                        look,
-                        self.paint,
-                    ),
+                    (Some(prompt), _) => {
+                        unsent(&prompt.text, Role::Dim, "accepted", look, self.paint)
+                    }
                     (None, Some(waiting)) => outgoing(waiting, look, self.paint),
                     (None, None) => Vec::new(),
                 },
@@ -398,15 +404,18 @@ fn step_lines(step: &StepState, look: Look, paint: &Paint) -> Vec<Line<'static>>
     lines
 }
 
-/// A prompt that does not stand in the journal yet. Other commands on their way are not shown here.
+/// A prompt that does not stand in the journal yet, and words that came too late. Other commands on their way are not
+/// shown here.
 fn outgoing(outgoing: &Outgoing, look: Look, paint: &Paint) -> Vec<Line<'static>> {
-    let What::UserMessage(prompt) = &outgoing.command.what else {
-        return Vec::new();
+    let prompt = match (words(&outgoing.command.what), &outgoing.state) {
+        (Some(prompt), Posting::Refused(_)) => prompt,
+        (Some(prompt), _) if matches!(outgoing.command.what, What::UserMessage(_)) => prompt,
+        (Some(_) | None, _) => return Vec::new(),
     };
     let (role, words) = match &outgoing.state {
-        Posting::Waiting => (Role::Warning, "waits for the link".to_owned()),
-        Posting::InFlight => (Role::Dim, "on its way".to_owned()),
-        Posting::Accepted => (Role::Dim, "sent".to_owned()),
+        Posting::Waiting => (Role::Warning, Stage::Here.word().to_owned()),
+        Posting::InFlight => (Role::Dim, Stage::Here.word().to_owned()),
+        Posting::Accepted => (Role::Dim, Stage::Accepted.word().to_owned()),
         Posting::Refused(why) => (Role::Error, format!("not taken: {}", clean_line(why))),
     };
     unsent(&prompt.text, role, &words, look, paint)

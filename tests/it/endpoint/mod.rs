@@ -9,6 +9,7 @@
 mod commands;
 mod doors;
 mod files;
+mod presence;
 mod rest;
 mod stream;
 

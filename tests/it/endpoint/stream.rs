@@ -96,6 +96,8 @@ async fn our_views_say_hello_tell_the_end_and_the_agents_one_closes() {
             "event: hello\ndata: {\"last_seq\":2,\"keepalive\":15}"
         );
     }
+    let there = journal.next().await.unwrap();
+    assert_eq!(there, "event: presence\ndata: {\"clients\":[]}");
     let lines = endpoint.lines(&at).await;
     for (index, line) in lines.iter().enumerate() {
         assert_eq!(
@@ -149,6 +151,8 @@ async fn a_run_that_has_ended_says_so_to_whoever_comes_later() {
     assert!(run["completed_at"].is_string());
     let request = endpoint.ask(Method::GET, &format!("{}/sync?view=journal", at.path()));
     let mut events = Events::open(request).await;
+    // The greeting, and who is there.
+    events.next().await.unwrap();
     events.next().await.unwrap();
     assert_eq!(
         events.next().await.unwrap(),
@@ -220,6 +224,8 @@ async fn removing_a_run_ends_its_followers_and_leaves_nothing_to_find() {
     endpoint.append(&at, TOKEN, &[said(1)]).await;
     let path = format!("{}/sync?view=journal", at.path());
     let mut events = Events::open(endpoint.ask(Method::GET, &path)).await;
+    // The greeting, and who is there.
+    events.next().await.unwrap();
     events.next().await.unwrap();
     let removed = endpoint.ask(Method::DELETE, &format!("{}/", at.path()));
     assert_eq!(removed.send().await.unwrap().status(), 204);
@@ -254,6 +260,7 @@ async fn a_silent_stream_shows_that_it_lives_and_a_stopping_endpoint_lets_it_go(
     let ours = endpoint.ask(Method::GET, &format!("{sync}?view=journal"));
     let mut ours = Events::open(ours).await;
     assert!(ours.next().await.unwrap().starts_with("event: hello"));
+    assert!(ours.next().await.unwrap().starts_with("event: presence"));
     for _ in 0..2 {
         assert_eq!(reference.next().await.unwrap(), ": keepalive");
         assert_eq!(ours.next().await.unwrap(), "event: keepalive\ndata: {}");
@@ -285,7 +292,9 @@ async fn a_revoked_token_ends_the_streams_it_opened_and_no_others() {
     let mut mine = Events::open(endpoint.ask(Method::GET, &sync)).await;
     assert!(store.revoke_named("ana").await.unwrap());
     while let Some(event) = theirs.next().await {
-        let sign = event.starts_with("event: hello") || event.starts_with("event: keepalive");
+        let sign = ["hello", "presence", "keepalive"]
+            .iter()
+            .any(|name| event.starts_with(&format!("event: {name}")));
         assert!(sign || event.contains("revoked"), "{event}");
     }
     endpoint.append(&at, TOKEN, &[said(1)]).await;

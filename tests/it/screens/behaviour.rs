@@ -52,7 +52,7 @@ fn enter_posts_the_draft_and_empties_the_composer() {
     assert_eq!(says(&effects), ["hello"]);
     assert!(effects.contains(&Effect::SaveHistory("hello".into())));
     assert!(screen.state.composer.is_empty());
-    assert!(screen.text().contains("you  on its way"));
+    assert!(screen.text().contains("you  queued here"));
 }
 
 #[test]

@@ -3,5 +3,6 @@
 mod anything;
 mod behaviour;
 mod pictures;
+mod queue;
 mod scenes;
 mod script;
