@@ -20,7 +20,7 @@ use ashore::cli::{Cli, Command, Format, Global};
 use ashore::commands::context::Context;
 use ashore::commands::failure::{Exit, Failure};
 use ashore::commands::{
-    config, doctor, endpoint, events, headless, logs, mirror, runs, terminal, wait,
+    config, doctor, endpoint, events, headless, logs, mirror, runs, status, terminal, wait,
 };
 use clap::{CommandFactory, Parser};
 use tokio::signal::unix::{SignalKind, signal};
@@ -112,7 +112,7 @@ async fn one_shot(context: &Context, global: &Global, command: Command) -> Resul
     let format = global.format();
     match command {
         Command::Ls { all, status } => runs::ls(context, all, status.as_deref(), format).await,
-        Command::Status { run } => runs::status(context, &run, format).await,
+        Command::Status { run } => status::status(context, &run, format).await,
         Command::Send { run, text } => runs::send(context, &run, text.as_deref(), format).await,
         Command::Cancel { run } => runs::cancel(context, &run, format).await,
         Command::Stop { run } => runs::stop(context, &run, format).await,

@@ -22,6 +22,7 @@ pub mod plan;
 pub mod printer;
 pub mod read;
 pub mod runs;
+pub mod status;
 pub mod terminal;
 pub mod wait;
 pub mod worktree;

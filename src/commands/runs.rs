@@ -1,4 +1,4 @@
-//! `ls`, `status`, `send`, `cancel`, `stop`, `rm`: one question or one command each.
+//! `ls`, `send`, `cancel`, `stop`, `rm`: one question or one command each.
 //!
 //! Nothing here waits or queues: an endpoint that is down is told at once.
 
@@ -12,10 +12,10 @@ use crate::client::api::Api;
 use crate::client::runs::{self, Known};
 use crate::commands::context::{Context, Found};
 use crate::commands::failure::{Exit, Failure};
-use crate::commands::{mirror, output, read};
+use crate::commands::{output, read};
 use crate::protocol::command::{Command, What};
 use crate::protocol::ids::RunRef;
-use crate::protocol::run::{Run, Status};
+use crate::protocol::run::Status;
 use crate::session::state::{Session, Turn};
 
 /// One row of `ls --json`.
@@ -133,78 +133,6 @@ pub fn turn(session: &Session) -> &'static str {
         Turn::Idle if !session.queued.is_empty() => "working",
         Turn::Idle => "idle",
     }
-}
-
-/// A working agent is silent when nothing came from it for this long, in seconds.
-const LONG_SILENCE: i64 = 60;
-
-/// For how many seconds an agent at work has said nothing.
-fn silence(session: &Session) -> Option<i64> {
-    let since = session.silent_since()?;
-    Some(
-        jiff::Timestamp::now()
-            .duration_since(since)
-            .as_secs()
-            .max(0),
-    )
-}
-
-/// How one run stands.
-pub async fn status(context: &Context, text: &str, format: Format) -> Result<Exit, Failure> {
-    let found = context.find(text).await?;
-    let run = found.api.run(&found.at).await?;
-    let session = read::session(&found.api, &found.at).await?;
-    let mirror = mirror::look(context, &found.at).await;
-    let usage = session
-        .usage
-        .map(|usage| json!({"used": usage.used, "size": usage.size}));
-    let value = json!({
-        "v": 1, "run": found.at.run, "status": run.status, "turn": turn(&session), "endpoint": "reachable", "last_seq": session.last.0,
-        "context": usage, "mirror": mirror::json(&found.at, &mirror), "pr_url": session.pr_url.as_deref().or(run.pr_url()),
-    });
-    match format {
-        Format::Json | Format::Ndjson => output::json(&value)?,
-        Format::Text => output::raw(&output::plain(&describe(
-            &found,
-            &run,
-            &session,
-            &mirror::sentence(&mirror),
-        )))?,
-    }
-    Ok(Exit::Done)
-}
-
-fn describe(found: &Found, run: &Run, session: &Session, mirror: &str) -> String {
-    let mut lines = vec![
-        format!("run       {}", found.at.run),
-        format!("status    {}", run.status),
-        match silence(session) {
-            Some(age) if age >= LONG_SILENCE => format!(
-                "turn      working; the agent has been silent for {age} s: `ashore cancel {}` ends the turn",
-                found.at.run.short()
-            ),
-            Some(_) | None => format!("turn      {}", turn(session)),
-        },
-        format!(
-            "endpoint  {} {}",
-            found.api.endpoint().name,
-            found.api.endpoint().url
-        ),
-        format!("journal   {} lines", session.last),
-        format!("mirror    {mirror}"),
-    ];
-    if let Some(reason) = &run.error_message {
-        lines.push(format!("reason    {reason}"));
-    }
-    for open in &session.permissions {
-        lines.push(format!(
-            "question  {}: ashore answer {} {}",
-            open.title,
-            found.at.run.short(),
-            open.request
-        ));
-    }
-    lines.join("\n") + "\n"
 }
 
 async fn post(found: &Found, what: What) -> Result<(), Failure> {

@@ -154,6 +154,15 @@ impl Session {
         self.index.unfinished
     }
 
+    /// Does this message stand in the journal?
+    pub fn has_heard(&self, command: &CommandId) -> bool {
+        let waits = self
+            .queued
+            .iter()
+            .any(|one| one.command.as_ref() == Some(command));
+        waits || self.index.drawn.contains(command)
+    }
+
     /// `wait --for idle`: no user message without an answer (design 4).
     pub fn is_idle(&self) -> bool {
         self.turn == Turn::Idle && self.queued.is_empty()

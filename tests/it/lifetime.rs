@@ -1,12 +1,12 @@
 //! How a local endpoint and its agent servers end, by the real program: told to, by an upgrade, or for want of work.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::support::home::{Home, until};
 use crate::support::processes;
+use crate::support::serve::Serve;
 
 /// The endpoint's state file.
 fn state(home: &Home) -> Value {
@@ -172,50 +172,6 @@ fn a_local_endpoint_without_runs_and_clients_ends_by_itself() {
     assert!(status.success(), "{status}");
     // The next client starts one as if nothing had been.
     home.run(&["ls"]).exits(0);
-}
-
-/// `ashore serve` in the foreground, on a store of this home's own.
-struct Serve {
-    child: Child,
-    url: String,
-    token: String,
-    /// Its stdout: it would end if nobody held it.
-    _out: BufReader<ChildStdout>,
-}
-
-impl Serve {
-    fn start(home: &Home) -> Self {
-        let mut child = home
-            .ashore(&["serve", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("starts");
-        let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut export = |name: &str| {
-            let mut line = String::new();
-            out.read_line(&mut line).expect("a line");
-            let value = line.trim().strip_prefix(&format!("export {name}="));
-            value.expect("what a client needs").to_owned()
-        };
-        let (url, token) = (export("ASHORE_ENDPOINT"), export("ASHORE_TOKEN"));
-        Self {
-            child,
-            url,
-            token,
-            _out: out,
-        }
-    }
-}
-
-impl Drop for Serve {
-    fn drop(&mut self) {
-        let pid = i32::try_from(self.child.id()).expect("small");
-        let pid = rustix::process::Pid::from_raw(pid).expect("not 0");
-        // It is waited for below, so the number is still its own.
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
-        self.child.wait().ok();
-    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod full_disk;
 mod hostile;
 mod journeys;
 mod lifetime;
+mod link;
 mod plan;
 mod readme;
 mod samples;

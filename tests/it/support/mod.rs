@@ -1,7 +1,8 @@
-//! What several tests need: a hermetic home, a scripted endpoint, the process table.
+//! What several tests need: a hermetic home, an endpoint of its own or a scripted one, the process table.
 
 pub(crate) mod home;
 pub(crate) mod processes;
 pub(crate) mod scripted;
+pub(crate) mod serve;
 pub(crate) mod small_disk;
 pub(crate) mod terminal;
