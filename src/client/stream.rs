@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
 use reqwest::header::ACCEPT_ENCODING;
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -237,18 +237,22 @@ impl Road<'_> {
         Ok(())
     }
 
-    async fn live(&mut self) -> Result<Gap, Error> {
-        let mut request = self
+    fn question(&self) -> Result<RequestBuilder, Error> {
+        let request = self
             .api
             .request(Method::GET, &format!("{}/sync", self.at.path()))?
             .query(&[("view", self.view.word())])
             .header("Last-Event-ID", self.cursor.0)
             // A compressing proxy would hold events back.
             .header(ACCEPT_ENCODING, "identity");
-        if let Some(client) = self.client {
-            request = request.header("Ashore-Client", client);
-        }
-        let mut leash = Leash::new(request);
+        Ok(match self.client {
+            Some(client) => request.header("Ashore-Client", client),
+            None => request,
+        })
+    }
+
+    async fn live(&mut self) -> Result<Gap, Error> {
+        let mut leash = Leash::new(self.question()?);
         let mut batch = Vec::new();
         let mut live = false;
         loop {

@@ -203,7 +203,7 @@ impl Standing {
             "v": 1, "run": self.at.run, "status": self.status(), "turn": turn(session),
             "endpoint": if self.reachable { "reachable" } else { "unreachable" },
             "last_seq": session.last.0, "context": usage, "mirror": mirror::json(&self.at, &self.mirror),
-            "clients": clients.collect::<Vec<_>>(), "messages": messages.collect::<Vec<_>>(), "pr_url": pr_url,
+            "pr_url": pr_url, "clients": clients.collect::<Vec<_>>(), "messages": messages.collect::<Vec<_>>(),
         })
     }
 

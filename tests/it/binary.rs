@@ -410,7 +410,7 @@ fn one_shot_commands_print_exactly_the_fields_of_the_surface() {
     assert_eq!(fields(&ls["runs"][0]).join(" "), names);
     let prefix = &detached["run"].as_str().expect("an id")[..8];
     let status = one(&home, &["status", prefix, "--json"]);
-    let names = "v run status turn endpoint last_seq context mirror pr_url";
+    let names = "v run status turn endpoint last_seq context mirror pr_url clients messages";
     assert_eq!(fields(&status).join(" "), names);
     let mirror = one(&home, &["mirror", "status", "last", "--json"]);
     let names = "v run state directory down up direction conflicts checked_at";

@@ -13,6 +13,8 @@ const CTRL_L: &str = "\x0c";
 const CTRL_U: &str = "\x15";
 const CTRL_Z: &str = "\x1a";
 const UP: &str = "\x1b[A";
+const ALT_UP: &str = "\x1b[1;3A";
+const CTRL_X: &str = "\x18";
 
 /// Everything the screen turned on is off again.
 fn is_given_back(terminal: &Terminal) {
@@ -361,4 +363,39 @@ fn a_panic_gives_the_terminal_back_and_then_says_what_it_has_to() {
     let (left, said) = (place(b"\x1b[?1049l"), place(b"the deliberate one"));
     assert!(left.is_some() && left < said, "{left:?} {said:?}");
     assert_eq!(home.read("before"), home.read("after"));
+}
+
+#[test]
+fn what_waits_is_changed_and_sent_in_at_once_and_everything_runs_once() {
+    let home = Home::new();
+    let terminal = Terminal::ashore(&home, &["run", "/hang"], 120, 40);
+    terminal.shows("working");
+    terminal.write("/say 3\r");
+    terminal.shows("queued 1");
+    terminal.write("/write b.txt no\r");
+    terminal.shows("queued 2");
+    terminal.write(ALT_UP);
+    terminal.shows("message 2 of 2");
+    terminal.write("-yes\r");
+    terminal.shows("queued 2: /say 3");
+    terminal.write(ALT_UP);
+    terminal.shows("> /write b.txt no-yes");
+    terminal.write(&format!("{CTRL_X}\r"));
+    until("the changed words ran", || home.read("b.txt"));
+    assert_eq!(home.read("b.txt").as_deref(), Some("no-yes"));
+    terminal.shows("w3");
+    terminal.shows("○ idle");
+    let text = terminal.text();
+    let said = |words: &str| {
+        let line = format!("   {words} ");
+        let mut lines = text.lines().enumerate();
+        let found = lines.find(|(_, shown)| shown.starts_with(&line));
+        assert!(
+            found.is_some() && !lines.any(|(_, shown)| shown.starts_with(&line)),
+            "{words}: {text}"
+        );
+        found.map(|(place, _)| place)
+    };
+    let places = ["/hang", "/write b.txt no-yes", "/say 3"].map(said);
+    assert!(places.is_sorted(), "{text}");
 }

@@ -69,6 +69,25 @@ fn a_link_that_is_cut_is_counted_down_and_comes_back_with_every_word() {
     assert_eq!(said, words);
 }
 
+/// What is known here is told, and that the rest is not.
+fn is_told_from_here(home: &Home, url: &str, token: &str, messages: [&str; 3]) {
+    let (code, said) = asked(home, url, token, &["status", "last", "--json"]);
+    assert_eq!(code, Some(7), "{said}");
+    let status: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(status["endpoint"], "unreachable");
+    let last = status["last_seq"].as_u64();
+    assert!(last.is_some_and(|last| last > 0), "{said}");
+    assert!(status["mirror"]["state"].is_string(), "{said}");
+    let here: Vec<_> = status["messages"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| (one["text"].as_str(), one["state"].as_str()))
+        .collect();
+    let expected = messages.map(|text| (Some(text), Some("queued_here")));
+    assert_eq!(here, expected);
+}
+
 #[test]
 fn words_for_an_endpoint_that_is_away_outlive_their_screen_and_are_sent_once_in_order() {
     let home = Home::new();
@@ -92,25 +111,7 @@ fn words_for_an_endpoint_that_is_away_outlive_their_screen_and_are_sent_once_in_
     living.write("/say 4\r");
     living.shows("queued here");
 
-    // What is known here is told, and that the rest is not.
-    let (code, said) = asked(&home, &url, &token, &["status", "last", "--json"]);
-    assert_eq!(code, Some(7), "{said}");
-    let status: Value = serde_json::from_str(&said).expect("JSON");
-    assert_eq!(status["endpoint"], "unreachable");
-    assert!(
-        status["last_seq"].as_u64().is_some_and(|last| last > 0),
-        "{said}"
-    );
-    assert!(status["mirror"]["state"].is_string(), "{said}");
-    let here: Vec<_> = status["messages"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|one| (one["text"].as_str(), one["state"].as_str()))
-        .collect();
-    let expected = ["/say 2", "/say 3", "/say 4"].map(|text| (Some(text), Some("queued_here")));
-    assert_eq!(here, expected);
-
+    is_told_from_here(&home, &url, &token, ["/say 2", "/say 3", "/say 4"]);
     killed.signal(Signal::KILL);
     killed.ends();
     let _serve = Serve::start_at(&home, &listen);

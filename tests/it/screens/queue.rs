@@ -21,7 +21,7 @@ fn busy(width: u16, height: u16) -> Screen {
 
 fn amend(command: &str, how: Amend) -> What {
     What::Amend(Amendment {
-        command: command.parse().unwrap(),
+        command: command.parse().expect("a test's own"),
         how,
     })
 }
