@@ -14,7 +14,7 @@ use tokio_util::io::ReaderStream;
 use crate::client::api::Api;
 use crate::client::error::Error as Failed;
 use crate::client::http;
-use crate::mirror::blobs::{Blobs, Error, Wanted};
+use crate::mirror::blobs::{Blobs, Error, Wanted, landing};
 use crate::protocol::hash::{ContentHash, Hasher};
 use crate::protocol::ids::RunRef;
 
@@ -109,7 +109,10 @@ impl Landing {
 #[async_trait::async_trait]
 impl Blobs for RunBlobs {
     async fn get(&self, want: &Wanted, into: &Path) -> Result<(), Error> {
-        let file = tokio::fs::File::create(into).await.map_err(disk)?;
+        let into = into.to_owned();
+        let landed = tokio::task::spawn_blocking(move || landing(&into)).await;
+        let file = landed.map_err(std::io::Error::other).flatten();
+        let file = tokio::fs::File::from_std(file.map_err(disk)?);
         let limit = if want.size == 0 { UNTOLD } else { want.size };
         let mut landing = Landing {
             file,

@@ -2,7 +2,12 @@
 //!
 //! No implementation here: `client::api` has the real one, tests one in memory.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use crate::protocol::hash::ContentHash;
 
@@ -38,10 +43,37 @@ pub enum Error {
 /// Contents by hash, both ways.
 #[async_trait::async_trait]
 pub trait Blobs: Send + Sync {
-    /// Writes the content into the (new or truncated) file at `into`. The caller verifies the hash again.
+    /// Writes the content into the file at `into`, opened with [`landing`]. The caller verifies the hash again.
     async fn get(&self, want: &Wanted, into: &Path) -> Result<(), Error>;
     /// Sends the file at `from`, whose bytes had this hash and size a moment ago.
     async fn put(&self, hash: ContentHash, size: u64, from: &Path) -> Result<(), Error>;
     /// Which of these the other side lacks.
     async fn missing(&self, hashes: &[ContentHash]) -> Result<Vec<ContentHash>, Error>;
+}
+
+/// Opens the file at `into`, new or truncated, for a content. A link that stands there is refused and never followed: the
+/// folder is one that others may write to.
+pub fn landing(into: &Path) -> io::Result<File> {
+    let nofollow = OFlags::NOFOLLOW.bits().cast_signed();
+    File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .custom_flags(nofollow)
+        .open(into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_never_lands_behind_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link, canary) = (dir.path().join("link"), dir.path().join("canary"));
+        std::os::unix::fs::symlink(&canary, &link).unwrap();
+        assert!(landing(&link).is_err());
+        assert!(!canary.exists());
+        assert!(landing(&canary).is_ok());
+    }
 }

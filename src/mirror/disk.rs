@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, Mode as Permissions, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::mirror::guard::RootId;
-use crate::mirror::handles::{FOLDER, open_below, step};
+use crate::mirror::handles::{FOLDER, open_below, path_in, step};
 use crate::mirror::link::{self, BadLink};
 use crate::mirror::look::{Found, READ, look, unchanged};
 use crate::mirror::plan::same;
@@ -100,8 +100,11 @@ pub(crate) struct Disk {
 /// A name in the stage, free to be written to. What still lies there when it is dropped is removed.
 #[derive(Debug)]
 pub(crate) struct Staged {
+    stage: OwnedFd,
     name: String,
-    /// Where the content is to be written.
+    /// Where the content is to be written, for those who open by path (with `blobs::landing`). Where the system can say
+    /// so it leads through the handle of the stage, so that a link somebody puts in its way is never followed. Good for
+    /// as long as this lives.
     pub(crate) path: PathBuf,
 }
 
@@ -111,7 +114,6 @@ impl Staged {
         let name = format!("{SWAP}{}", self.name);
         rustix::fs::renameat(stage, self.name.as_str(), stage, name.as_str())
             .map_err(fail("use the stage"))?;
-        self.path.set_file_name(&name);
         self.name = name;
         Ok(())
     }
@@ -120,7 +122,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         // Gone already in the ordinary case; what is left over is cleared at the next start.
-        drop(std::fs::remove_file(&self.path));
+        rustix::fs::unlinkat(&self.stage, self.name.as_str(), AtFlags::empty()).ok();
     }
 }
 
@@ -232,8 +234,8 @@ impl Disk {
             Permissions::from_raw_mode(0o666),
         )
         .map_err(fail("make a file in the stage"))?;
-        let path = self.path.join(STAGE).join(&name);
-        Ok(Staged { name, path })
+        let path = path_in(&stage, &name).unwrap_or_else(|| self.path.join(STAGE).join(&name));
+        Ok(Staged { stage, name, path })
     }
 
     /// Everything short of the swap, for the content that was written to `staged`. `expect` is what stands there as far
@@ -395,12 +397,10 @@ impl Disk {
     fn stranded(&self, staged: &Staged) -> Error {
         let safe = format!("rescued-{}", staged.name);
         let at = self.path.join(OURS).join(&safe);
-        match rustix::fs::renameat(
-            &self.root,
-            format!("{STAGE}/{}", staged.name),
-            &self.root,
-            format!("{OURS}/{safe}"),
-        ) {
+        let moved = open_below(&self.root, OURS).and_then(|ours| {
+            rustix::fs::renameat(&staged.stage, staged.name.as_str(), ours, safe.as_str())
+        });
+        match moved {
             Ok(()) => Error::Stranded(at),
             Err(error) => Error::of("put your version back", error),
         }

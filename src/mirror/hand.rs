@@ -284,8 +284,11 @@ impl Hand {
                     .await?
             }
             Source::Here(from) => {
-                self.copied(move |_| std::fs::copy(from, &into).map(drop))
-                    .await?
+                self.copied(move |_| {
+                    let mut from = std::fs::File::open(from)?;
+                    std::io::copy(&mut from, &mut blobs::landing(&into)?).map(drop)
+                })
+                .await?
             }
         }
         let at = path.clone();

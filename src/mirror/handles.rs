@@ -2,7 +2,8 @@
 //!
 //! One `openat2` where the kernel has it, part by part where not. Never opens a file.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Mode as Permissions, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -42,6 +43,13 @@ fn open_part(from: &OwnedFd, part: &str) -> Result<OwnedFd, Errno> {
 fn is_link(from: &OwnedFd, name: &str) -> bool {
     rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)
         .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink())
+}
+
+/// A path to a name in this very folder, whatever is put in the place where the folder was found; `None` where the
+/// system has no such paths. Good for as long as the handle is open.
+pub(super) fn path_in(folder: &OwnedFd, name: &str) -> Option<PathBuf> {
+    let folder = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+    folder.is_dir().then(|| folder.join(name))
 }
 
 /// Opens one folder, making it when it is missing; says whether it was made.
@@ -95,5 +103,21 @@ mod tests {
                 "stepwise {path}"
             );
         }
+    }
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a file of the test's own")]
+    fn the_path_through_a_handle_leads_to_the_folder_though_a_link_stands_there_by_now() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["stage", "outside"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let at = dir.path().join("stage");
+        let open = rustix::fs::open(&at, FOLDER, Permissions::empty()).unwrap();
+        let path = path_in(&open, "a").expect("Linux has one");
+        std::fs::rename(&at, dir.path().join("moved")).unwrap();
+        symlink("outside", &at).unwrap();
+        std::fs::write(path, "new").unwrap();
+        assert!(dir.path().join("moved/a").exists());
+        assert!(!dir.path().join("outside/a").exists());
     }
 }

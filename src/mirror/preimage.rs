@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::mirror::blobs::landing;
 use crate::protocol::hash::{ContentHash, Hasher};
 
 /// The folder of one run's pre-images.
@@ -54,7 +55,7 @@ impl Preimages {
 
     /// Writes the pre-image into the file at `into`.
     pub(crate) fn copy_to(&self, hash: ContentHash, into: &Path) -> io::Result<()> {
-        let mut to = File::create(into)?;
+        let mut to = landing(into)?;
         io::copy(&mut File::open(self.path(hash))?, &mut to)?;
         Ok(())
     }
