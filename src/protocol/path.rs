@@ -91,9 +91,9 @@ fn check_part(part: &str) -> Result<(), BadPath> {
         .filter(|c| !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}'))
         .flat_map(char::to_lowercase)
         .collect();
-    let folded = folded.trim_end_matches(['.', ' ']);
-    let folded = folded.split(':').next().unwrap_or(folded);
-    match folded {
+    // Behind a colon stands the name of a stream of the same folder; dots and spaces are dropped in front of it, too.
+    let folded = folded.split(':').next().unwrap_or(&folded);
+    match folded.trim_end_matches(['.', ' ']) {
         ".git" | "git~1" => Err(BadPath::Git),
         ".ashore" => Err(BadPath::Ours),
         _ => Ok(()),
@@ -181,6 +181,8 @@ mod tests {
             (".git./config", BadPath::Git),
             (".g\u{200c}it/config", BadPath::Git),
             (".git::$INDEX_ALLOCATION/x", BadPath::Git),
+            (".git ::$INDEX_ALLOCATION/x", BadPath::Git),
+            ("git~1. :x/y", BadPath::Git),
             ("git~1/x", BadPath::Git),
             (".ashore/stage/x", BadPath::Ours),
         ];
