@@ -20,7 +20,7 @@ use ashore::cli::{Cli, Command, Format, Global};
 use ashore::commands::context::Context;
 use ashore::commands::failure::{Exit, Failure};
 use ashore::commands::{
-    config, doctor, endpoint, events, headless, logs, mirror, runs, status, terminal, wait,
+    config, doctor, endpoint, events, headless, logs, mirror, output, runs, status, terminal, wait,
 };
 use clap::{CommandFactory, Parser};
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     };
     let exit = start(cli).unwrap_or_else(|failure| {
         if !failure.what.is_empty() {
-            eprintln!("{failure}");
+            output::say(false, &failure.to_string());
         }
         failure.exit
     });

@@ -1,5 +1,6 @@
 //! Stdout: the result and nothing else. A reader that goes away ends us quietly.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, Write};
 
 use serde::Serialize;
@@ -11,12 +12,30 @@ pub fn line(text: &str) -> Result<(), Failure> {
     raw(&format!("{text}\n"))
 }
 
-/// One JSON value on one line.
+/// One JSON value on one line. What would act on a terminal stands as its escape: the value is the same.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(|error| {
         Failure::new(Exit::Other, format!("cannot write this as JSON: {error}"))
     })?;
-    line(&text)
+    line(&escaped(&text))
+}
+
+/// Serde escapes what is below a space; DEL, C1 and what turns the direction are lawful in JSON and never stand outside
+/// a string.
+fn escaped(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| c.is_control() || is_bidi(c);
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 64);
+    for c in text.chars() {
+        if acts(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// As it is.
@@ -65,5 +84,13 @@ mod tests {
             plain("a\u{1b}[2Jb\r\u{9b}c\u{202e}d\te\n"),
             "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}d\te\n"
         );
+    }
+    #[test]
+    fn json_is_the_same_value_without_a_character_that_acts() {
+        let value = "a\u{9b}31m\u{7f}\u{202e}\u{1b}\n漢";
+        let text = serde_json::to_string(value).unwrap();
+        let shown = escaped(&text);
+        assert_eq!(shown, r#""a\u009b31m\u007f\u202e\u001b\n漢""#);
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), value);
     }
 }
