@@ -5,4 +5,4 @@ mod behaviour;
 mod pictures;
 mod queue;
 mod scenes;
-mod script;
+pub(crate) mod script;

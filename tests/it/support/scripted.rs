@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
 /// What it answers with.
 #[derive(Default)]
@@ -18,6 +18,8 @@ pub(crate) struct Script {
     pub(crate) presigned: Option<String>,
     /// It is none of ours: no header of ours, no `after`, no views; what its stream says before it falls silent.
     pub(crate) foreign: Option<String>,
+    /// After so many contents one comes only by half, and this hears of it.
+    pub(crate) stumble: Option<(usize, mpsc::Sender<()>)>,
 }
 
 /// It listens until the test process ends.
@@ -25,6 +27,8 @@ pub(crate) struct Scripted {
     pub(crate) url: String,
     /// Request heads, as they came.
     pub(crate) heard: Arc<Mutex<Vec<String>>>,
+    /// May be written on while it serves.
+    pub(crate) script: Arc<Mutex<Script>>,
 }
 
 pub(crate) const RUN: &str = "/api/projects/1/tasks/11111111-0000-4000-8000-000000000001/runs/22222222-0000-4000-8000-000000000002";
@@ -35,13 +39,14 @@ impl Scripted {
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let heard = Arc::new(Mutex::new(Vec::new()));
         let (script, log) = (Arc::new(Mutex::new(script)), Arc::clone(&heard));
+        let served = Arc::clone(&script);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (script, log) = (Arc::clone(&script), Arc::clone(&log));
+                let (script, log) = (Arc::clone(&served), Arc::clone(&log));
                 std::thread::spawn(move || drop(answer(stream, &script, &log)));
             }
         });
-        Self { url, heard }
+        Self { url, heard, script }
     }
 
     /// The run's full URL.
@@ -92,6 +97,12 @@ fn answer(
             None => (respond(path, &mut script), false),
         }
     };
+    if let Some(told) = stumbles(&path, script) {
+        stream.write_all(&response[..response.len().div_ceil(2)])?;
+        told.send(()).ok();
+        // Until the reader goes away.
+        stream.read_exact(&mut [0])?;
+    }
     stream.write_all(&response)?;
     if foreign || path.contains("/sync") && path.contains("view=") {
         // The stream stays open until the reader goes away.
@@ -99,6 +110,20 @@ fn answer(
         drop(stream.read(&mut rest));
     }
     Ok(())
+}
+
+/// Who wants to hear that this content comes only by half.
+fn stumbles(path: &str, script: &Mutex<Script>) -> Option<mpsc::Sender<()>> {
+    let mut script = script.lock().expect("no panic in another thread");
+    if !path.contains("/blobs/") {
+        return None;
+    }
+    let (left, _) = script.stumble.as_mut()?;
+    if *left > 0 {
+        *left -= 1;
+        return None;
+    }
+    script.stumble.take().map(|(_, told)| told)
 }
 
 const OURS: &str = "X-Ashore-Wire: 1\r\nX-Ashore-Version: 0.1.0\r\nX-Sync-Ids: log-sequence\r\nX-Keepalive: 15\r\n";

@@ -81,6 +81,17 @@ impl Terminal {
         columns: u16,
         rows: u16,
     ) -> Self {
+        Self::start_with(home, program, arguments, (columns, rows), &[])
+    }
+
+    /// The same, with more variables.
+    pub(crate) fn start_with(
+        home: &Home,
+        program: &str,
+        arguments: &[&str],
+        (columns, rows): (u16, u16),
+        more: &[(&str, &str)],
+    ) -> Self {
         let pair = native_pty_system()
             .openpty(size(columns, rows))
             .expect("a pty");
@@ -92,6 +103,9 @@ impl Terminal {
             command.env(name, value);
         }
         command.env("ASHORE_AGENT", "demo");
+        for (name, value) in more {
+            command.env(name, value);
+        }
         let child = pair.slave.spawn_command(command).expect("it starts");
         let seen = Seen {
             parser: Parser::new_with_callbacks(

@@ -1,0 +1,125 @@
+//! R6 in a real terminal: what tmux shows of a hostile run is what our own bytes say, and nothing of it was stolen.
+//!
+//! Only where `.ci/quality` asks for it: tmux is no part of what a clone needs.
+
+use std::process::Command;
+
+use crate::quality::count;
+use crate::quality::hostile::PIECES;
+use crate::quality::printed::journal;
+use crate::support::home::{Home, until};
+use crate::support::scripted::{Script, Scripted};
+use crate::support::terminal::Terminal;
+
+const SIZE: (u16, u16) = (100, 40);
+
+/// A tmux server of its own.
+struct Tmux<'a> {
+    home: &'a Home,
+}
+
+impl Tmux<'_> {
+    fn says(&self, arguments: &[&str]) -> String {
+        let done = Command::new("tmux")
+            .args(["-f", "/dev/null", "-S"])
+            .arg(self.home.home().join("tmux"))
+            .args(arguments)
+            .current_dir(self.home.work())
+            .env_clear()
+            .envs(self.home.variables())
+            .env("ASHORE_TOKEN", "s3cret")
+            .output()
+            .expect("tmux is installed");
+        assert!(
+            done.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
+    fn screen(&self) -> String {
+        trimmed(&self.says(&["capture-pane", "-p"]))
+    }
+}
+
+impl Drop for Tmux<'_> {
+    fn drop(&mut self) {
+        self.says(&["kill-server"]);
+    }
+}
+
+/// Without what stands for nothing: spaces at the end of lines.
+fn trimmed(screen: &str) -> String {
+    let lines: Vec<&str> = screen.lines().map(str::trim_end).collect();
+    lines.join("\n").trim_end().to_owned()
+}
+
+#[test]
+fn tmux_shows_what_was_drawn_and_keeps_its_title_and_its_clipboard() {
+    let wanted = count("ASHORE_TMUX", 0) > 0;
+    PIECES.chunks(8).filter(|_| wanted).for_each(shows_the_same);
+}
+
+fn shows_the_same(pieces: &[&str]) {
+    let home = Home::new();
+    let texts: Vec<String> = pieces.iter().map(|piece| (*piece).to_owned()).collect();
+    let endpoint = Scripted::start(Script {
+        lines: journal(&texts),
+        ..Script::default()
+    });
+    let run = endpoint.run();
+    let tmux = Tmux { home: &home };
+    let (columns, rows) = (SIZE.0.to_string(), SIZE.1.to_string());
+    let program = env!("CARGO_BIN_EXE_ashore");
+    tmux.says(&["new-session", "-d", "-x", &columns, "-y", &rows, "sh"]);
+    for option in [
+        ["set-clipboard", "on"],
+        ["allow-rename", "on"],
+        ["allow-passthrough", "on"],
+        ["status", "off"],
+    ] {
+        tmux.says(&["set", "-g", option[0], option[1]]);
+    }
+    let title = tmux.says(&["display", "-p", "#{pane_title} #{window_name}"]);
+    tmux.says(&["set-buffer", "-b", "mine", "mine"]);
+    tmux.says(&[
+        "respawn-pane",
+        "-k",
+        &format!("{program} attach {run} --no-mirror"),
+    ]);
+    let ready = |screen: &str| {
+        screen
+            .contains("read only")
+            .then(|| screen.to_owned())
+            .or_else(|| screen.contains("completed").then(|| screen.to_owned()))
+    };
+    until("tmux shows the run", || ready(&tmux.screen()));
+    // The same run on a terminal that only reads our bytes.
+    let model = Terminal::start_with(
+        &home,
+        program,
+        &["attach", &run, "--no-mirror"],
+        SIZE,
+        &[("ASHORE_TOKEN", "s3cret")],
+    );
+    let want = until("the model shows the run", || ready(&trimmed(&model.text())));
+    until(
+        &format!(
+            "tmux shows the same as the model:\n{want}\n--- tmux\n{}",
+            tmux.screen()
+        ),
+        || (tmux.screen() == trimmed(&model.text())).then_some(()),
+    );
+    assert_eq!(
+        tmux.says(&["display", "-p", "#{pane_title} #{window_name}"]),
+        title
+    );
+    assert_eq!(
+        tmux.says(&["list-buffers", "-F", "#{buffer_name}=#{buffer_sample}"])
+            .trim(),
+        "mine=mine"
+    );
+    let stolen = model.stolen();
+    assert_eq!((stolen.titles, stolen.clipboard, stolen.bells), (0, 0, 0));
+}
