@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -124,6 +124,12 @@ async fn enter(app: &App, parts: &Parts) -> Result<(Base, Option<Caller>), Refus
             "requests from web pages of other origins are refused",
         ));
     }
+    if !parts.method.is_safe() && is_of_a_form(headers) {
+        return Err(Refusal::plain(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "what any web page may send without asking is refused; send `Content-Type: application/json`",
+        ));
+    }
     if is_open(path) && is_near(parts, host) {
         return Ok((base, None));
     }
@@ -143,6 +149,19 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = text(headers, header::AUTHORIZATION)?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// The kinds of body that a browser sends to other origins without a question before.
+fn is_of_a_form(headers: &HeaderMap) -> bool {
+    let kind = text(headers, header::CONTENT_TYPE).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+    ]
+    .iter()
+    .any(|form| kind.eq_ignore_ascii_case(form))
 }
 
 fn is_open(path: &str) -> bool {

@@ -2,151 +2,383 @@
 
 use std::time::Duration;
 
+use ashore::backend::http::routes::{Door, To, doors};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Endpoint, SECRET, TOKEN, json_of};
 
-/// Who may use a route, by its path below the run (or whole).
-struct Route {
-    method: Method,
-    path: String,
-    /// The run's own agent token opens it.
-    agent: bool,
-    /// Below a task or run, so that another user must not see it.
-    owned: bool,
+/// What nobody may be let in with.
+struct Attack {
+    name: &'static str,
+    headers: Vec<(&'static str, String)>,
+    query: Option<String>,
+    body: Option<String>,
+    status: StatusCode,
 }
 
-fn routes(run: &str, task: &str) -> Vec<Route> {
-    let hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    let route = |method: &str, path: String, agent, owned| Route {
-        method: method.parse().unwrap(),
-        path,
-        agent,
-        owned,
-    };
+impl Attack {
+    fn with(name: &'static str, token: Option<&str>, status: StatusCode) -> Self {
+        let token = token.map(|token| ("Authorization", format!("Bearer {token}")));
+        Self {
+            name,
+            headers: token.into_iter().collect(),
+            query: None,
+            body: None,
+            status,
+        }
+    }
+
+    fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+/// Every kind of token there is, and to which run they belong.
+struct Tokens {
+    foreign: String,
+    expired: String,
+    revoked: String,
+    agent: String,
+    other_agent: String,
+}
+
+/// These read no body, so no body is too much for them.
+const BODILESS: [&str; 2] = ["/run", "/heartbeat"];
+
+/// All that is tried on one door.
+fn attacks(door: &Door, tokens: &Tokens, port: u16) -> Vec<Attack> {
+    let no = StatusCode::UNAUTHORIZED;
+    let never = StatusCode::FORBIDDEN;
+    let with = Attack::with;
     let mut all = vec![
-        route("GET", "/api/users/@me/".into(), false, false),
-        route("GET", "/api/projects/1/tasks/".into(), false, false),
-        route("POST", "/api/projects/1/tasks/".into(), false, false),
+        with("no token", None, no),
+        with("a wrong token", Some("wrong"), no),
+        with("an expired token", Some(&tokens.expired), no),
+        with("a revoked token", Some(&tokens.revoked), no),
+        with("an empty token", Some(""), no),
+        with(
+            "a token with more behind it",
+            Some(&format!("{TOKEN}x")),
+            no,
+        ),
+        with(
+            "the agent's token of another run",
+            Some(&tokens.other_agent),
+            never,
+        ),
+        with("a web page", Some(TOKEN), never).header("Origin", "http://evil.example.com"),
+        with("a web page without a name", Some(TOKEN), never).header("Origin", "null"),
+        with("a web page on another port", Some(TOKEN), never)
+            .header("Origin", "http://127.0.0.1:1"),
+        with("a rebound name", Some(TOKEN), never).header("Host", "evil.example.com"),
+        with("a name that begins well", Some(TOKEN), never)
+            .header("Host", "127.0.0.1.evil.example.com"),
+        with("every address", Some(TOKEN), never).header("Host", format!("0.0.0.0:{port}")),
+        with("a proxy's word", Some("wrong"), no)
+            .header("X-Forwarded-For", "127.0.0.1")
+            .header("X-Forwarded-Host", "localhost"),
+        with("a cookie", None, no).header("Cookie", format!("token={TOKEN}; session={TOKEN}")),
+        with("another scheme", None, no).header("Authorization", format!("Basic {TOKEN}")),
+        with("a header of its own", None, no).header("X-Api-Key", TOKEN),
+        Attack {
+            query: Some(format!(
+                "token={TOKEN}&access_token={TOKEN}&authorization=Bearer%20{TOKEN}"
+            )),
+            ..with("a token in the address", None, no)
+        },
     ];
-    for (method, path) in [
-        ("GET", ""),
-        ("PATCH", ""),
-        ("GET", "/runs"),
-        ("POST", "/runs"),
-        ("POST", "/run"),
-        ("DELETE", ""),
-    ] {
-        all.push(route(method, format!("{task}{path}/"), false, true));
+    if door.to != To::User {
+        all.push(with(
+            "another user",
+            Some(&tokens.foreign),
+            StatusCode::NOT_FOUND,
+        ));
+        all.push(
+            with(
+                "another user at a place of ours",
+                Some(&tokens.foreign),
+                StatusCode::NOT_FOUND,
+            )
+            .header("Last-Event-ID", "0"),
+        );
     }
-    for (method, path, agent) in [
-        ("GET", "/", true),
-        ("PATCH", "/", false),
-        ("PATCH", "/set_output/", false),
-        ("GET", "/sync", true),
-        ("GET", "/sync?view=journal", true),
-        ("GET", "/sync?view=commands", true),
-        ("POST", "/sync", false),
-        ("POST", "/append_log", true),
-        ("POST", "/append_log/", true),
-        ("GET", "/logs", true),
-        ("GET", "/logs?after=0", true),
-        ("POST", "/artifacts/", false),
-        ("POST", "/artifacts/presign/", false),
-        ("POST", "/artifacts/download/", false),
-        ("GET", "/file_manifest/", true),
-        ("PUT", "/file_manifest/", false),
-        ("POST", "/heartbeat", true),
-        ("PUT", "/secrets", false),
-        ("POST", "/blobs/missing", true),
-        ("DELETE", "/", false),
-    ] {
-        all.push(route(method, format!("{run}{path}"), agent, true));
+    if door.to != To::Run {
+        all.push(with(
+            "an agent in its user's role",
+            Some(&tokens.agent),
+            never,
+        ));
     }
-    for method in ["HEAD", "GET", "PUT"] {
-        all.push(route(method, format!("{run}/blobs/{hash}"), true, true));
+    if matches!(door.method, Method::POST | Method::PUT | Method::PATCH) {
+        for kind in [
+            "text/plain",
+            "application/x-www-form-urlencoded; charset=utf-8",
+            "multipart/form-data; boundary=x",
+        ] {
+            let page = with(
+                "what a page may send unasked",
+                Some(TOKEN),
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            );
+            all.push(Attack {
+                body: Some("{}".into()),
+                ..page.header("Content-Type", kind)
+            });
+        }
+        if !BODILESS.iter().any(|end| door.path.ends_with(end)) {
+            let status = match door.path.rsplit("{run}").next() {
+                // Where whole files are taken it is no JSON, or not the content of that name.
+                Some("/artifacts" | "/file_manifest") => StatusCode::BAD_REQUEST,
+                Some("/blobs/{hash}") => StatusCode::CONFLICT,
+                _ => StatusCode::PAYLOAD_TOO_LARGE,
+            };
+            let body = Some("x".repeat((1 << 20) + 1));
+            all.push(Attack {
+                body,
+                ..with("too much", Some(TOKEN), status)
+            });
+        }
     }
     all
 }
 
+/// One attack on one door; gives what it was answered.
+async fn strikes(endpoint: &Endpoint, method: &Method, path: &str, attack: &Attack) -> String {
+    let address = match &attack.query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut request = endpoint.bare(method.clone(), &address);
+    for (name, value) in &attack.headers {
+        request = request.header(*name, value);
+    }
+    if let Some(body) = &attack.body {
+        request = request.body(body.clone());
+    }
+    let case = format!("{method} {path}: {}", attack.name);
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), attack.status, "{case}");
+    assert_eq!(response.headers()["x-ashore-wire"], "1", "{case}");
+    let told = format!("{:?}", response.headers());
+    let text = response.text().await.unwrap();
+    if method != Method::HEAD {
+        let body: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{case}: {text}"));
+        let sentence = body["detail"].as_str().or(body["error"].as_str());
+        assert!(
+            sentence.is_some_and(|text| text.len() > 5),
+            "{case}: {body}"
+        );
+    }
+    told + &text
+}
+
 #[tokio::test]
-async fn every_route_refuses_no_wrong_foreign_and_expired_tokens_foreign_origins_and_rebound_hosts()
-{
+async fn every_door_refuses_every_attack_and_no_token_is_left_anywhere() {
     let folder = tempfile::tempdir().unwrap();
     let endpoint = Endpoint::start(&folder).await;
     let at = endpoint.new_run(json!({})).await;
     let other = endpoint.new_run(json!({})).await;
     let store = &endpoint.ground.store;
     let stranger = store.new_user("stranger", "").await.unwrap();
-    let foreign = store.new_user_token(stranger, "s", None).await.unwrap();
     let past = jiff::Timestamp::now() - Duration::from_secs(1);
-    let expired = store.new_user_token(1, "old", Some(past)).await.unwrap();
-    let revoked = store.new_run_token(&at).await.unwrap();
-    let agent = store.new_run_token(&at).await.unwrap();
-    let other_agent = store.new_run_token(&other).await.unwrap();
-    let task = format!("/api/projects/1/tasks/{}", at.task);
-
-    for Route {
-        method,
-        path,
-        agent: for_agent,
-        owned,
-    } in routes(&at.path(), &task)
-    {
-        let ask = |token: Option<&str>, header: Option<(&'static str, &'static str)>| {
-            let mut request = endpoint.bare(method.clone(), &path);
-            if let Some(token) = token {
-                request = request.bearer_auth(token);
-            }
-            if let Some((name, value)) = header {
-                request = request.header(name, value);
-            }
-            let case = format!("{method} {path} {token:?} {header:?}");
-            async move {
-                let response = request.send().await.unwrap();
-                let status = response.status();
-                assert_eq!(response.headers()["x-ashore-wire"], "1", "{case}");
-                if case.starts_with("HEAD") {
-                    return (status, case);
-                }
-                let body = json_of(response).await;
-                let sentence = body["detail"].as_str().or(body["error"].as_str());
-                assert!(
-                    sentence.is_some_and(|text| text.len() > 5),
-                    "{case}: {body}"
-                );
-                (status, case)
-            }
+    let tokens = Tokens {
+        foreign: store.new_user_token(stranger, "s", None).await.unwrap(),
+        expired: store.new_user_token(1, "old", Some(past)).await.unwrap(),
+        // A newer one takes its place.
+        revoked: store.new_run_token(&at).await.unwrap(),
+        agent: store.new_run_token(&at).await.unwrap(),
+        other_agent: store.new_run_token(&other).await.unwrap(),
+    };
+    let port = endpoint.url.rsplit(':').next().unwrap().parse().unwrap();
+    let hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let lives = |path: &str| {
+        path.replace("{project}", "1")
+            .replace("{task}", at.task.as_str())
+            .replace("{run}", at.run.as_str())
+            .replace("{hash}", hash)
+    };
+    let mut answers = String::new();
+    let mut struck = 0;
+    let all = doors();
+    for door in all.iter().filter(|door| door.to != To::Near) {
+        let methods = match door.method {
+            // Who may GET may HEAD.
+            Method::GET => vec![Method::GET, Method::HEAD],
+            _ => vec![door.method.clone()],
         };
-        for token in [
-            None,
-            Some("wrong"),
-            Some(expired.as_str()),
-            Some(revoked.as_str()),
+        for attack in attacks(door, &tokens, port) {
+            for method in &methods {
+                for slash in ["", "/"] {
+                    let path = lives(&door.path) + slash;
+                    answers += &strikes(&endpoint, method, &path, &attack).await;
+                    struck += 1;
+                }
+            }
+        }
+        // The user's own token at another task's run, and with a method that nobody wrote down.
+        for method in [
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+            Method::OPTIONS,
+            Method::TRACE,
         ] {
-            let (status, case) = ask(token, None).await;
-            assert_eq!(status, StatusCode::UNAUTHORIZED, "{case}");
+            let taken = all
+                .iter()
+                .any(|one| one.path == door.path && one.method == method);
+            let (path, status) = if taken && door.path.contains("{run}") {
+                let wrong = door.path.replace("{task}", other.task.as_str());
+                (lives(&wrong), StatusCode::NOT_FOUND)
+            } else if taken {
+                continue;
+            } else {
+                (lives(&door.path), StatusCode::METHOD_NOT_ALLOWED)
+            };
+            let confused = Attack::with("confusion", Some(TOKEN), status)
+                .header("X-HTTP-Method-Override", door.method.as_str());
+            answers += &strikes(&endpoint, &method, &path, &confused).await;
+            struck += 1;
         }
-        if owned {
-            let (status, case) = ask(Some(&foreign), None).await;
-            assert_eq!(status, StatusCode::NOT_FOUND, "{case}");
-        }
-        let (status, case) = ask(Some(&other_agent), None).await;
-        assert_eq!(status, StatusCode::FORBIDDEN, "{case}");
-        if !for_agent {
-            let (status, case) = ask(Some(&agent), None).await;
-            assert_eq!(status, StatusCode::FORBIDDEN, "{case}");
-        }
-        for header in [
-            ("Origin", "http://evil.example.com"),
-            ("Origin", "null"),
-            ("Host", "evil.example.com"),
-            ("Host", "127.0.0.1.evil.example.com"),
-        ] {
-            let (status, case) = ask(Some(TOKEN), Some(header)).await;
-            assert_eq!(status, StatusCode::FORBIDDEN, "{case}");
-        }
+    }
+    println!("{struck} attacks on {} doors", all.len());
+    assert!(struck > 12 * all.len());
+    // Nothing was done.
+    assert_eq!(endpoint.lines(&at).await, Vec::<Value>::new());
+    let run = endpoint.get(&at.path()).await;
+    assert_eq!(run["status"], "not_started", "{run}");
+    let url = endpoint.url.clone();
+    endpoint.stop().await;
+    let kept = everything(folder.path());
+    for token in [
+        TOKEN,
+        &tokens.foreign,
+        &tokens.expired,
+        &tokens.revoked,
+        &tokens.agent,
+        &tokens.other_agent,
+    ] {
+        assert!(!answers.contains(token), "an answer holds a token");
+        let found: Vec<_> = kept
+            .iter()
+            .filter(|(_, bytes)| holds(bytes, token))
+            .map(|(path, _)| path)
+            .collect();
+        assert!(found.is_empty(), "{url}: a token lies in {found:?}");
+    }
+}
+
+/// Every file below, with its bytes.
+fn everything(below: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let files = crate::quality::paths::tree(below).into_iter();
+    files.collect()
+}
+
+fn holds(bytes: &[u8], token: &str) -> bool {
+    bytes
+        .windows(token.len())
+        .any(|window| window == token.as_bytes())
+}
+
+#[tokio::test]
+async fn a_number_a_content_and_a_manifest_of_another_run_open_nothing_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = Endpoint::start(&folder).await;
+    let (mine, theirs) = (
+        endpoint.new_run(json!({})).await,
+        endpoint.new_run(json!({})).await,
+    );
+    let store = &endpoint.ground.store;
+    let (my_agent, their_agent) = (
+        store.new_run_token(&mine).await.unwrap(),
+        store.new_run_token(&theirs).await.unwrap(),
+    );
+    endpoint
+        .append(
+            &theirs,
+            &their_agent,
+            &[super::said(1), super::said(2), super::said(3)],
+        )
+        .await;
+    endpoint.append(&mine, &my_agent, &[super::said(7)]).await;
+    // Their numbers are asked for on our stream: only our own line comes, or nothing.
+    for (last, want) in [("0", Some(1)), ("2", None), ("3", None)] {
+        let path = format!("{}/logs?after={last}", mine.path());
+        let answer = endpoint
+            .bare(Method::GET, &path)
+            .bearer_auth(&my_agent)
+            .header("Last-Event-ID", last);
+        let text = answer.send().await.unwrap().text().await.unwrap();
+        let numbers: Vec<u64> = text
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<Value>(line).unwrap()["notification"]["params"]["n"]
+                    .as_u64()
+                    .unwrap()
+            })
+            .collect();
+        assert_eq!(
+            numbers,
+            want.map(|_| 7).into_iter().collect::<Vec<u64>>(),
+            "after {last}"
+        );
+    }
+    let secret = b"their content";
+    let hash = ashore::protocol::hash::ContentHash::of(secret);
+    let put = endpoint.bare(Method::PUT, &format!("{}/blobs/{hash}", theirs.path()));
+    assert_eq!(
+        put.bearer_auth(&their_agent)
+            .body(secret.to_vec())
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+    let missing = endpoint
+        .bare(Method::POST, &format!("{}/blobs/missing", mine.path()))
+        .bearer_auth(&my_agent);
+    let missing = json_of(
+        missing
+            .json(&json!({"hashes": [hash]}))
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
+    assert_eq!(
+        missing["missing"],
+        json!([hash]),
+        "an agent learns nothing of another run's contents"
+    );
+    for (path, status) in [
+        (format!("{}/blobs/{hash}", mine.path()), 404),
+        (format!("{}/blobs/{hash}", theirs.path()), 403),
+        (format!("{}/file_manifest/", theirs.path()), 403),
+        (format!("{}/sync", theirs.path()), 403),
+        (
+            format!(
+                "/objects/blobs/{}/{hash}?expires=99999999999&sig=00",
+                theirs.run
+            ),
+            403,
+        ),
+        (format!("/objects/logs/{}/log.jsonl", theirs.run), 403),
+    ] {
+        let answer = endpoint
+            .bare(Method::GET, &path)
+            .bearer_auth(&my_agent)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+        assert!(
+            !answer.text().await.unwrap().contains("their content"),
+            "{path}"
+        );
     }
     endpoint.stop().await;
 }

@@ -54,6 +54,8 @@ pub(crate) struct Endpoint {
     pub(crate) url: String,
     pub(crate) ground: Ground,
     pub(crate) lifecycle: Arc<Recording>,
+    /// Making one reads the machine's certificates, so it is kept.
+    client: reqwest::Client,
     stop: CancellationToken,
     serving: JoinSet<()>,
 }
@@ -82,6 +84,7 @@ impl Endpoint {
             url,
             ground,
             lifecycle,
+            client: reqwest::Client::new(),
             stop,
             serving,
         }
@@ -103,7 +106,7 @@ impl Endpoint {
     }
 
     pub(crate) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
-        reqwest::Client::new()
+        self.client
             .request(method, format!("{}{path}", self.url))
             .timeout(DEADLINE)
     }
