@@ -118,15 +118,20 @@ fn whole_lines(bytes: &[u8], mut line: impl FnMut(&[u8])) -> usize {
     begin
 }
 
-/// What is kept of a run here, while nobody or somebody else writes it; a torn tail is not read.
-pub fn look(folder: &Path) -> Vec<(Seq, Decoded)> {
-    let bytes = std::fs::read(folder.join("journal.ndjson")).unwrap_or_default();
-    let (mut seq, mut lines) = (Seq::ZERO, Vec::new());
-    whole_lines(&bytes, |line| {
-        seq = seq.next();
-        lines.push((seq, normalize::decode(line)));
+/// Hands over what is kept of a run here, whoever writes it, some lines at a time; changes nothing.
+pub fn look(folder: &Path, mut take: impl FnMut(Vec<(Seq, Decoded)>)) -> io::Result<()> {
+    let file = File::open(folder.join("journal.ndjson"))?;
+    let length = file.metadata()?.len();
+    let cache = Cache {
+        file,
+        ours: false,
+        length,
+    };
+    let all = cache.read(|lines| {
+        take(lines);
+        true
     });
-    lines
+    all.map(drop)
 }
 
 impl Journal {

@@ -96,8 +96,13 @@ async fn kept(context: &Context, text: &str) -> Option<Standing> {
         None => runs::resolve(text, &known, &context.directory).ok(),
     }?;
     let mut session = Session::default();
-    for (seq, line) in journal::look(&context.places.run(&known.at.run)) {
-        apply(&mut session, seq, &line);
+    let cache = journal::look(&context.places.run(&known.at.run), |lines| {
+        for (seq, line) in lines {
+            apply(&mut session, seq, &line);
+        }
+    });
+    if let Err(error) = cache {
+        tracing::debug!(%error, "no journal of this run is kept here");
     }
     Some(Standing {
         at: known.at.clone(),
