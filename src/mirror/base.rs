@@ -370,6 +370,22 @@ impl Base {
         Ok(row.and_then(|row| serde_json::from_str(row.get::<&str, _>(0)).ok()))
     }
 
+    /// Undecided changes whose write was noted, and what it was to leave there: a kill came before or after the deed.
+    pub(crate) async fn unfinished(&self) -> Result<Vec<(RelPath, Option<FileState>)>, Error> {
+        let query = sqlx::query(
+            "SELECT waiting.seq, waiting.path, preimages.value FROM waiting JOIN preimages ON preimages.id =
+                (SELECT MAX(id) FROM preimages WHERE path = waiting.path)",
+        );
+        let rows = self.tried(query.fetch_all(&self.pool).await)?;
+        let read = rows.iter().filter_map(|row| {
+            let written: Written = serde_json::from_str(row.get::<&str, _>(2)).ok()?;
+            let seq = Seq(row.get::<i64, _>(0).cast_unsigned());
+            let path = row.get::<&str, _>(1).parse().ok()?;
+            (written.seq == seq).then_some((path, written.after))
+        });
+        Ok(read.collect())
+    }
+
     #[cfg(test)]
     pub(crate) async fn close(&self) {
         self.pool.close().await;

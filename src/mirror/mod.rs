@@ -24,6 +24,7 @@ mod notice;
 pub(crate) mod plan;
 mod preimage;
 mod push;
+mod recover;
 pub mod scan;
 pub mod status;
 mod tell;

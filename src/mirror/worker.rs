@@ -187,6 +187,7 @@ async fn start_for(
     let (outbox, reports) = mpsc::channel(ORDERS);
     let mut worker = Worker::new(hand, known, setup.seeded_here);
     worker.check_identity().await;
+    worker.take_up().await?;
     worker.tell_again();
     tasks.spawn(async move {
         // The watch and the socket live and die with the actor.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use crate::mirror::base::{Base, Fact, Written};
 use crate::mirror::blobs::{Blobs, Error, Wanted};
 use crate::mirror::control::{self, Answer, Keep, Request};
 use crate::mirror::disk::state_of;
@@ -871,4 +872,38 @@ async fn a_file_becomes_a_folder_and_back() {
         "{:?}",
         live.files
     );
+}
+
+#[tokio::test]
+async fn a_write_that_was_done_before_a_kill_is_no_edit_to_a_newer_change() {
+    for (stands, conflicts) in [("done", 0), ("base", 0), ("mine", 1)] {
+        let world = World::new(&[("a", "base")]);
+        let mut live = world.seeded(&[("a", "base")]).await;
+        live.state(MirrorState::Live).await;
+        live.killed().await;
+        // A kill between the note of the first change and the new base: the deed was done, or not, or somebody edited.
+        let root = world.root().canonicalize().unwrap();
+        let base = Base::open(&world.setup().run_folder, &root).await.unwrap();
+        let Order::Remote { change, .. } = world.change(4, "a", Some("done")) else {
+            unreachable!("a remote change");
+        };
+        let written = Written {
+            before: Some(state_of(b"base", Mode::File)),
+            after: change.now,
+            seq: Seq(4),
+            at: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let waiting = Fact::Waiting(Seq(4), change.into());
+        base.save(&[waiting, Fact::Seen(Seq(4))]).await.unwrap();
+        let path = "a".parse().unwrap();
+        base.about_to_write(&path, &written).await.unwrap();
+        base.close().await;
+        world.edit("a", stands);
+        let mut live = world.live().await;
+        live.order(world.change(5, "a", Some("newer"))).await;
+        live.settled(5).await;
+        assert_eq!(live.status.conflicts.len(), conflicts, "{stands}");
+        let want = if conflicts == 0 { "newer" } else { stands };
+        assert_eq!(world.read("a").as_deref(), Some(want));
+    }
 }
