@@ -151,3 +151,188 @@ pub(super) fn given_up(command: &Command, why: String) -> Option<Effect> {
     };
     Some(Effect::Mirror(Order::NotPosted { command, why }))
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "any instant will do")]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::attach::event::Event;
+    use crate::attach::update::update;
+    use crate::client::error::Error;
+    use crate::protocol::command::LocalChange;
+    use crate::protocol::file::Mode;
+    use crate::protocol::ids::{ProjectId, RunRef};
+
+    fn run(mirrored: bool) -> Attached {
+        let at = RunRef {
+            project: ProjectId(1),
+            task: "task".parse().unwrap(),
+            run: "run".parse().unwrap(),
+        };
+        let mut attached = Attached::new(at, "local", false);
+        attached.mirrored = mirrored;
+        attached
+    }
+
+    fn edits(name: &str) -> Command {
+        Command::new(What::FileChanged(vec![LocalChange {
+            path: name.parse().unwrap(),
+            hash: None,
+            size: 0,
+            mode: Mode::File,
+            base: None,
+            base_mode: None,
+        }]))
+    }
+
+    fn posts(effects: &[Effect]) -> Vec<Command> {
+        let post = |effect: &Effect| match effect {
+            Effect::Post(command) => Some(command.clone()),
+            _ => None,
+        };
+        effects.iter().filter_map(post).collect()
+    }
+
+    fn orders(effects: &[Effect]) -> Vec<Order> {
+        let order = |effect: &Effect| match effect {
+            Effect::Mirror(order) => Some(order.clone()),
+            _ => None,
+        };
+        effects.iter().filter_map(order).collect()
+    }
+
+    fn timer_of(effects: &[Effect]) -> u64 {
+        let timer = |effect: &Effect| match effect {
+            Effect::StartTimer { id, .. } => Some(*id),
+            _ => None,
+        };
+        effects.iter().find_map(timer).expect("a timer was started")
+    }
+
+    fn told(attached: &mut Attached, report: Report) -> Vec<Effect> {
+        update(attached, Event::Mirror(report))
+    }
+
+    #[test]
+    fn a_prompt_waits_for_the_edits_before_it_and_goes_behind_them() {
+        let mut attached = run(true);
+        let prompt = Command::user_message("go");
+        let effects = update(&mut attached, Event::Say(prompt.clone()));
+        assert_eq!(
+            (posts(&effects), orders(&effects)),
+            (vec![], vec![Order::Flush(1)])
+        );
+        let edit = edits("a");
+        let effects = told(&mut attached, Report::Edits(edit.clone()));
+        assert_eq!(posts(&effects), std::slice::from_ref(&edit));
+        assert_eq!(posts(&told(&mut attached, Report::Flushed(1))), []);
+        let id = edit.id.clone().unwrap();
+        let effects = update(&mut attached, Event::Posted(id.clone()));
+        assert_eq!(posts(&effects), [prompt]);
+        assert_eq!(orders(&effects), [Order::Posted(id)]);
+    }
+
+    #[test]
+    fn without_a_mirror_or_an_edit_nothing_holds_a_prompt_back() {
+        let prompt = Command::user_message("go");
+        let effects = update(&mut run(false), Event::Say(prompt.clone()));
+        assert_eq!(posts(&effects), std::slice::from_ref(&prompt));
+        let mut attached = run(true);
+        update(&mut attached, Event::Say(prompt.clone()));
+        assert_eq!(posts(&told(&mut attached, Report::Flushed(1))), [prompt]);
+    }
+
+    #[test]
+    fn an_older_flush_frees_nobody_and_two_seconds_free_everybody_with_a_word() {
+        let mut attached = run(true);
+        let (one, two) = (Command::user_message("1"), Command::user_message("2"));
+        let first = timer_of(&update(&mut attached, Event::Say(one.clone())));
+        let second = timer_of(&update(&mut attached, Event::Say(two)));
+        assert_eq!(posts(&told(&mut attached, Report::Flushed(1))), []);
+        let fire = |id| Event::TimerFired {
+            id,
+            now: Instant::now(),
+        };
+        assert_eq!(update(&mut attached, fire(first)), []);
+        assert!(attached.notes.is_empty());
+        assert_eq!(posts(&update(&mut attached, fire(second))), [one]);
+        assert!(
+            attached.notes[0].contains("could not all be sent"),
+            "{:?}",
+            attached.notes
+        );
+        // What comes late goes all the same, before the second.
+        let edit = edits("late");
+        told(&mut attached, Report::Edits(edit.clone()));
+        let first = attached.outbox[0].command.id.clone().unwrap();
+        assert_eq!(posts(&update(&mut attached, Event::Posted(first))), [edit]);
+    }
+
+    #[test]
+    fn a_stop_said_behind_a_held_prompt_does_not_overtake_it() {
+        let mut attached = run(true);
+        update(&mut attached, Event::Say(Command::user_message("go")));
+        assert_eq!(
+            posts(&update(
+                &mut attached,
+                Event::Say(Command::new(What::Cancel))
+            )),
+            []
+        );
+        // What was said before it is not held.
+        let mut attached = run(true);
+        let stop = Command::new(What::Cancel);
+        assert_eq!(
+            posts(&update(&mut attached, Event::Say(stop.clone()))),
+            [stop]
+        );
+    }
+
+    #[test]
+    fn an_edit_that_fails_is_tried_again_under_its_id_and_given_back_when_it_never_can() {
+        let mut attached = run(true);
+        let edit = edits("a");
+        let id = edit.id.clone().unwrap();
+        told(&mut attached, Report::Edits(edit.clone()));
+        let failed = |error| Event::PostFailed {
+            id: id.clone(),
+            error,
+            now: Instant::now(),
+        };
+        let cut = Error::Unreachable {
+            text: "cut".to_owned(),
+        };
+        let timer = timer_of(&update(&mut attached, failed(cut)));
+        // The mirror tells it again, after a restart of its own: it is the same one.
+        assert_eq!(told(&mut attached, Report::Edits(edit.clone())), []);
+        let fire = Event::TimerFired {
+            id: timer,
+            now: Instant::now(),
+        };
+        assert_eq!(posts(&update(&mut attached, fire)), [edit]);
+        let over = Error::Rejected {
+            status: 409,
+            text: "the run is over".to_owned(),
+        };
+        let effects = update(&mut attached, failed(over));
+        let [Order::NotPosted { command, why }] = &orders(&effects)[..] else {
+            panic!("{effects:?}");
+        };
+        assert!(*command == id && why.contains("over"), "{why}");
+        assert!(attached.outbox.is_empty());
+    }
+
+    #[test]
+    fn edits_are_not_kept_on_disk_and_words_are() {
+        let mut attached = run(true);
+        told(&mut attached, Report::Edits(edits("a")));
+        let effects = update(&mut attached, Event::Say(Command::user_message("go")));
+        let kept = effects.iter().find_map(|effect| match effect {
+            Effect::KeepOutbox(kept) => Some(kept.len()),
+            _ => None,
+        });
+        assert_eq!(kept, Some(1));
+    }
+}

@@ -1,9 +1,11 @@
 //! `run -p`, `run --detach` and `attach --format ndjson`: a run without a screen.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::attach::event::Event;
 use crate::attach::launch::{self, Launched, Progress, launch};
@@ -24,6 +26,10 @@ use crate::protocol::ids::{CommandId, RunRef, Seq};
 use crate::protocol::run::{Environment, Policy, Status};
 use crate::session::state::Session;
 use crate::session::transcript::Body;
+
+/// How long the end of a turn waits for answers to edits made here.
+const ANSWERS: Duration = Duration::from_secs(10);
+const TICK: Duration = Duration::from_secs(1);
 
 /// `run -p` and `run --detach`.
 pub async fn run(context: &Context, wish: &cli::Run, format: Format) -> Result<Exit, Failure> {
@@ -162,6 +168,9 @@ async fn one_turn(
     mirrors: bool,
 ) -> Result<Exit, Failure> {
     let asks = printer.policy() == Policy::Ask;
+    let mut opened = opened;
+    opened.performer.own(tick(opened.performer.events()));
+    let mut over_since = None;
     let done = |attached: &Attached| {
         if asks && !attached.session.permissions.is_empty() {
             return Some(Exit::Permission);
@@ -176,7 +185,13 @@ async fn one_turn(
         // The run is new: a status that says failed is about this very prompt, taken or not.
         let over =
             attached.ended && attached.outbox.is_empty() && attached.session.queued.is_empty();
-        (is_over(attached, command, mirrors) || failed || over).then_some(Exit::Done)
+        let turn_is_over = is_over(attached, command, mirrors);
+        // An edit on its way is waited for too, but not for ever: nobody may be there to answer it.
+        let waits = turn_is_over && attached.mirror.under_way > 0 && !is_held(attached) && {
+            let now = Instant::now();
+            now.duration_since(*over_since.get_or_insert(now)) < ANSWERS
+        };
+        ((turn_is_over && !waits) || failed || over).then_some(Exit::Done)
     };
     let (attached, exit) = drive(opened, printer, first, done).await?;
     if let Some(why) = refusal(&attached) {
@@ -211,6 +226,23 @@ async fn one_turn(
     })
 }
 
+/// So that time passes for who waits when nothing happens.
+async fn tick(events: mpsc::Sender<Event>) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        let now = Instant::now().into_std();
+        if events.send(Event::Tick { now }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Paused or halted: what waits now waits for the user.
+fn is_held(attached: &Attached) -> bool {
+    let state = attached.mirror.state;
+    matches!(state, MirrorState::Paused | MirrorState::Halted)
+}
+
 /// Why the endpoint does not take the prompt.
 fn refusal(attached: &Attached) -> Option<&str> {
     attached.outbox.iter().find_map(|one| match &one.state {
@@ -224,11 +256,10 @@ fn is_over(attached: &Attached, command: &CommandId, mirrors: bool) -> bool {
     let Some(end) = end_of_turn(&attached.session, command) else {
         return false;
     };
-    let held = matches!(
-        attached.mirror.state,
-        MirrorState::Paused | MirrorState::Halted
-    );
-    !mirrors || held || attached.mirror.settled >= end
+    !mirrors
+        || is_held(attached)
+        || !attached.mirror.direction.is_down()
+        || attached.mirror.settled >= end
 }
 
 /// The line that ended the turn of this command.

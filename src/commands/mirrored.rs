@@ -3,12 +3,14 @@
 //! The same for the headless faces, for `ashore mirror …` and, through `main`, for the screen.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::attach::effect::Effect;
 use crate::attach::perform::Opened;
 use crate::client::runs::Known;
 use crate::commands::context::Context;
 use crate::commands::failure::{Exit, Failure};
+use crate::mirror::control::{self, Request};
 use crate::mirror::lock::{self, Stay};
 use crate::mirror::scan::Limits;
 use crate::mirror::worker::{Error, Order, Setup};
@@ -83,6 +85,23 @@ pub async fn join(
             .perform(Effect::Mirror(Order::Baseline(manifest)));
     }
     Ok(())
+}
+
+/// So long a message waits for the edits before it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks whoever mirrors this run here to send what is edited, before something is said. A line when that did not come to
+/// an end in time.
+pub async fn flush(context: &Context, run: &RunId) -> Option<String> {
+    let locks = locks(context);
+    let asked = control::ask(&locks, run, &Request::Flush);
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(_) => None,
+        Err(_) => Some(format!(
+            "what was edited here could not all be sent within {} s: the message goes before it",
+            PATIENCE.as_secs()
+        )),
+    }
 }
 
 /// Refuses when another live mirror holds this directory, or one above or below it: before anything is created.

@@ -12,7 +12,7 @@ use crate::client::api::Api;
 use crate::client::runs::{self, Known};
 use crate::commands::context::{Context, Found};
 use crate::commands::failure::{Exit, Failure};
-use crate::commands::{output, read};
+use crate::commands::{mirrored, output, read};
 use crate::protocol::command::{Command, What};
 use crate::protocol::ids::RunRef;
 use crate::protocol::run::Status;
@@ -149,6 +149,10 @@ pub async fn send(
     let text = prompt(text)?;
     let found = context.find(run).await?;
     let command = Command::user_message(text);
+    // Whoever mirrors this run here sends first what is edited; without one nobody does.
+    if let Some(note) = mirrored::flush(context, &found.at.run).await {
+        output::say(context.quiet, &note);
+    }
     found.api.post(&found.at, &command).await?;
     accepted(
         context,

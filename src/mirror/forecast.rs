@@ -157,7 +157,7 @@ impl Outlook {
         files.extend(self.standing(&tree, &coming));
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Forecast {
-            held: self.held(deletes, &tree),
+            held: self.held(deletes, deletes_here(&files), &tree),
             problems: tree.problems.iter().map(ToString::to_string).collect(),
             root: self.root,
             files,
@@ -254,7 +254,7 @@ impl Outlook {
         files
     }
 
-    fn held(&self, deletes: usize, tree: &Tree) -> Option<String> {
+    fn held(&self, deletes: usize, gone: usize, tree: &Tree) -> Option<String> {
         let standing = tree.files.len() + tree.problems.len();
         let base = self.known.base.len();
         let swapped = self
@@ -266,10 +266,21 @@ impl Outlook {
             let (_, done) = self.known.deletes;
             guard::deletes(done + deletes, done + base).filter(|_| !accepted)
         });
+        let halt = halt.or_else(|| guard::deletes_here(gone, base));
         let paused = || "paused: nothing is written until `ashore mirror resume RUN`".to_owned();
         halt.map(|halt| format!("would halt: {halt}"))
             .or_else(|| self.known.paused.then(paused))
     }
+}
+
+/// Files that were deleted here, and whose delete would go up.
+fn deletes_here(files: &[FileReport]) -> usize {
+    let gone = |file: &&FileReport| {
+        file.direction == Direction::Up
+            && file.change == ChangeKind::Deleted
+            && file.result == Outcome::Settled
+    };
+    files.iter().filter(gone).count()
 }
 
 fn kind(before: Option<FileState>, after: Option<FileState>) -> ChangeKind {

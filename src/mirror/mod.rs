@@ -22,6 +22,8 @@ pub mod lock;
 mod look;
 mod notice;
 pub(crate) mod plan;
+#[cfg(test)]
+mod plan_tests;
 mod preimage;
 mod push;
 mod recover;

@@ -27,6 +27,11 @@ const MOST: usize = 2000;
 /// How often the whole tree is scanned where it cannot be watched.
 const POLL: Duration = Duration::from_secs(5);
 
+const OVERFLOW: &str =
+    "more changed at once than could be followed: the whole directory is looked at";
+/// What helps against the system's limit.
+const LIMIT: &str = "raise it with `sysctl fs.inotify.max_user_watches=1048576`, or ignore big folders in config.toml";
+
 /// What may have changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -37,12 +42,22 @@ pub struct Batch {
     pub note: Option<String>,
 }
 
+impl Batch {
+    /// More came than could be kept: what, nobody knows.
+    fn overflow(&mut self) {
+        self.rescan = true;
+        self.note = Some(OVERFLOW.to_owned());
+    }
+}
+
 /// What the watcher's own thread tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Told {
     Path(PathBuf),
     /// A folder came, or something that makes single paths worthless.
     Rescan,
+    /// The system's own queue was full.
+    Overflow,
 }
 
 /// Watches `root` (absolute, as the system calls it) until the receiver or the set is dropped.
@@ -95,23 +110,20 @@ fn facts(event: notify::Event) -> Vec<Told> {
     match event.kind {
         EventKind::Access(_) => Vec::new(),
         _ if !event.paths.is_empty() && event.paths.iter().all(is_ours) => Vec::new(),
-        _ if event.need_rescan()
-            || (folder_came && event.paths.iter().any(|path| path.is_dir())) =>
-        {
-            vec![Told::Rescan]
-        }
+        _ if event.need_rescan() => vec![Told::Overflow],
+        _ if folder_came && event.paths.iter().any(|path| path.is_dir()) => vec![Told::Rescan],
         _ => event.paths.into_iter().map(Told::Path).collect(),
     }
 }
 
-struct Eyes {
+struct Eyes<W> {
     root: PathBuf,
     rules: Arc<Rules>,
-    watcher: Result<RecommendedWatcher, notify::Error>,
+    watcher: Result<W, notify::Error>,
     watched: HashSet<PathBuf>,
 }
 
-impl Eyes {
+impl<W: Watcher> Eyes<W> {
     async fn run(
         mut self,
         mut told: mpsc::Receiver<Told>,
@@ -136,7 +148,9 @@ impl Eyes {
             };
             let Some(first) = first else { return };
             let mut batch = self.gather(first, &mut told).await;
-            batch.rescan |= lost.swap(false, Ordering::AcqRel);
+            if lost.swap(false, Ordering::AcqRel) {
+                batch.overflow();
+            }
             if batch.rescan {
                 batch.paths.clear();
                 if let Err(why) = self.open_all() {
@@ -165,9 +179,10 @@ impl Eyes {
     }
 
     fn put(&self, fact: Told, batch: &mut Batch) {
-        let Told::Path(path) = fact else {
-            batch.rescan = true;
-            return;
+        let path = match fact {
+            Told::Path(path) => path,
+            Told::Rescan => return batch.rescan = true,
+            Told::Overflow => return batch.overflow(),
         };
         let Some(path) = path
             .strip_prefix(&self.root)
@@ -223,7 +238,7 @@ impl Eyes {
             Err(_) if folder != self.root && !folder.is_dir() => Ok(()),
             Err(error) => match error.kind {
                 notify::ErrorKind::MaxFilesWatch => Err(format!(
-                    "the system's limit of watched folders is reached after {}",
+                    "the system's limit of watched folders is reached after {}: {LIMIT}",
                     self.watched.len()
                 )),
                 _ => Err(error.to_string()),
@@ -291,6 +306,81 @@ mod tests {
         let mut seen = next(&mut batches).await;
         while !seen.rescan && !seen.paths.contains(&"d/b".parse().unwrap()) {
             seen = next(&mut batches).await;
+        }
+    }
+
+    /// A system that lets so many folders be watched and no more.
+    #[derive(Debug)]
+    struct Narrow(usize);
+
+    impl Watcher for Narrow {
+        fn new<F: notify::EventHandler>(_: F, _: notify::Config) -> notify::Result<Self> {
+            Ok(Self(0))
+        }
+
+        fn watch(&mut self, _: &Path, _: RecursiveMode) -> notify::Result<()> {
+            let left = self.0.checked_sub(1);
+            self.0 = left.ok_or_else(|| notify::Error::new(notify::ErrorKind::MaxFilesWatch))?;
+            Ok(())
+        }
+
+        fn unwatch(&mut self, _: &Path) -> notify::Result<()> {
+            Ok(())
+        }
+
+        fn kind() -> notify::WatcherKind {
+            notify::WatcherKind::NullWatcher
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_systems_limit_it_says_what_to_do_and_goes_on_by_scanning() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a", "b", "c"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let eyes = Eyes {
+            root: dir.path().to_owned(),
+            rules: Arc::new(Rules::new(dir.path(), &[], &[]).unwrap()),
+            watcher: Ok(Narrow(2)),
+            watched: HashSet::new(),
+        };
+        let (sender, mut batches) = mpsc::channel(1);
+        let (_tell, told) = mpsc::channel(1);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(eyes.run(told, Arc::default(), sender));
+        let first = batches.recv().await.unwrap();
+        let note = first.note.unwrap();
+        assert!(first.rescan && note.contains("max_user_watches"), "{note}");
+        assert!(
+            note.contains("after 2") && note.contains("every 5 s"),
+            "{note}"
+        );
+        assert!(batches.recv().await.unwrap().rescan);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_said_and_the_whole_directory_is_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let eyes = Eyes {
+            root: dir.path().to_owned(),
+            rules: Arc::new(Rules::new(dir.path(), &[], &[]).unwrap()),
+            watcher: Ok(Narrow(100)),
+            watched: HashSet::new(),
+        };
+        let (sender, mut batches) = mpsc::channel(1);
+        let (tell, told) = mpsc::channel(4);
+        let lost = Arc::new(AtomicBool::new(false));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(eyes.run(told, Arc::clone(&lost), sender));
+        assert_eq!(next(&mut batches).await.note, None);
+        let path = || Told::Path(dir.path().join("a"));
+        for (fact, full) in [(Told::Overflow, false), (path(), true)] {
+            lost.store(full, Ordering::Release);
+            tell.send(fact).await.unwrap();
+            let batch = next(&mut batches).await;
+            assert!(batch.rescan && batch.paths.is_empty());
+            assert_eq!(batch.note.as_deref(), Some(OVERFLOW));
         }
     }
 

@@ -67,6 +67,8 @@ pub enum Action {
     PaneLeft,
     PaneRight,
     PutBack,
+    /// The mirror's next direction.
+    Direction,
     // A question of the agent; a digit picks.
     Pick(u8),
     AllowOnce,

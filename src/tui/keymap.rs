@@ -153,6 +153,7 @@ const DEFAULTS: &[Row] = {
         (Browse, A::PaneLeft, &["left", "h"], "pane to the left"),
         (Browse, A::PaneRight, &["right", "l"], "pane to the right"),
         (Browse, A::PutBack, &["z"], "on a file: put back what stood there"),
+        (Browse, A::Direction, &["m"], "mirror both ways, down, up, off"),
         (Browse, A::Retry, &["r"], "connect now"),
         (Browse, A::Help, &["?"], "these keys"),
         (Browse, A::Leave, &["q"], "leave; the run goes on"),

@@ -184,7 +184,7 @@ fn a_killed_screen_loses_no_word_no_prompt_and_no_mirror() {
     assert_eq!(said, words);
     assert!(text.contains("/write a.txt one"), "{text}");
     assert!(text.contains("↓ A a.txt"), "{text}");
-    assert!(text.contains("↓ down"), "{text}");
+    assert!(text.contains("⇅ live"), "{text}");
     again.write(UP);
     again.shows("> /say 150 20");
     again.write(UP);

@@ -2,6 +2,8 @@
 //!
 //! Pure. Where a line of the transcript really is, only the picture knows; it says so by `Drawn`.
 
+use crate::attach;
+use crate::mirror::worker::Order;
 use crate::session::transcript::Body;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
@@ -39,6 +41,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::PaneLeft => neighbour(state, Pane::ALL.len() - 1),
         Action::PaneRight => neighbour(state, 1),
         Action::PutBack => put_back(state),
+        Action::Direction => return turn(state),
         Action::Retry => return link::retry(state),
         Action::CopyAnswer => return copy_answer(state),
         _ => (),
@@ -173,6 +176,15 @@ fn newest_foldable(state: &State) -> Option<usize> {
         }
     })?;
     Some(at + 1)
+}
+
+/// The mirror's next direction; what it is now stands in the status.
+fn turn(state: &mut State) -> Vec<Effect> {
+    let Some(attached) = state.attached() else {
+        return Vec::new();
+    };
+    let order = Order::Direct(attached.mirror.direction.next());
+    link::step(state, attach::event::Event::MirrorOrder(order))
 }
 
 fn put_back(state: &mut State) {

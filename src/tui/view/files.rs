@@ -7,7 +7,7 @@ use std::ops::Range;
 use ratatui::text::{Line, Span};
 
 use crate::attach::state::Attached;
-use crate::mirror::status::MirrorState;
+use crate::mirror::status::{MirrorState, Way};
 use crate::protocol::file::ChangeKind;
 use crate::protocol::run::Environment;
 use crate::session::state::FileEntry;
@@ -26,7 +26,15 @@ pub(crate) fn mirror(attached: &Attached) -> (Role, &'static str, String) {
     match mirror.state {
         MirrorState::Off if local => (Role::Dim, "·", "in place".to_owned()),
         MirrorState::Off => (Role::Dim, "·", "mirror off".to_owned()),
-        MirrorState::Live => (Role::Success, "↓", "down".to_owned()),
+        MirrorState::Live => match mirror.direction {
+            Way::Both => (Role::Success, "⇅", "live".to_owned()),
+            Way::Down => (Role::Success, "↓", "only down".to_owned()),
+            Way::Up => (Role::Success, "↑", "only up".to_owned()),
+            Way::Off => (Role::Warning, "=", "held".to_owned()),
+        },
+        MirrorState::CatchingUp if mirror.down == 0 && mirror.under_way > 0 => {
+            (Role::Accent, "↑", format!("{} to go", mirror.under_way))
+        }
         MirrorState::CatchingUp => (Role::Accent, "↓", format!("{} to come", mirror.down)),
         MirrorState::Paused => (Role::Warning, "=", "paused".to_owned()),
         MirrorState::Halted => (Role::Error, "■", "halted".to_owned()),
@@ -93,7 +101,9 @@ pub(crate) fn foot(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'st
         MirrorState::Off | MirrorState::Live | MirrorState::CatchingUp | MirrorState::Conflict => {}
     }
     if mirror.up > 0 {
-        words.push((Role::Dim, format!("{} edited here, not sent up", mirror.up)));
+        let going = mirror.under_way >= mirror.up;
+        let how = if going { "on the way" } else { "not sent" };
+        words.push((Role::Dim, format!("{} edited here, {how}", mirror.up)));
     }
     for conflict in mirror.conflicts.iter().take(3) {
         let text = match &conflict.theirs {

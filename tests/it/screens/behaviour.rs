@@ -396,3 +396,31 @@ fn an_agent_that_says_nothing_is_called_silent_with_its_age_and_the_way_out() {
     screen.after(200_000);
     assert!(screen.text().contains("◐ working"));
 }
+
+#[test]
+fn m_turns_the_mirrors_direction_and_the_status_says_it() {
+    use ashore::mirror::status::{MirrorState, Way};
+    use ashore::mirror::worker::Order;
+    let mut screen = Screen::run(120, 40);
+    if let Scene::Run(attached) = &mut screen.state.scene {
+        attached.mirrored = true;
+    }
+    for way in [Way::Down, Way::Up, Way::Off, Way::Both] {
+        let effects = screen.keys(if way == Way::Down { "<tab>m" } else { "m" });
+        let order = ashore::attach::effect::Effect::Mirror(Order::Direct(way));
+        assert!(effects.contains(&Effect::Attach(order)), "{effects:?}");
+        let Scene::Run(attached) = &mut screen.state.scene else {
+            panic!("a run");
+        };
+        attached.mirror.conflicts.clear();
+        attached.mirror.state = MirrorState::Live;
+        attached.mirror.direction = way;
+        let words = match way {
+            Way::Down => "↓ only down",
+            Way::Up => "↑ only up",
+            Way::Off => "= held",
+            Way::Both => "⇅ live",
+        };
+        assert!(screen.text().contains(words), "{}", screen.text());
+    }
+}
