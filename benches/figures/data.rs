@@ -69,7 +69,7 @@ impl Journal {
     }
 
     fn chunk(&mut self, kind: &str) -> String {
-        let length = 60 + self.chance.below(130) as usize;
+        let length = 30 + self.chance.below(80) as usize;
         let text = self.chance.words(length);
         self.update(json!({"sessionUpdate": kind, "content": {"type": "text", "text": text}}))
     }

@@ -1,5 +1,6 @@
 //! The runner's measures: what is compared takes turns in one run, the median stands for it, one line tells it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -143,13 +144,25 @@ fn number_behind(text: &str, field: &str) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-/// How often the threads of a process went to sleep and were woken again, all together.
-pub(crate) fn wakes_of(pid: u32) -> f64 {
+/// How often each thread of a process went to sleep and was woken again.
+pub(crate) fn wakes_of(pid: u32) -> BTreeMap<String, f64> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter();
     threads
         .flatten()
         .flatten()
-        .filter_map(|thread| std::fs::read_to_string(thread.path().join("status")).ok())
-        .map(|text| number_behind(&text, "voluntary_ctxt_switches:"))
-        .sum()
+        .filter_map(|thread| {
+            let text = std::fs::read_to_string(thread.path().join("status")).ok()?;
+            let name = thread.file_name().to_string_lossy().into_owned();
+            Some((name, number_behind(&text, "voluntary_ctxt_switches:")))
+        })
+        .collect()
+}
+
+/// How often threads were woken between two looks. One that has ended was woken for that.
+pub(crate) fn woken(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>) -> f64 {
+    let ended = before.keys().filter(|name| !after.contains_key(*name));
+    let lived = after
+        .iter()
+        .map(|(name, count)| count - before.get(name).unwrap_or(&0.0));
+    ended.count() as f64 + lived.sum::<f64>()
 }

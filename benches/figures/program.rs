@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::measure::{
-    Figure, Goal, ROUNDS, Unit, median, millis, now, pause, resident_of, wakes_of,
+    Figure, Goal, ROUNDS, Unit, median, millis, now, pause, resident_of, wakes_of, woken,
 };
 use crate::terminal::{Home, PROGRAM, Terminal};
 
@@ -80,11 +80,12 @@ pub(crate) fn idle(scale: usize) -> Vec<Figure> {
     let terminal = Terminal::ashore(&home, &["run", "/say 3"], 120, 40);
     terminal.shows("w3");
     terminal.shows("idle");
-    pause(SETTLED * 2);
+    // Threads that a start needed end by themselves after ten seconds.
+    pause(SETTLED * 6);
     let (bytes, wakes) = (terminal.count(), wakes_of(terminal.pid()));
     pause(quiet);
     let bytes = (terminal.count() - bytes) as f64;
-    let wakes = wakes_of(terminal.pid()) - wakes;
+    let wakes = woken(&wakes, &wakes_of(terminal.pid()));
     terminal.leave();
     vec![
         Figure {

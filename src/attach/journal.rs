@@ -84,7 +84,7 @@ impl Cache {
                 last = last.next();
                 lines.push((last, normalize::decode(line)));
                 if lines.len() == LINES {
-                    wanted &= take(std::mem::take(&mut lines));
+                    wanted &= take(std::mem::replace(&mut lines, Vec::with_capacity(LINES)));
                 }
             });
             length += whole as u64;

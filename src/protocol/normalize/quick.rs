@@ -4,9 +4,11 @@
 //! Pure. Anything else, whatever is unusual about it, is left to the other way, which knows every shape; both ways say
 //! the same of a line that both can read.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::protocol::acp::{Block, Chunk, ToolKind, ToolPatch, ToolStatus, Update};
 use crate::protocol::entry::{Entry, From, Said};
@@ -45,25 +47,60 @@ struct Params<'a> {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Fields<'a> {
     session_update: &'a str,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
+    content: Option<Content>,
     tool_call_id: Option<String>,
     title: Option<String>,
     kind: Option<&'a str>,
     status: Option<&'a str>,
-    #[serde(borrow)]
-    locations: Option<&'a RawValue>,
-    #[serde(borrow)]
-    raw_input: Option<&'a RawValue>,
-    #[serde(borrow)]
-    raw_output: Option<&'a RawValue>,
+    locations: Option<Vec<Value>>,
+    raw_input: Option<Value>,
+    raw_output: Option<Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Content<'a> {
-    r#type: &'a str,
-    text: String,
+enum Content {
+    /// A block of text and nothing else.
+    Text(String),
+    List(Vec<Value>),
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// Told by what it begins with, so that nothing is gone over twice.
+struct Either;
+
+impl<'de> Visitor<'de> for Either {
+    type Value = Content;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a block of text, or a list")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content, A::Error> {
+        let (mut kind, mut text) = (None, None);
+        while let Some(key) = map.next_key::<&str>()? {
+            match (key, &kind, &text) {
+                ("type", None, _) => kind = Some(map.next_value::<&str>()?),
+                ("text", _, None) => text = Some(map.next_value()?),
+                _ => return Err(A::Error::custom("more than a block of text")),
+            }
+        }
+        match (kind, text) {
+            (Some("text"), Some(text)) => Ok(Content::Text(text)),
+            _ => Err(A::Error::custom("no block of text")),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Content, A::Error> {
+        let mut list = Vec::new();
+        while let Some(one) = seq.next_element()? {
+            list.push(one);
+        }
+        Ok(Content::List(list))
+    }
 }
 
 /// `None`: read it the other way.
@@ -74,8 +111,8 @@ pub(super) fn entry(text: &str) -> Option<Entry> {
         return None;
     }
     let update = match params.update.session_update {
-        "agent_message_chunk" => Update::AgentChunk(chunk(&params.update)?),
-        "agent_thought_chunk" => Update::ThoughtChunk(chunk(&params.update)?),
+        "agent_message_chunk" => Update::AgentChunk(chunk(params.update)?),
+        "agent_thought_chunk" => Update::ThoughtChunk(chunk(params.update)?),
         "tool_call" => Update::Tool(call(params.update, true)?),
         "tool_call_update" => Update::Tool(call(params.update, false)?),
         _ => return None,
@@ -92,35 +129,30 @@ pub(super) fn entry(text: &str) -> Option<Entry> {
     })
 }
 
-fn chunk(fields: &Fields) -> Option<Chunk> {
+fn chunk(fields: Fields) -> Option<Chunk> {
     let strange = fields.tool_call_id.is_some()
         || fields.title.is_some()
-        || [fields.kind, fields.status].iter().any(Option::is_some)
-        || [fields.locations, fields.raw_input, fields.raw_output]
-            .iter()
-            .any(Option::is_some);
-    if strange {
-        return None;
+        || fields.kind.or(fields.status).is_some()
+        || fields.locations.is_some()
+        || fields.raw_input.or(fields.raw_output).is_some();
+    match fields.content? {
+        Content::Text(text) if !strange => Some(Chunk {
+            block: Block::Text(text),
+            message_id: None,
+            command: None,
+        }),
+        Content::Text(_) | Content::List(_) => None,
     }
-    let content: Content = serde_json::from_str(fields.content?.get()).ok()?;
-    (content.r#type == "text").then_some(Chunk {
-        block: Block::Text(content.text),
-        message_id: None,
-        command: None,
-    })
 }
 
 fn call(fields: Fields, announces: bool) -> Option<ToolPatch> {
-    let read = |raw: Option<&RawValue>| match raw {
-        Some(raw) => serde_json::from_str::<Value>(raw.get()).map(Some),
-        None => Ok(None),
-    };
-    let content = match read(fields.content).ok()? {
-        Some(content) => Some(tool::list(&content).ok()?),
+    let content = match fields.content {
+        Some(Content::List(list)) => Some(tool::list(&Value::Array(list)).ok()?),
+        Some(Content::Text(_)) => return None,
         None => None,
     };
-    let locations = match read(fields.locations).ok()? {
-        Some(locations) => Some(tool::locations(locations.as_array()?).ok()?),
+    let locations = match fields.locations {
+        Some(locations) => Some(tool::locations(&locations).ok()?),
         None => None,
     };
     Some(ToolPatch {
@@ -131,8 +163,8 @@ fn call(fields: Fields, announces: bool) -> Option<ToolPatch> {
         status: fields.status.map(ToolStatus::parse),
         content,
         locations,
-        raw_input: read(fields.raw_input).ok()?,
-        raw_output: read(fields.raw_output).ok()?,
+        raw_input: fields.raw_input,
+        raw_output: fields.raw_output,
         response: None,
         command: None,
         announces,
@@ -154,18 +186,17 @@ mod tests {
         Some(normalize::entry(normalize::json::parse(text)?))
     }
 
-    const USUAL: [&str; 7] = [
+    const USUAL: [&str; 6] = [
         r#"{"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"a \"b\" \u00e9\ud83e\udd80\n"}}"#,
         r#"{"content":{"text":"","type":"text"},"sessionUpdate":"agent_thought_chunk","title":null}"#,
         r#"{"sessionUpdate":"tool_call","toolCallId":"c\n1","title":"Read \"x\"","kind":"read","status":"pending","locations":[{"path":"x","line":3},{"path":"y"}],"rawInput":{"b":1,"a":[null,1.5]}}"#,
         r#"{"sessionUpdate":"tool_call_update","toolCallId":"c1","status":"completed","content":[{"type":"content","content":{"type":"text","text":"out"}},{"type":"diff","path":"x","oldText":null,"newText":"y"},{"type":"new"}],"rawOutput":"text"}"#,
-        r#"{"sessionUpdate":"tool_call_update","toolCallId":"c1","status":"never heard of","content":"text"}"#,
+        r#"{"sessionUpdate":"tool_call_update","toolCallId":"c1","status":"never heard of","content":[]}"#,
         r#"{"sessionUpdate":"tool_call_update","toolCallId":"c1","content":null,"rawInput":null,"locations":[]}"#,
-        r#"{"sessionUpdate":"tool_call_update","toolCallId":"c1","content":{"type":"terminal","terminalId":"t"}}"#,
     ];
 
     /// Read by the other way, each for its own reason.
-    const UNUSUAL: [&str; 12] = [
+    const UNUSUAL: [&str; 16] = [
         r#"{"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"half \ud83e"}}"#,
         r#"{"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"x"},"messageId":"m"}"#,
         r#"{"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"x"},"title":"t"}"#,
@@ -173,6 +204,10 @@ mod tests {
         r#"{"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"x","annotations":{}}}"#,
         r#"{"sessionUpdate":"agent_message_chunk","content":[{"type":"text","text":"x"}]}"#,
         r#"{"sessionUpdate":"agent_message_chunk","sessionUpdate":"plan","content":{"type":"text","text":"x"}}"#,
+        r#"{"sessionUpdate":"agent_message_chunk","content":{"text":"x"}}"#,
+        r#"{"sessionUpdate":"tool_call_update","toolCallId":"c1","content":"text"}"#,
+        r#"{"sessionUpdate":"tool_call_update","toolCallId":"c1","content":{"type":"text","text":"x"}}"#,
+        r#"{"sessionUpdate":"tool_call_update","toolCallId":"c1","content":{"type":"terminal","terminalId":"t"}}"#,
         r#"{"sessionUpdate":"tool_call","title":"no id"}"#,
         r#"{"sessionUpdate":"tool_call","toolCallId":7}"#,
         r#"{"sessionUpdate":"tool_call","toolCallId":"c","_meta":{"claudeCode":{"toolName":"Bash"}}}"#,
