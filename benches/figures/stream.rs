@@ -34,8 +34,8 @@ pub(crate) fn figures(scale: usize) -> Vec<Figure> {
         let screen = Terminal::ashore(&home, &["attach", at.run.as_str()], columns, 40);
         screen.shows("live");
         pause(Duration::from_secs(1));
-        screen.forget();
-        screen
+        let before = screen.count();
+        (screen, before)
     });
     runtime.block_on(async {
         let mut pieces = tokio::time::interval(BETWEEN);
@@ -47,9 +47,9 @@ pub(crate) fn figures(scale: usize) -> Vec<Figure> {
         }
         endpoint.append(&at, &[chunk(&format!("\n\n{LAST}"))]).await;
     });
-    let written = screens.map(|screen| {
+    let written = screens.map(|(screen, before)| {
         screen.shows(LAST);
-        let count = screen.count();
+        let count = screen.count() - before;
         screen.leave();
         count as f64 / text.len() as f64
     });

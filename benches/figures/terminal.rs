@@ -1,6 +1,7 @@
 //! The real program on a pty, with the time of every byte it writes, in a home of its own.
 
 use std::io::{Read, Write};
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use tempfile::TempDir;
+use vt100::Parser;
 
 use crate::measure::now;
 
@@ -90,11 +92,12 @@ impl Drop for Home {
     }
 }
 
-#[derive(Default)]
 struct Seen {
-    bytes: Vec<u8>,
-    /// How many bytes had come, and when.
-    when: Vec<(usize, Instant)>,
+    /// What stands on the screen: a word is not always written in one piece.
+    parser: Parser,
+    count: usize,
+    /// When the last of it came.
+    last: Instant,
     over: bool,
 }
 
@@ -127,7 +130,15 @@ impl Terminal {
         for (name, value) in home.variables() {
             command.env(name, value);
         }
-        let shared = Shared::default();
+        let began = now();
+        let number = |number: u16| NonZeroU16::new(number).expect("a size");
+        let seen = Seen {
+            parser: Parser::new(number(rows), number(columns), 0),
+            count: 0,
+            last: began,
+            over: false,
+        };
+        let shared: Shared = Arc::new((Mutex::new(seen), Condvar::new()));
         let reader = pair.master.try_clone_reader().expect("readable");
         let writer = pair.master.take_writer().expect("writable");
         let writer = Arc::new(Mutex::new(writer));
@@ -155,34 +166,27 @@ impl Terminal {
         writer.flush().expect("it listens");
     }
 
-    /// How long after its start it had written this word.
+    /// How long after its start this word stood on the screen.
     pub(crate) fn shows(&self, word: &str) -> Duration {
         let seen = lock(&self.shared.0);
-        let (seen, waited) = self
+        let shown = |seen: &Seen| seen.parser.screen().contents().contains(word);
+        let (seen, _) = self
             .shared
             .1
-            .wait_timeout_while(seen, DEADLINE, |seen| {
-                place(&seen.bytes, word).is_none() && !seen.over
-            })
+            .wait_timeout_while(seen, DEADLINE, |seen| !shown(seen) && !seen.over)
             .unwrap_or_else(PoisonError::into_inner);
-        let Some(end) = place(&seen.bytes, word).filter(|_| !waited.timed_out()) else {
-            panic!(
-                "it never wrote {word}:\n{}",
-                String::from_utf8_lossy(&seen.bytes)
-            );
-        };
-        let at = seen.when.iter().find(|(count, _)| *count >= end);
-        at.map_or(DEADLINE, |(_, at)| at.duration_since(self.began))
+        let screen = seen.parser.screen();
+        assert!(
+            shown(&seen),
+            "it never showed {word}:\n{}",
+            screen.contents()
+        );
+        seen.last.duration_since(self.began)
     }
 
     /// Bytes written so far.
     pub(crate) fn count(&self) -> usize {
-        lock(&self.shared.0).bytes.len()
-    }
-
-    /// Forgets what was written, so that a word is looked for in what comes.
-    pub(crate) fn forget(&self) {
-        *lock(&self.shared.0) = Seen::default();
+        lock(&self.shared.0).count
     }
 
     pub(crate) fn leave(mut self) {
@@ -206,10 +210,6 @@ impl Drop for Terminal {
     }
 }
 
-fn place(bytes: &[u8], word: &str) -> Option<usize> {
-    memchr::memmem::find(bytes, word.as_bytes()).map(|at| at + word.len())
-}
-
 fn read(mut reader: Box<dyn Read + Send>, shared: &Shared, answers: &Mutex<Box<dyn Write + Send>>) {
     let mut chunk = [0; 65536];
     loop {
@@ -218,9 +218,9 @@ fn read(mut reader: Box<dyn Read + Send>, shared: &Shared, answers: &Mutex<Box<d
         let at = now();
         let mut seen = lock(&shared.0);
         seen.over = count == 0;
-        seen.bytes.extend_from_slice(&chunk[..count]);
-        let length = seen.bytes.len();
-        seen.when.push((length, at));
+        seen.parser.process(&chunk[..count]);
+        seen.count += count;
+        seen.last = at;
         drop(seen);
         shared.1.notify_all();
         if count == 0 {
