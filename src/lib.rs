@@ -18,6 +18,9 @@
 //! | [`commands`] | one-shot faces | all of the above but `tui` | a screen |
 //! | [`agent`] | the other end, in the sandbox | `protocol`, `mirror`, `client`, `config` | the user's token |
 //! | [`backend`] | the endpoint | `protocol`, `config` | looking at a client |
+//! | `sim` | all of it in one thread and simulated time, for tests | every room | being used by one |
+//!
+//! `plant` is no room but a switch, which every room may ask: the mistakes that the simulation must find.
 //!
 //! ```text
 //!                         main
@@ -57,6 +60,9 @@ pub mod client;
 pub mod commands;
 pub mod config;
 pub mod mirror;
+mod plant;
 pub mod protocol;
 pub mod session;
+#[cfg(test)]
+mod sim;
 pub mod tui;

@@ -15,9 +15,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::agent::road::Road;
-use crate::agent::spool::{self, Spool, Unsent};
+use crate::agent::spool::{self, Paper, Spool, Unsent};
 use crate::client::error::Error as ClientError;
 use crate::mirror::blobs::{self, Blobs};
+use crate::plant::planted;
 use crate::protocol::hash::ContentHash;
 use crate::protocol::line;
 
@@ -43,6 +44,10 @@ pub(crate) enum Fatal {
 pub(crate) trait Append: Send + Sync {
     async fn append(&self, source: &str, first: u64, lines: &[String]) -> Result<(), ClientError>;
     async fn put(&self, whole: &Whole) -> Result<(), blobs::Error>;
+    /// A number from 0 to 1.
+    fn chance(&self) -> f64 {
+        rand::random()
+    }
 }
 
 #[async_trait::async_trait]
@@ -99,6 +104,21 @@ pub(crate) fn open(
     Journal,
     impl Future<Output = Result<(), Fatal>> + Send + 'static,
 ) {
+    let path = folder.join("spool");
+    let opening = async move { spool::open(&path).await };
+    open_on(append, opening, folder, source)
+}
+
+/// The same, on any paper.
+pub(crate) fn open_on(
+    append: Arc<dyn Append>,
+    opening: impl Future<Output = Result<Box<dyn Paper>, spool::Error>> + Send + 'static,
+    folder: &Path,
+    source: String,
+) -> (
+    Journal,
+    impl Future<Output = Result<(), Fatal>> + Send + 'static,
+) {
     let (items, queue) = mpsc::channel(QUEUE);
     let (reached, durable) = watch::channel(0);
     let journal = Journal {
@@ -109,10 +129,11 @@ pub(crate) fn open(
     };
     let path = folder.join("spool");
     let task = async move {
-        if let Some(unsent) = Spool::unsent(&path).await {
+        let mut paper = opening.await?;
+        if let Some(unsent) = spool::unsent(&mut paper).await {
             send_unsent(append.as_ref(), unsent).await?;
         }
-        let spool = Spool::create(&path, source).await?;
+        let spool = Spool::begin(paper, &path, source).await?;
         Writer::new(append, spool, reached).run(queue).await
     };
     (journal, task)
@@ -254,10 +275,9 @@ impl Writer {
         while open || !self.spool.is_empty() {
             let due = self.due.unwrap_or_else(Instant::now);
             tokio::select! {
-                taken = queue.recv_many(&mut items, QUEUE), if open && !self.spool.is_full() => {
-                    open = taken > 0;
-                    self.take(&mut items, open).await?;
-                }
+                // Not by chance, so that a seed of the simulation repeats: what leads to a POST goes first.
+                biased;
+                Some(posted) = posting.next() => self.posted(posted).await?,
                 () = sleep_until(due), if self.due.is_some() && posting.is_empty() => {
                     self.due = None;
                     if !self.spool.is_empty() {
@@ -265,7 +285,10 @@ impl Writer {
                         posting.push(post);
                     }
                 }
-                Some(posted) = posting.next() => self.posted(posted).await?,
+                taken = queue.recv_many(&mut items, QUEUE), if open && !self.spool.is_full() => {
+                    open = taken > 0;
+                    self.take(&mut items, open).await?;
+                }
             }
         }
         Ok(())
@@ -339,7 +362,7 @@ impl Writer {
             Err(error) if error.is_passing() => {
                 self.failures = self.failures.saturating_add(1);
                 tracing::debug!(%error, failures = self.failures, "a batch was not accepted");
-                self.due = Some(now + wait(self.failures, rand::random()));
+                self.due = Some(now + wait(self.failures, self.append.chance()));
             }
             Err(error @ ClientError::Rejected { status, .. }) if status != 409 => {
                 tracing::warn!(%error, count, "the endpoint does not take these lines");
@@ -374,7 +397,10 @@ pub(crate) fn wait(failures: u32, jitter: f64) -> Duration {
 }
 
 /// Under their old name and numbers, so that those which did arrive are not stored twice.
-async fn send_unsent(append: &dyn Append, unsent: Unsent) -> Result<(), Fatal> {
+async fn send_unsent(append: &dyn Append, mut unsent: Unsent) -> Result<(), Fatal> {
+    if planted!(SpoolWithoutBatch) {
+        unsent.source = uuid::Uuid::nil().to_string();
+    }
     let mut left: VecDeque<&[String]> = unsent.lines.chunks(100).collect();
     let mut first = unsent.first;
     let mut failures = 0;
@@ -383,7 +409,7 @@ async fn send_unsent(append: &dyn Append, unsent: Unsent) -> Result<(), Fatal> {
             Err(error) if error.is_passing() => {
                 failures += 1;
                 left.push_front(lines);
-                tokio::time::sleep(wait(failures, rand::random())).await;
+                tokio::time::sleep(wait(failures, append.chance())).await;
             }
             // Too much at once, or one line that it will never take: the others must not be lost with it.
             Err(ClientError::Rejected { status, .. }) if status != 409 && lines.len() > 1 => {
@@ -548,7 +574,9 @@ mod tests {
     async fn what_a_killed_server_left_goes_first_under_its_old_name() {
         let bench = Bench::new(Vec::new());
         let path = bench.folder.path().join("spool");
-        let mut spool = Spool::create(&path, "old".into()).await.unwrap();
+        let mut spool = Spool::begin(spool::open(&path).await.unwrap(), &path, "old".into())
+            .await
+            .unwrap();
         let line = r#"{"notification":{"n":1}}"#.to_owned();
         spool.append(&[line]).await.unwrap();
         drop(spool);
@@ -568,7 +596,9 @@ mod tests {
         };
         let bench = Bench::new(vec![(too_large(), false), (too_large(), false)]);
         let path = bench.folder.path().join("spool");
-        let mut spool = Spool::create(&path, "old".into()).await.unwrap();
+        let mut spool = Spool::begin(spool::open(&path).await.unwrap(), &path, "old".into())
+            .await
+            .unwrap();
         let line = |n| format!(r#"{{"notification":{{"n":{n}}}}}"#);
         let lines: Vec<String> = (0..50).map(line).collect();
         spool.append(&lines).await.unwrap();

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::agent::journal::wait;
 use crate::agent::road::Road;
+use crate::client::api::Logs;
 use crate::client::error::Error;
 use crate::client::stream::{self, Heard, View};
 use crate::protocol::ids::Seq;
@@ -19,13 +20,42 @@ pub(crate) enum Link {
     Final(Error),
 }
 
+/// What is read of the run's journal; from the endpoint, or in the simulation.
+#[async_trait::async_trait]
+pub(crate) trait Way: Send + Sync {
+    /// One attempt at the clients' commands: reads on behind `after` until the road fails.
+    async fn follow(&self, after: Seq, out: &mpsc::Sender<Heard>) -> Error;
+    /// The journal behind `after`.
+    async fn logs(&self, after: Seq) -> Result<Logs, Error>;
+    /// After a failure: has the endpoint moved?
+    async fn look_again(&self);
+    /// A number from 0 to 1.
+    fn chance(&self) -> f64 {
+        rand::random()
+    }
+}
+
+#[async_trait::async_trait]
+impl Way for Road {
+    async fn follow(&self, after: Seq, out: &mpsc::Sender<Heard>) -> Error {
+        stream::follow(&self.api(), &self.at, View::Commands, after, out).await
+    }
+
+    async fn logs(&self, after: Seq) -> Result<Logs, Error> {
+        self.api().logs(&self.at, Some(after)).await
+    }
+
+    async fn look_again(&self) {
+        Self::look_again(self).await;
+    }
+}
+
 /// Follows behind `after` until the end is final or nobody listens.
-pub(crate) async fn follow(road: Road, mut after: Seq, out: mpsc::Sender<Link>) {
+pub(crate) async fn follow(road: impl Way, mut after: Seq, out: mpsc::Sender<Link>) {
     let mut failures = 0;
     loop {
         let (hear, mut heard) = mpsc::channel(16);
-        let api = road.api();
-        let mut attempt = pin!(stream::follow(&api, &road.at, View::Commands, after, &hear));
+        let mut attempt = pin!(road.follow(after, &hear));
         let error = loop {
             let heard = tokio::select! {
                 biased;
@@ -55,7 +85,7 @@ pub(crate) async fn follow(road: Road, mut after: Seq, out: mpsc::Sender<Link>) 
         tracing::debug!(%error, "the command stream is cut");
         failures += 1;
         drop(out.send(Link::Cut).await);
-        tokio::time::sleep(wait(failures, rand::random())).await;
+        tokio::time::sleep(wait(failures, road.chance())).await;
         road.look_again().await;
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::agent::turns::{Event, Left};
+use crate::plant::planted;
 use crate::protocol::amend::{Amend, Amendment};
 use crate::protocol::command::{Command, What};
 use crate::protocol::entry::{Entry, Ext, Said};
@@ -103,7 +104,11 @@ impl Recall {
             .iter()
             .position(|(_, c)| c.id == command && command.is_some())
         {
-            let (seq, _) = self.waiting.remove(at);
+            let (seq, _) = if planted!(RecallForgetsTaken) {
+                self.waiting[at].clone()
+            } else {
+                self.waiting.remove(at)
+            };
             // The cancel that meant it has been obeyed with this very line.
             if let Some(at) = self.cancels.iter().position(|cancel| *cancel > seq) {
                 self.cancels.remove(at);
@@ -202,7 +207,10 @@ impl Recall {
         let heard = heard.map(|(seq, command)| Event::Heard { seq, command });
         let cancels = self.cancels.into_iter();
         heard
-            .chain(cancels.map(|seq| Event::Cancel { seq, open: None }))
+            .chain(cancels.map(|seq| Event::Cancel {
+                seq,
+                open: Some(None),
+            }))
             .collect()
     }
 }

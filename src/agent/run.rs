@@ -13,7 +13,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::agent::child;
 use crate::agent::files::{Files, Told};
@@ -21,6 +21,7 @@ use crate::agent::journal::{self, Closed, Fatal, Journal};
 use crate::agent::limits::Limits;
 use crate::agent::link::{self, Link};
 use crate::agent::perform::{Ending, Server};
+use crate::agent::reading;
 use crate::agent::recall::Recall;
 use crate::agent::road::Road;
 use crate::agent::turns::Event;
@@ -35,13 +36,11 @@ use crate::protocol::file::Mode;
 use crate::protocol::ids::Seq;
 use crate::protocol::launch::Launch;
 use crate::protocol::line;
-use crate::protocol::normalize;
 
 /// How long the last lines may take to reach the endpoint.
 const LAST_LINES: Duration = Duration::from_secs(5);
 /// How long a turn may take to close after the agent server was told to end.
 const FAREWELL: Duration = Duration::from_secs(5);
-const RETRY: Duration = Duration::from_secs(1);
 
 /// What the agent server finds around it.
 #[derive(Debug, Clone)]
@@ -171,7 +170,9 @@ async fn begin(
     // Behind this line stands everything a former start had not yet sent.
     let mark = journal.mark().await?;
     journal.durable(mark).await?;
-    Ok(recall(road).await.map(|recall| (workspace, recall)))
+    Ok(reading::recall(road)
+        .await
+        .map(|recall| (workspace, recall)))
 }
 
 async fn live(
@@ -316,35 +317,6 @@ async fn step(
         hint,
     };
     journal.write(&line::step(&step)).await
-}
-
-/// Reads the journal whole; `None` when the run is not ours any more.
-async fn recall(road: &Road) -> Option<Recall> {
-    loop {
-        match read(road).await {
-            Ok(recall) => return Some(recall),
-            Err(error) if error.is_passing() => {
-                road.look_again().await;
-                sleep(RETRY).await;
-            }
-            Err(error) => {
-                tracing::info!(%error, "the journal cannot be read");
-                return None;
-            }
-        }
-    }
-}
-
-async fn read(road: &Road) -> Result<Recall, crate::client::error::Error> {
-    let mut logs = road.api().logs(&road.at, Some(Seq::ZERO)).await?;
-    let mut recall = Recall::default();
-    while let Some((seq, line)) = logs.next().await? {
-        match normalize::decode(&line) {
-            Decoded::Entry(entry) => recall.read(seq, &entry),
-            Decoded::Blank | Decoded::Bad(_) => recall.pass(seq),
-        }
-    }
-    Ok(recall)
 }
 
 fn files(

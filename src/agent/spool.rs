@@ -9,13 +9,28 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tokio::fs::{File, OpenOptions};
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite, AsyncWriteExt};
 
 /// Above this nothing more is taken until the endpoint has accepted what is there (design decision 6).
 const LIMIT: u64 = 64 << 20;
 /// Of one POST; the endpoint takes 1 MiB.
 const BATCH_BYTES: usize = 512 * 1024;
 const BATCH_LINES: usize = 1000;
+
+/// The file the lines are kept in; the simulation has one that a power cut tears.
+#[async_trait::async_trait]
+pub(crate) trait Paper:
+    AsyncRead + AsyncWrite + AsyncSeek + Unpin + Send + std::fmt::Debug
+{
+    async fn set_len(&mut self, length: u64) -> std::io::Result<()>;
+}
+
+#[async_trait::async_trait]
+impl Paper for File {
+    async fn set_len(&mut self, length: u64) -> std::io::Result<()> {
+        Self::set_len(self, length).await
+    }
+}
 
 /// First line of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +58,7 @@ pub(crate) struct Error {
 #[derive(Debug)]
 pub(crate) struct Spool {
     path: PathBuf,
-    file: File,
+    file: Box<dyn Paper>,
     source: String,
     /// The number of the first unsent line.
     first: u64,
@@ -53,38 +68,48 @@ pub(crate) struct Spool {
     lengths: VecDeque<usize>,
 }
 
-impl Spool {
-    /// Reads what is left of a former start. A torn last line was never whole and is dropped.
-    pub(crate) async fn unsent(path: &Path) -> Option<Unsent> {
-        let mut text = Vec::new();
-        let file = File::open(path).await.ok()?;
-        file.take(2 * LIMIT).read_to_end(&mut text).await.ok()?;
-        let whole = memchr::memrchr(b'\n', &text)? + 1;
-        let text = String::from_utf8_lossy(&text[..whole]);
-        let mut lines = text.lines();
-        let head: Head = serde_json::from_str(lines.next()?).ok()?;
-        let lines: Vec<String> = lines.map(str::to_owned).collect();
-        (!lines.is_empty()).then_some(Unsent {
-            source: head.source,
-            first: head.first,
-            lines,
-        })
-    }
-
-    /// Begins anew.
-    pub(crate) async fn create(path: &Path, source: String) -> Result<Self, Error> {
-        let opened = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-            .await;
-        let file = opened.map_err(|source| Error {
+/// Opens the file, makes it if need be.
+pub(crate) async fn open(path: &Path) -> Result<Box<dyn Paper>, Error> {
+    let opened = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .await;
+    match opened {
+        Ok(file) => Ok(Box::new(file)),
+        Err(source) => Err(Error {
             path: path.to_owned(),
             source,
-        })?;
+        }),
+    }
+}
+
+/// Reads what is left of a former start. A torn last line was never whole and is dropped.
+pub(crate) async fn unsent(paper: &mut Box<dyn Paper>) -> Option<Unsent> {
+    let mut text = Vec::new();
+    paper.take(2 * LIMIT).read_to_end(&mut text).await.ok()?;
+    let whole = memchr::memrchr(b'\n', &text)? + 1;
+    let text = String::from_utf8_lossy(&text[..whole]);
+    let mut lines = text.lines();
+    let head: Head = serde_json::from_str(lines.next()?).ok()?;
+    let lines: Vec<String> = lines.map(str::to_owned).collect();
+    (!lines.is_empty()).then_some(Unsent {
+        source: head.source,
+        first: head.first,
+        lines,
+    })
+}
+
+impl Spool {
+    /// Begins anew: what stood there before is gone.
+    pub(crate) async fn begin(
+        file: Box<dyn Paper>,
+        path: &Path,
+        source: String,
+    ) -> Result<Self, Error> {
         let mut spool = Self {
             path: path.to_owned(),
             file,
@@ -211,11 +236,20 @@ mod tests {
         names.iter().map(|&name| name.to_owned()).collect()
     }
 
+    async fn begin(path: &Path) -> Spool {
+        let file = open(path).await.unwrap();
+        Spool::begin(file, path, "me".into()).await.unwrap()
+    }
+
+    async fn left(path: &Path) -> Option<Unsent> {
+        unsent(&mut open(path).await.unwrap()).await
+    }
+
     #[tokio::test]
     async fn lines_leave_in_order_with_their_numbers_and_the_file_shrinks_when_all_are_gone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spool");
-        let mut spool = Spool::create(&path, "me".into()).await.unwrap();
+        let mut spool = begin(&path).await;
         spool.append(&lines(&["a", "b"])).await.unwrap();
         assert_eq!(spool.batch(1).await.unwrap(), (1, lines(&["a"])));
         spool.accepted(1).await.unwrap();
@@ -223,7 +257,7 @@ mod tests {
         assert_eq!(spool.batch(9).await.unwrap(), (2, lines(&["b", "c"])));
         spool.accepted(2).await.unwrap();
         assert!(spool.is_empty());
-        assert_eq!(Spool::unsent(&path).await, None);
+        assert_eq!(left(&path).await, None);
         spool.append(&lines(&["d"])).await.unwrap();
         assert_eq!(spool.batch(9).await.unwrap(), (4, lines(&["d"])));
     }
@@ -232,13 +266,13 @@ mod tests {
     async fn a_killed_servers_lines_are_found_again_but_for_a_torn_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spool");
-        let mut spool = Spool::create(&path, "me".into()).await.unwrap();
+        let mut spool = begin(&path).await;
         spool.append(&lines(&["a"])).await.unwrap();
         spool.accepted(1).await.unwrap();
         spool.append(&lines(&["b", "c"])).await.unwrap();
         spool.write_at_end(b"{\"torn").await.unwrap();
         drop(spool);
-        let unsent = Spool::unsent(&path).await.unwrap();
+        let unsent = left(&path).await.unwrap();
         assert_eq!((unsent.first, unsent.lines), (2, lines(&["b", "c"])));
         assert_eq!(unsent.source, "me");
     }
@@ -246,9 +280,7 @@ mod tests {
     #[tokio::test]
     async fn a_batch_stays_below_the_body_limit_but_always_has_a_line() {
         let folder = tempfile::tempdir().unwrap();
-        let mut spool = Spool::create(&folder.path().join("spool"), "me".into())
-            .await
-            .unwrap();
+        let mut spool = begin(&folder.path().join("spool")).await;
         let long = "x".repeat(BATCH_BYTES);
         spool
             .append(&[long.clone(), "y".into(), long.clone()])

@@ -4,20 +4,52 @@
 //! file's lock); a second screen reads what is there and keeps nothing.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::client::stream::Raw;
+use crate::plant::planted;
 use crate::protocol::entry::Decoded;
 use crate::protocol::ids::Seq;
 use crate::protocol::normalize;
+
+/// The file it is kept in; the simulation has one that a power cut tears.
+pub(crate) trait Paper: Send + Sync + std::fmt::Debug {
+    /// How many bytes there were to be read; fewer than asked for only at the end.
+    fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize>;
+    fn set_len(&self, length: u64) -> io::Result<()>;
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
+}
+
+impl Paper for File {
+    fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+        let mut read = 0;
+        while read < into.len() {
+            match FileExt::read_at(self, &mut into[read..], at + read as u64) {
+                Ok(0) => break,
+                Ok(some) => read += some,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        Self::set_len(self, length)
+    }
+
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.write_all_at(bytes, at)
+    }
+}
 
 /// The open cache.
 #[derive(Debug)]
 pub(crate) struct Journal {
     /// `None` when another process writes it, or when the disk failed once.
-    file: Option<File>,
+    file: Option<Box<dyn Paper>>,
     last: Seq,
     /// Bytes of whole lines.
     length: u64,
@@ -31,7 +63,7 @@ const LINES: usize = 512;
 /// The cache as it was found, not read yet.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    file: File,
+    file: Box<dyn Paper>,
     /// Nobody else writes it.
     ours: bool,
     /// In bytes.
@@ -49,15 +81,21 @@ pub(crate) fn open(folder: &Path) -> io::Result<Cache> {
         .open(folder.join("journal.ndjson"))?;
     let ours = file.try_lock().is_ok();
     let length = file.metadata()?.len();
-    Ok(Cache { file, ours, length })
+    Ok(Cache::on(Box::new(file), ours, length))
 }
 
 impl Cache {
+    /// On any paper of this length; `ours`: nobody else writes it.
+    pub(crate) fn on(file: Box<dyn Paper>, ours: bool, length: u64) -> Self {
+        Self { file, ours, length }
+    }
+
     /// The lines that stand whole in the last `most` bytes. Which numbers they have is known when all is read.
     pub(crate) fn end(&self, most: u64) -> io::Result<Vec<Decoded>> {
         let from = self.length.saturating_sub(most);
         let mut bytes = vec![0; usize::try_from(self.length - from).unwrap_or(0)];
-        self.file.read_exact_at(&mut bytes, from)?;
+        let read = self.file.read_at(&mut bytes, from)?;
+        bytes.truncate(read);
         let begin = match from {
             0 => 0,
             _ => memchr::memchr(b'\n', &bytes).map_or(bytes.len(), |end| end + 1),
@@ -69,16 +107,19 @@ impl Cache {
 
     /// Reads all of it, handing over some lines at a time until `take` says that nobody wants more. A torn tail is cut.
     pub(crate) fn read(
-        mut self,
+        self,
         mut take: impl FnMut(Vec<(Seq, Decoded)>) -> bool,
     ) -> io::Result<Journal> {
         let (mut last, mut length) = (Seq::ZERO, 0);
         let mut bytes = Vec::with_capacity(PIECE * 2);
         let mut lines = Vec::new();
-        self.file.rewind()?;
+        let mut piece = vec![0; PIECE];
+        let mut at = 0;
         loop {
-            let room = &mut (&self.file).take(PIECE as u64);
-            let over = room.read_to_end(&mut bytes)? == 0;
+            let read = self.file.read_at(&mut piece, at)?;
+            bytes.extend_from_slice(&piece[..read]);
+            at += read as u64;
+            let over = read == 0;
             let mut wanted = true;
             let whole = whole_lines(&bytes, |line| {
                 last = last.next();
@@ -98,7 +139,6 @@ impl Cache {
         }
         if self.ours {
             self.file.set_len(length)?;
-            self.file.seek(SeekFrom::Start(length))?;
         }
         Ok(Journal {
             file: self.ours.then_some(self.file),
@@ -122,11 +162,7 @@ fn whole_lines(bytes: &[u8], mut line: impl FnMut(&[u8])) -> usize {
 pub fn look(folder: &Path, mut take: impl FnMut(Vec<(Seq, Decoded)>)) -> io::Result<()> {
     let file = File::open(folder.join("journal.ndjson"))?;
     let length = file.metadata()?.len();
-    let cache = Cache {
-        file,
-        ours: false,
-        length,
-    };
+    let cache = Cache::on(Box::new(file), false, length);
     let all = cache.read(|lines| {
         take(lines);
         true
@@ -162,11 +198,12 @@ impl Journal {
         let Some(file) = &mut self.file else {
             return;
         };
-        match file.write_all(&text) {
+        match file.write_at(&text, self.length) {
             Ok(()) => {
                 self.last = last;
                 self.length += text.len() as u64;
             }
+            Err(_) if planted!(CacheHoleKept) => self.last = last,
             Err(error) => {
                 tracing::warn!(%error, "the journal cache cannot be written and is left as it is");
                 // Half a line at the end would be cut off at the next start anyway.
@@ -183,7 +220,7 @@ impl Journal {
         let Some(file) = &mut self.file else {
             return;
         };
-        let emptied = file.set_len(0).and_then(|()| file.rewind());
+        let emptied = file.set_len(0);
         (self.last, self.length) = (Seq::ZERO, 0);
         if let Err(error) = emptied {
             tracing::warn!(%error, "the journal cache cannot be emptied");
@@ -194,6 +231,8 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     /// Opened and read.

@@ -12,6 +12,7 @@ use crate::attach::state::{Attached, Link, Outgoing, Posting};
 use crate::client::error::Error;
 use crate::client::retry::Next;
 use crate::mirror::worker::Order;
+use crate::plant::planted;
 use crate::protocol::amend::Amend;
 use crate::protocol::command::{Command, What};
 use crate::protocol::entry::{Decoded, Entry, Ext, Said};
@@ -92,7 +93,7 @@ fn restored(attached: &mut Attached, lines: Vec<(Seq, Decoded)>) -> Vec<Effect> 
 }
 
 fn opened(attached: &mut Attached, last: Seq) -> Vec<Effect> {
-    let shorter = last < attached.session.last;
+    let shorter = last < attached.session.last && !planted!(ResetIgnored);
     if shorter {
         // The endpoint lost lines that were read here: what it has now is the truth, so it is read anew.
         note(
@@ -230,6 +231,9 @@ fn link_failed(attached: &mut Attached, error: &Error, now: Instant) -> Vec<Effe
             };
             let (id, effect) = timer(attached, wait);
             attached.machine.link_timer = Some(id);
+            if planted!(RetryTimerLost) && attached.machine.link.failures() > 1 {
+                return Vec::new();
+            }
             vec![effect]
         }
         Next::GiveUp => {
@@ -379,6 +383,7 @@ fn posted(attached: &mut Attached, id: &CommandId) -> Vec<Effect> {
         }
         o.state = Posting::Accepted;
         matches!(o.command.what, What::UserMessage(_) | What::Amend(_))
+            && !planted!(DroppedOnAccept)
     });
     let mut effects = vec![keep(attached)];
     effects.extend(accepted);

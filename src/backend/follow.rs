@@ -5,6 +5,7 @@
 use memchr::memmem;
 use serde_json::{Value, json};
 
+use crate::plant::planted;
 use crate::protocol::ids::{RunId, Seq};
 use crate::protocol::run::Status;
 
@@ -46,6 +47,7 @@ pub fn begin(last_event_id: Option<&str>, last: Seq) -> Seq {
         .map(str::trim)
         .filter(digits)
         .and_then(|text| text.parse().ok())
+        .map(|after: u64| after + u64::from(planted!(OffByOneCursor)))
         .map_or(last, |after| Seq(after).min(last))
 }
 

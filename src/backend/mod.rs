@@ -4,6 +4,7 @@
 
 pub mod blobs;
 pub mod follow;
+pub mod follower;
 pub mod http;
 pub mod journal;
 pub mod ledger;

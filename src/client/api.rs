@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use serde::Deserialize;
@@ -59,8 +62,10 @@ pub struct Ours {
     pub version: String,
 }
 
+/// The bytes of an answer as they come.
+pub(crate) type Body = BoxStream<'static, Result<Bytes, Error>>;
+
 /// An answer to `GET R/logs`, read line by line.
-#[derive(Debug)]
 pub struct Logs {
     /// `X-Last-Seq`, fixed when the answer starts; `None` from a foreign endpoint.
     pub last: Option<Seq>,
@@ -71,10 +76,29 @@ pub struct Logs {
     skip: Seq,
     lines: Lines,
     /// `None` when the body is over.
-    answer: Option<Response>,
+    body: Option<Body>,
 }
 
 impl Logs {
+    /// `last` and `keepalive` are what the answer's head says; the body begins behind `after`, or with line 1 when the
+    /// endpoint does not number its lines.
+    pub(crate) fn new(
+        last: Option<Seq>,
+        keepalive: Option<Duration>,
+        after: Seq,
+        body: Body,
+    ) -> Self {
+        Self {
+            last,
+            keepalive,
+            // A foreign endpoint knows no `after` and answers with everything.
+            read: last.map_or(Seq::ZERO, |_| after),
+            skip: after,
+            lines: Lines::default(),
+            body: Some(body),
+        }
+    }
+
     /// The next line and its sequence; a cut last line is dropped, one above 1 MiB comes back as its first bytes
     /// and is `Bad` to the decoder.
     pub async fn next(&mut self) -> Result<Option<(Seq, Vec<u8>)>, Error> {
@@ -82,18 +106,18 @@ impl Logs {
             if let Some(line) = self.ready() {
                 return Ok(Some(line));
             }
-            let Some(answer) = &mut self.answer else {
+            let Some(body) = &mut self.body else {
                 return Ok(None);
             };
-            match answer.chunk().await {
-                Ok(Some(piece)) => self.lines.push(&piece),
-                Ok(None) => {
-                    self.answer = None;
+            match body.next().await {
+                Some(Ok(piece)) => self.lines.push(&piece),
+                None => {
+                    self.body = None;
                     let rest = self.lines.finish();
                     let last = rest.map(|line| self.number(line));
                     return Ok(last.filter(|(seq, _)| *seq > self.skip));
                 }
-                Err(error) => return Err(http::unreachable(&error)),
+                Some(Err(error)) => return Err(error),
             }
         }
     }
@@ -297,16 +321,10 @@ impl Api {
             .filter(|ids| *ids == "log-sequence")
             .and_then(|_| number("X-Last-Seq"))
             .map(Seq);
-        let after = after.unwrap_or_default();
-        Ok(Logs {
-            last,
-            keepalive: number("X-Keepalive").map(Duration::from_secs),
-            // A foreign endpoint knows no `after` and answers with everything.
-            read: last.map_or(Seq::ZERO, |_| after),
-            skip: after,
-            lines: Lines::default(),
-            answer: Some(answer),
-        })
+        let keepalive = number("X-Keepalive").map(Duration::from_secs);
+        let body = answer.bytes_stream();
+        let body = body.map_err(|error| http::unreachable(&error)).boxed();
+        Ok(Logs::new(last, keepalive, after.unwrap_or_default(), body))
     }
 
     /// What the run was seeded with; a foreign endpoint has only one manifest, and gives that.

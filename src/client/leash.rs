@@ -84,10 +84,18 @@ pub(crate) struct Leash {
 
 impl Leash {
     pub(crate) fn new(request: RequestBuilder) -> Self {
+        Self::leading(|out| run(request, out))
+    }
+
+    /// Whatever puts events into the queue until it can not.
+    pub(crate) fn leading<F>(what: impl FnOnce(mpsc::Sender<Told>) -> F) -> Self
+    where
+        F: Future<Output = Error> + Send + 'static,
+    {
         quiet_hook();
         let (out, events) = mpsc::channel(QUEUE);
         let mut tasks = JoinSet::new();
-        tasks.spawn(Leashed(Box::pin(run(request, out))));
+        tasks.spawn(Leashed(Box::pin(what(out))));
         Self { tasks, events }
     }
 

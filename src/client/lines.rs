@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use crate::plant::planted;
+
 /// Lines longer than this are cut (design decision 16).
 pub(crate) const MAX_LINE: usize = 1 << 20;
 
@@ -16,6 +18,9 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
+        if planted!(ChunkDroppedAtSplit) {
+            self.open.clear();
+        }
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             self.extend(&bytes[..end]);
             let mut line = std::mem::take(&mut self.open);

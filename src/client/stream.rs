@@ -6,18 +6,19 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use reqwest::header::ACCEPT_ENCODING;
-use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::client::api::Api;
+use crate::client::api::{Api, Logs};
 use crate::client::dialect::{Shown, unnumbered};
 use crate::client::error::Error;
 use crate::client::http;
 use crate::client::leash::{Leash, Told};
 use crate::client::lines::MAX_LINE;
+use crate::plant::planted;
 use crate::protocol::entry::{Decoded, From, Said};
 use crate::protocol::ids::{RunRef, Seq};
 use crate::protocol::normalize;
@@ -100,15 +101,67 @@ pub async fn follow_kept(
     keep: &mut (dyn FnMut(&Raw) + Send),
     manner: &Manner,
 ) -> Error {
-    let silence = manner.silence;
+    let client = manner.client.as_deref();
+    let source = OfApi { api, at, client };
+    match follow_numbered(&source, view, after, out, keep, manner.silence).await {
+        End::Failed(error) => error,
+        End::Unnumbered => unnumbered::follow(api, at, after, out, &manner.shown).await,
+    }
+}
+
+/// What lines come from: an endpoint, or the simulation.
+#[async_trait::async_trait]
+pub(crate) trait Source: Send + Sync {
+    /// `GET R/logs?after=N`.
+    async fn logs(&self, after: Seq) -> Result<Logs, Error>;
+    /// `GET R/sync` behind this line; why it cannot be opened is told by the stream.
+    fn live(&self, view: View, after: Seq) -> Result<Leash, Error>;
+}
+
+struct OfApi<'a> {
+    api: &'a Api,
+    at: &'a RunRef,
+    client: Option<&'a str>,
+}
+
+#[async_trait::async_trait]
+impl Source for OfApi<'_> {
+    async fn logs(&self, after: Seq) -> Result<Logs, Error> {
+        self.api.logs(self.at, Some(after)).await
+    }
+
+    fn live(&self, view: View, after: Seq) -> Result<Leash, Error> {
+        let path = format!("{}/sync", self.at.path());
+        let request = self
+            .api
+            .request(Method::GET, &path)?
+            .query(&[("view", view.word())])
+            .header("Last-Event-ID", after.0)
+            // A compressing proxy would hold events back.
+            .header(ACCEPT_ENCODING, "identity");
+        let request = match self.client {
+            Some(client) => request.header("Ashore-Client", client),
+            None => request,
+        };
+        Ok(Leash::new(request))
+    }
+}
+
+/// Follows a journal whose lines have numbers.
+pub(crate) async fn follow_numbered(
+    source: &dyn Source,
+    view: View,
+    after: Seq,
+    out: &mpsc::Sender<Heard>,
+    keep: &mut (dyn FnMut(&Raw) + Send),
+    silence: Option<Duration>,
+) -> End {
     let mut road = Road {
-        api,
-        at,
+        source,
         view,
         cursor: after,
         out,
         keep,
-        client: manner.client.as_deref(),
         silence: silence.unwrap_or(KEEPALIVE.mul_f64(2.5)),
         told_silence: silence,
     };
@@ -118,8 +171,7 @@ pub async fn follow_kept(
     };
     match end {
         Ok(never) => match never {},
-        Err(End::Failed(error)) => error,
-        Err(End::Unnumbered) => unnumbered::follow(api, at, after, out, &manner.shown).await,
+        Err(end) => end,
     }
 }
 
@@ -127,7 +179,7 @@ pub async fn follow_kept(
 enum Never {}
 
 /// Why it ends.
-enum End {
+pub(crate) enum End {
     Failed(Error),
     /// It is another kind of road.
     Unnumbered,
@@ -143,14 +195,12 @@ impl std::convert::From<Error> for End {
 struct Gap;
 
 struct Road<'a> {
-    api: &'a Api,
-    at: &'a RunRef,
+    source: &'a dyn Source,
     view: View,
     /// The last line read.
     cursor: Seq,
     out: &'a mpsc::Sender<Heard>,
     keep: &'a mut (dyn FnMut(&Raw) + Send),
-    client: Option<&'a str>,
     silence: Duration,
     told_silence: Option<Duration>,
 }
@@ -187,20 +237,13 @@ impl Road<'_> {
     }
 
     async fn history(&mut self) -> Result<(), End> {
-        let mut logs = self.api.logs(self.at, Some(self.cursor)).await?;
+        let mut logs = self.source.logs(self.cursor).await?;
         let Some(last) = logs.last else {
             return Err(End::Unnumbered);
         };
         self.keepalive(logs.keepalive);
         self.send(Heard::Opened { last }).await?;
-        if last < self.cursor {
-            return Err(End::Failed(Error::Malformed {
-                text: format!(
-                    "its journal ends at line {last}, but line {} was read here",
-                    self.cursor
-                ),
-            }));
-        }
+        self.reaches(Some(last))?;
         let (mut lines, mut bytes) = (Vec::new(), 0);
         loop {
             let line = match logs.ready() {
@@ -226,7 +269,7 @@ impl Road<'_> {
 
     /// Reads past a place by `logs`, handing over the client messages only.
     async fn pass(&mut self) -> Result<(), Error> {
-        let mut logs = self.api.logs(self.at, Some(self.cursor)).await?;
+        let mut logs = self.source.logs(self.cursor).await?;
         while let Some((seq, line)) = logs.next().await? {
             let decoded = normalize::decode(&line);
             if is_command(&decoded) {
@@ -237,22 +280,8 @@ impl Road<'_> {
         Ok(())
     }
 
-    fn question(&self) -> Result<RequestBuilder, Error> {
-        let request = self
-            .api
-            .request(Method::GET, &format!("{}/sync", self.at.path()))?
-            .query(&[("view", self.view.word())])
-            .header("Last-Event-ID", self.cursor.0)
-            // A compressing proxy would hold events back.
-            .header(ACCEPT_ENCODING, "identity");
-        Ok(match self.client {
-            Some(client) => request.header("Ashore-Client", client),
-            None => request,
-        })
-    }
-
     async fn live(&mut self) -> Result<Gap, Error> {
-        let mut leash = Leash::new(self.question()?);
+        let mut leash = self.source.live(self.view, self.cursor)?;
         let mut batch = Vec::new();
         let mut live = false;
         loop {
@@ -282,7 +311,11 @@ impl Road<'_> {
                         self.give(lines).await?;
                         return Ok(Gap);
                     }
-                    Step::Hello { keepalive } => {
+                    Step::Hello { last, keepalive } => {
+                        self.reaches(last)?;
+                        if planted!(CursorBeforeEntry) {
+                            self.cursor = self.cursor.max(last.unwrap_or_default());
+                        }
                         self.keepalive(keepalive);
                         live = true;
                         self.send(Heard::Live).await?;
@@ -304,6 +337,22 @@ impl Road<'_> {
                 self.send(Heard::Live).await?;
             }
             self.give(lines).await?;
+        }
+    }
+
+    /// A journal that ends before what was read is another one. Between history and live too: the endpoint may have been
+    /// put back meanwhile, and its new lines would pass for old ones.
+    fn reaches(&self, last: Option<Seq>) -> Result<(), Error> {
+        match last {
+            Some(last) if self.view == View::Journal && last < self.cursor => {
+                Err(Error::Malformed {
+                    text: format!(
+                        "its journal ends at line {last}, but line {} was read here",
+                        self.cursor
+                    ),
+                })
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -348,7 +397,10 @@ fn is_command(line: &Decoded) -> bool {
 enum Step {
     Line(Seq, Vec<u8>),
     Gap,
-    Hello { keepalive: Option<Duration> },
+    Hello {
+        last: Option<Seq>,
+        keepalive: Option<Duration>,
+    },
     Ended(Status),
     Failed(String),
     Presence(Vec<Client>),
@@ -365,6 +417,7 @@ fn read(told: Told, view: View, cursor: Seq) -> Result<Step, Error> {
     Ok(match name.as_str() {
         "message" => return line(&id, data, view, cursor),
         "hello" => Step::Hello {
+            last: value().get("last_seq").and_then(Value::as_u64).map(Seq),
             keepalive: value()
                 .get("keepalive")
                 .and_then(Value::as_u64)
@@ -446,10 +499,15 @@ mod tests {
         assert_eq!(
             told("hello", r#"{"last_seq":9,"keepalive":3}"#),
             Step::Hello {
+                last: Some(Seq(9)),
                 keepalive: Some(Duration::from_secs(3))
             }
         );
-        assert_eq!(told("hello", "<"), Step::Hello { keepalive: None });
+        let nothing = Step::Hello {
+            last: None,
+            keepalive: None,
+        };
+        assert_eq!(told("hello", "<"), nothing);
         assert_eq!(told("keepalive", "{}"), Step::Nothing);
         assert_eq!(told("never heard of", "{}"), Step::Nothing);
         assert_eq!(
@@ -609,6 +667,16 @@ mod tests {
         .await;
         let attempt = attempt(&server, View::Journal, 0, PATIENT).await;
         assert_eq!(numbers(&attempt), [1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[tokio::test]
+    async fn a_journal_that_was_put_back_between_history_and_live_is_noticed() {
+        let hello = "event: hello\ndata: {\"last_seq\":1,\"keepalive\":15}\n\ndata: {}\nid: 2\n\n";
+        let server = with_stream(vec![events(), say(hello), Act::Silence]).await;
+        let attempt = attempt(&server, View::Journal, 0, PATIENT).await;
+        assert_eq!(numbers(&attempt), [1, 2]);
+        let text = attempt.error.to_string();
+        assert!(text.contains("ends at line 1"), "{text}");
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ use crate::agent::acp::{Heard, Order};
 use crate::agent::child::Running;
 use crate::agent::journal::{Closed, Journal};
 use crate::agent::opening::{LOGIN_NEEDED, Opening, Session};
+use crate::agent::reading;
 use crate::agent::recall::Recall;
 use crate::agent::road::Road;
 use crate::agent::run::Surroundings;
@@ -27,11 +28,10 @@ use crate::agent::translate;
 use crate::agent::turns::{Effect, Event, Turns};
 use crate::agent::wishes::{Edits, Look, Places, Wisher};
 use crate::protocol::command::What;
-use crate::protocol::entry::{Decoded, PermissionRequest, RpcError};
+use crate::protocol::entry::{PermissionRequest, RpcError};
 use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::launch::Launch;
 use crate::protocol::line;
-use crate::protocol::normalize;
 
 /// Tool calls at work; more than this are not told apart.
 const MOST_TOOLS: usize = 1000;
@@ -239,28 +239,9 @@ impl Server {
     /// Which turn the journal had open at that line, when that is in doubt.
     pub(crate) async fn open_then(&mut self, seq: Seq) -> Option<Option<CommandId>> {
         match self.turns.looks_back() {
-            Some(after) => self.open_at(after, seq).await,
+            Some(after) => reading::open_at(&self.road, after, seq).await,
             None => None,
         }
-    }
-
-    async fn open_at(&mut self, after: Seq, at: Seq) -> Option<Option<CommandId>> {
-        let mut logs = self
-            .road
-            .api()
-            .logs(&self.road.at, Some(after))
-            .await
-            .ok()?;
-        let mut recall = Recall::default();
-        while let Ok(Some((seq, line))) = logs.next().await {
-            if seq >= at {
-                break;
-            }
-            if let Decoded::Entry(entry) = normalize::decode(&line) {
-                recall.read(seq, &entry);
-            }
-        }
-        Some(recall.open())
     }
 
     /// The next thing around the child; never resolves while nothing happens.

@@ -40,7 +40,8 @@ impl Turns {
             return;
         }
         self.amend(effects, amendment.clone());
-        if matches!(self.phase, Phase::Taking(_) | Phase::Running(_)) {
+        // One that is being stopped already makes room by itself; a cancel now would be for what waits.
+        if matches!(&self.phase, Phase::Taking(turn) | Phase::Running(turn) if !turn.cancelled) {
             self.cancel(effects, seq, open);
         }
     }

@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, VecDeque};
 use serde_json::{Value, json};
 
 use crate::agent::translate;
+use crate::plant::planted;
 use crate::protocol::amend::Amendment;
 use crate::protocol::command::{Command, LocalChange, Prompt, What};
 use crate::protocol::entry::RpcError;
@@ -22,7 +23,7 @@ use crate::protocol::line;
 pub(crate) enum Event {
     /// A command of a client, in journal order; a cancel comes as `Cancel`.
     Heard { seq: Seq, command: Command },
-    /// `open`: which turn the journal had open at that line; only when [`Turns::looks_back`] asked for it.
+    /// `open`: which turn the journal had open at that line, when that is known; asked when [`Turns::looks_back`] asked for it.
     Cancel {
         seq: Seq,
         open: Option<Option<CommandId>>,
@@ -187,6 +188,10 @@ impl Turns {
     /// when the cancel was journaled, although we have answered it since.
     pub(crate) fn looks_back(&self) -> Option<Seq> {
         match &self.phase {
+            // Whether it repeats the one before it or means the next prompt.
+            Phase::Taking(turn) | Phase::Running(turn) if turn.cancelled => {
+                turn.behind.or(Some(turn.seq))
+            }
             Phase::Taking(turn) | Phase::Running(turn) => turn.behind,
             Phase::Idle => self.queue.front().and_then(|queued| queued.behind),
             Phase::Closing { .. } | Phase::Answering(_) => None,
@@ -291,7 +296,7 @@ impl Turns {
 
     /// Takes the next prompt when nothing is in the way.
     fn go_on(&mut self, effects: &mut Vec<Effect>) {
-        if self.phase != Phase::Idle {
+        if self.phase != Phase::Idle && !planted!(PromptDuringTurn) {
             return;
         }
         if self.closing {
@@ -321,6 +326,9 @@ impl Turns {
 
     fn take(&mut self, effects: &mut Vec<Effect>, next: Queued) {
         self.count += 1;
+        for waiting in &mut self.queue {
+            waiting.behind.get_or_insert(next.seq);
+        }
         let blocks = translate::blocks(&next.prompt);
         effects.push(Effect::Journal(line::prompt_request(
             &json!(self.count),
@@ -337,6 +345,9 @@ impl Turns {
             blocks,
             cancelled: next.cancelled,
         });
+        if planted!(PromptBeforeTaken) {
+            self.durable(effects);
+        }
     }
 
     fn durable(&mut self, effects: &mut Vec<Effect>) {
@@ -411,6 +422,9 @@ impl Turns {
             outcome,
             lost,
         };
+        if planted!(BarrierSkipped) {
+            self.scanned(effects);
+        }
     }
 
     /// The barrier is passed: response, then `turn_complete`, then what became of the child.
@@ -449,13 +463,19 @@ impl Turns {
 
     fn cancel(&mut self, effects: &mut Vec<Effect>, seq: Seq, open: Option<Option<CommandId>>) {
         match &mut self.phase {
+            // An earlier one has hit this turn. When the journal has no turn open at this one's line, it means the next.
+            Phase::Taking(turn) | Phase::Running(turn) if turn.cancelled => {
+                if open == Some(None) {
+                    self.cancel_waiting(seq);
+                }
+            }
             Phase::Taking(turn) | Phase::Running(turn) => {
                 let meant = match open {
                     Some(Some(command)) => Some(&command) == turn.command.as_ref(),
                     Some(None) => turn.seq < seq,
                     None => true,
                 };
-                if meant && !turn.cancelled {
+                if meant {
                     turn.cancelled = true;
                     let turn = turn.number;
                     if matches!(self.phase, Phase::Running(_)) {
@@ -463,20 +483,31 @@ impl Turns {
                     }
                 }
             }
-            // It is over for the child; its outcome stands.
-            Phase::Closing { .. } => (),
-            Phase::Answering(_) => self.held.push(seq),
+            // It is over for the child; its outcome stands. Whether this one meant it is seen when it is answered.
+            Phase::Closing { .. } | Phase::Answering(_) => self.held.push(seq),
             Phase::Idle => {
                 let ended_by_itself = matches!(open, Some(Some(_)));
-                let oldest = self
-                    .queue
-                    .iter_mut()
-                    .find(|queued| !queued.cancelled && queued.seq < seq);
-                if let Some(oldest) = oldest.filter(|_| !ended_by_itself) {
-                    oldest.cancelled = true;
+                if !ended_by_itself {
+                    self.cancel_waiting(seq);
                 }
                 self.go_on(effects);
             }
+        }
+    }
+
+    /// The oldest prompt before this line that no cancel has hit yet.
+    fn cancel_waiting(&mut self, seq: Seq) {
+        let mut waiting = self
+            .queue
+            .iter_mut()
+            .filter(|queued| !queued.cancelled && queued.seq < seq);
+        let oldest = if planted!(CancelsWrongPrompt) {
+            waiting.last()
+        } else {
+            waiting.next()
+        };
+        if let Some(oldest) = oldest {
+            oldest.cancelled = true;
         }
     }
 

@@ -134,6 +134,52 @@ fn a_cancel_without_an_open_turn_answers_the_oldest_untaken_prompt_without_the_c
 }
 
 #[test]
+fn each_cancel_before_anything_is_taken_hits_a_prompt_of_its_own() {
+    let mut turns = Turns::new("r".parse().unwrap(), 0);
+    story(&mut turns, vec![said(1, "a"), cancel(2, Some(None))]);
+    assert_eq!(turns.looks_back(), Some(Seq(1)));
+    let second = vec![said(3, "b"), cancel(4, Some(None)), Event::Durable];
+    assert_eq!(story(&mut turns, second), ["scan 1"]);
+    let rest = vec![
+        Event::Scanned,
+        Event::Durable,
+        Event::Durable,
+        Event::Scanned,
+    ];
+    let cancelled = ["cancelled 1", "turn_complete", "wait"];
+    let next = ["take 2", "wait", "scan 2", "cancelled 2"];
+    let rest = story(&mut turns, rest);
+    assert_eq!(rest[..3], cancelled);
+    assert_eq!(rest[3..7], next);
+    // One that repeats the first is no second one.
+    let mut turns = ready();
+    story(
+        &mut turns,
+        vec![said(1, "a"), cancel(2, None), said(3, "b")],
+    );
+    assert_eq!(
+        story(&mut turns, vec![cancel(4, Some(Some(id("a"))))]),
+        Vec::<String>::new()
+    );
+    story(&mut turns, vec![Event::Durable, Event::Scanned]);
+    let next = story(&mut turns, vec![Event::Durable, Event::Durable]);
+    assert_eq!(next, ["take 2", "wait", "prompt b"]);
+}
+
+#[test]
+fn a_cancel_while_a_turn_closes_is_judged_when_it_is_answered() {
+    let mut turns = ready();
+    story(&mut turns, vec![said(1, "a"), said(2, "b"), Event::Durable]);
+    let closing = story(
+        &mut turns,
+        vec![end_turn(), cancel(9, None), Event::Scanned],
+    );
+    assert!(!closing.contains(&"weigh 9".to_owned()));
+    assert_eq!(story(&mut turns, vec![Event::Durable])[0], "weigh 9");
+    assert_eq!(turns.looks_back(), Some(Seq(1)));
+}
+
+#[test]
 fn a_cancel_never_reaches_a_prompt_that_came_after_it() {
     let mut turns = Turns::new("r".parse().unwrap(), 0);
     let heard = story(

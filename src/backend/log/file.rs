@@ -5,17 +5,16 @@
 //! to what was durable and refuses everything until it is opened again.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Notify, oneshot};
 
+use crate::backend::log::ground::{Disk, Folder, Ground};
 use crate::backend::log::{Error, Lines, Log, Ticket};
+use crate::plant::planted;
 use crate::protocol::ids::{RunId, Seq};
 
 /// Bytes between two marks of the index, and the size of one read.
@@ -35,7 +34,7 @@ pub enum Fsync {
 
 /// The logs of all runs, in one folder.
 pub struct FileLog {
-    folder: PathBuf,
+    ground: Arc<dyn Ground>,
     fsync: Fsync,
     syncs: Arc<AtomicU64>,
 }
@@ -43,46 +42,61 @@ pub struct FileLog {
 impl FileLog {
     pub fn new(folder: PathBuf, fsync: Fsync) -> std::io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
-        Ok(Self {
-            folder,
+        Ok(Self::on(Arc::new(Folder(folder)), fsync))
+    }
+
+    /// On any ground.
+    pub fn on(ground: Arc<dyn Ground>, fsync: Fsync) -> Self {
+        Self {
+            ground,
             fsync,
             syncs: Arc::default(),
-        })
+        }
     }
 
     /// How many group commits there were; for the metrics and for tests of the joining.
     pub fn syncs(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.syncs)
     }
+}
 
-    fn path(&self, run: &RunId) -> PathBuf {
-        self.folder.join(format!("{run}.ndjson"))
+fn name(run: &RunId) -> String {
+    format!("{run}.ndjson")
+}
+
+/// Does slow work apart and waits for what comes of it.
+async fn apart<T: Send + 'static>(
+    ground: &dyn Ground,
+    what: &'static str,
+    run: &RunId,
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    let (done, answer) = oneshot::channel();
+    // Whoever asked may have gone away meanwhile.
+    ground.later(Box::new(move || drop(done.send(work()))));
+    match answer.await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(cause)) => Err(failed(what, run, &cause)),
+        Err(cause) => Err(failed(what, run, &cause)),
     }
 }
 
 #[async_trait::async_trait]
 impl Log for FileLog {
     async fn open(&self, run: &RunId) -> Result<Arc<dyn Lines>, Error> {
-        let (path, run, fsync) = (self.path(run), run.clone(), self.fsync);
-        let (folder, syncs) = (self.folder.clone(), Arc::clone(&self.syncs));
         let opened = {
-            let run = run.clone();
-            move || Shared::open(&path, &folder, run, fsync, syncs)
+            let (ground, run) = (Arc::clone(&self.ground), run.clone());
+            let (fsync, syncs) = (self.fsync, Arc::clone(&self.syncs));
+            move || Shared::open(ground, run, fsync, syncs)
         };
-        match tokio::task::spawn_blocking(opened).await {
-            Ok(Ok(shared)) => Ok(Arc::new(FileLines(Arc::new(shared)))),
-            Ok(Err(cause)) => Err(failed("open", &run, &cause)),
-            Err(cause) => Err(failed("open", &run, &cause)),
-        }
+        let shared = apart(self.ground.as_ref(), "open", run, opened).await?;
+        Ok(Arc::new(FileLines(Arc::new(shared))))
     }
 
     async fn remove(&self, run: &RunId) -> Result<(), Error> {
-        match tokio::fs::remove_file(self.path(run)).await {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-                Err(failed("remove", run, &cause))
-            }
-            _ => Ok(()),
-        }
+        let (ground, name) = (Arc::clone(&self.ground), name(run));
+        let removed = move || ground.remove(&name);
+        apart(self.ground.as_ref(), "remove", run, removed).await
     }
 }
 
@@ -90,14 +104,17 @@ struct FileLines(Arc<Shared>);
 
 struct Shared {
     run: RunId,
-    file: File,
+    ground: Arc<dyn Ground>,
+    file: Arc<dyn Disk>,
     fsync: Fsync,
     syncs: Arc<AtomicU64>,
     queue: Mutex<Queue>,
     /// Who holds it writes. It guards the newest lines too, since only the writer adds to them.
     writing: Mutex<()>,
     tail: Mutex<Tail>,
-    durable: watch::Sender<Durable>,
+    durable: Mutex<Durable>,
+    /// Rings when that has changed.
+    news: Notify,
 }
 
 #[derive(Default)]
@@ -121,7 +138,7 @@ struct Tail {
     last: u64,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Durable {
     last: u64,
     end: u64,
@@ -202,30 +219,21 @@ impl Tail {
 
 impl Shared {
     fn open(
-        path: &Path,
-        folder: &Path,
+        ground: Arc<dyn Ground>,
         run: RunId,
         fsync: Fsync,
         syncs: Arc<AtomicU64>,
     ) -> std::io::Result<Self> {
-        let fresh = !path.exists();
-        let mut file = File::options()
-            .create(true)
-            .read(true)
-            .append(true)
-            .mode(0o600)
-            .open(path)?;
-        if fresh {
-            // The name must survive as well as the bytes.
-            File::open(folder)?.sync_all()?;
-        }
-        let queue = scan(&mut file)?;
-        if file.metadata()?.len() > queue.end {
+        let file = ground.open(&name(&run))?;
+        let queue = scan(file.as_ref())?;
+        if file.length()? > queue.end && !planted!(TornTailKept) {
             file.set_len(queue.end)?;
-            file.sync_all()?;
         }
+        // What a killed endpoint has written and not synced counts as durable from here on.
+        file.sync()?;
         Ok(Self {
             run,
+            ground,
             file,
             fsync,
             syncs,
@@ -233,11 +241,12 @@ impl Shared {
                 last: queue.last,
                 ..Tail::default()
             }),
-            durable: watch::Sender::new(Durable {
+            durable: Mutex::new(Durable {
                 last: queue.last,
                 end: queue.end,
                 broken: None,
             }),
+            news: Notify::new(),
             queue: Mutex::new(queue),
             writing: Mutex::new(()),
         })
@@ -257,10 +266,11 @@ impl Shared {
         match self.put(&lines) {
             Ok(()) => {
                 lock(&self.tail).push(lines);
-                self.durable.send_modify(|durable| {
-                    durable.last = last;
-                    durable.end = end;
-                });
+                {
+                    let mut durable = lock(&self.durable);
+                    (durable.last, durable.end) = (last, end);
+                }
+                self.news.notify_waiters();
             }
             Err(cause) => self.give_up(&cause),
         }
@@ -272,10 +282,11 @@ impl Shared {
             bytes.extend_from_slice(line);
             bytes.push(b'\n');
         }
-        (&self.file).write_all(&bytes)?;
+        self.file.append(&bytes)?;
         self.syncs.fetch_add(1, Ordering::Relaxed);
         match self.fsync {
-            Fsync::Group => self.file.sync_data(),
+            Fsync::Group if planted!(AckBeforeFsync) => Ok(()),
+            Fsync::Group => self.file.sync(),
             Fsync::Never => Ok(()),
         }
     }
@@ -287,15 +298,15 @@ impl Shared {
         let error = failed("write", &self.run, cause);
         tracing::error!(%error, "the journal is cut back to its last durable line");
         // If this fails too, the next opener finds the torn line and cuts it.
-        if let Err(cause) = self.file.set_len(self.durable.borrow().end) {
+        if let Err(cause) = self.file.set_len(lock(&self.durable).end) {
             tracing::error!(%cause, "cannot cut the journal back");
         }
-        self.durable
-            .send_modify(|durable| durable.broken = Some(error));
+        lock(&self.durable).broken = Some(error);
+        self.news.notify_waiters();
     }
 
     fn read(&self, after: u64, most: usize) -> std::io::Result<Vec<Bytes>> {
-        let end = self.durable.borrow().end;
+        let end = lock(&self.durable).end;
         let (lines, mut offset) = lock(&self.queue).place(after);
         let mut reader = LineReader {
             skip: after - lines,
@@ -354,15 +365,15 @@ impl LineReader {
 
 /// Counts the whole lines from the start. A line with a NUL byte was never written by us: after a power cut a file
 /// system may show zeros where unsynced bytes should be. It and what follows was never acknowledged.
-fn scan(file: &mut File) -> std::io::Result<Queue> {
+fn scan(file: &dyn Disk) -> std::io::Result<Queue> {
     let mut queue = Queue::default();
     let mut piece = vec![0; usize::try_from(STRIDE).unwrap_or(usize::MAX)];
+    let length = file.length()?;
     let mut offset = 0;
-    loop {
-        let size = file.read(&mut piece)?;
-        if size == 0 {
-            return Ok(queue);
-        }
+    while offset < length {
+        let left = usize::try_from(length - offset).unwrap_or(usize::MAX);
+        let size = piece.len().min(left);
+        file.read_exact_at(&mut piece[..size], offset)?;
         let sound = memchr::memchr(0, &piece[..size]).unwrap_or(size);
         for end in memchr::memchr_iter(b'\n', &piece[..sound]) {
             queue.last += 1;
@@ -370,10 +381,11 @@ fn scan(file: &mut File) -> std::io::Result<Queue> {
             queue.mark();
         }
         if sound < size {
-            return Ok(queue);
+            break;
         }
         offset += size as u64;
     }
+    Ok(queue)
 }
 
 #[async_trait::async_trait]
@@ -387,21 +399,22 @@ impl Lines for FileLines {
                 if !queue.lines.is_empty() && !queue.sent_for {
                     queue.sent_for = true;
                     let writer = Arc::clone(&shared);
-                    // Blocking work runs to its end whoever stops waiting: no line is forgotten half-way.
-                    drop(tokio::task::spawn_blocking(move || writer.write()));
+                    // It runs to its end whoever stops waiting: no line is forgotten half-way.
+                    shared.ground.later(Box::new(move || writer.write()));
                 }
             }
             queue.last
         };
         let durable = Box::pin(async move {
-            let mut news = shared.durable.subscribe();
-            let state = news
-                .wait_for(|now| now.last >= last || now.broken.is_some())
-                .await
-                .map_err(|cause| failed("write", &shared.run, &cause))?;
-            match &state.broken {
-                Some(error) if state.last < last => Err(error.clone()),
-                _ => Ok(()),
+            loop {
+                // It hears what rings from here on, so nothing is missed between the look and the wait.
+                let news = shared.news.notified();
+                let state = lock(&shared.durable).clone();
+                match state.broken {
+                    _ if state.last >= last => return Ok(()),
+                    Some(error) => return Err(error),
+                    None => news.await,
+                }
             }
         });
         Ticket {
@@ -411,7 +424,7 @@ impl Lines for FileLines {
     }
 
     fn last(&self) -> Seq {
-        Seq(self.0.durable.borrow().last)
+        Seq(lock(&self.0.durable).last)
     }
 
     async fn read_after(&self, after: Seq, most: usize) -> Result<Vec<Bytes>, Error> {
@@ -422,16 +435,15 @@ impl Lines for FileLines {
             return Ok(lines);
         }
         let shared = Arc::clone(&self.0);
-        match tokio::task::spawn_blocking(move || shared.read(after.0, most)).await {
-            Ok(Ok(lines)) => Ok(lines),
-            Ok(Err(cause)) => Err(failed("read", &self.0.run, &cause)),
-            Err(cause) => Err(failed("read", &self.0.run, &cause)),
-        }
+        let read = move || shared.read(after.0, most);
+        apart(self.0.ground.as_ref(), "read", &self.0.run, read).await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     fn line(text: impl Into<String>) -> Bytes {

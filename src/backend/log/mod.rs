@@ -3,6 +3,7 @@
 //! A log knows lines, not what they say. Only the journal appends.
 
 pub mod file;
+pub mod ground;
 
 use std::sync::Arc;
 
