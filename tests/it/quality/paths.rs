@@ -24,7 +24,10 @@ pub(crate) fn tree(below: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("readable") {
             let path = entry.expect("readable").path();
-            let meta = path.symlink_metadata().expect("there");
+            // What goes away while we look is not there.
+            let Ok(meta) = path.symlink_metadata() else {
+                continue;
+            };
             let what = if meta.is_symlink() {
                 let target = path.read_link().expect("a link");
                 target.into_os_string().into_encoded_bytes()
