@@ -391,7 +391,7 @@ impl Performer {
     }
 
     /// Says that this client leaves, if it ever said that it is there. The end of the stream says the same, so nobody
-    /// waits for this longer than [`FAREWELL`].
+    /// waits for this longer than half a second.
     pub fn farewell(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
         if self.presence.is_empty() {
             return None;

@@ -1,6 +1,6 @@
 //! Writes down the tree a run has come to, so that who hands it over or takes it back need not read the journal.
 //!
-//! A shell around [`crate::backend::tree`]: the journal decides. It is written when a run ends and brought up to date
+//! A shell around `backend::tree`: the journal decides. It is written when a run ends and brought up to date
 //! when an ended one is asked for it, so an endpoint that died in between has lost nothing.
 
 use crate::backend::blobs::{self, Blobs};
