@@ -110,9 +110,7 @@ impl FromStr for RelPath {
         if text.starts_with('/') {
             return Err(BadPath::Absolute);
         }
-        let drive =
-            text.as_bytes().get(1) == Some(&b':') && text.as_bytes()[0].is_ascii_alphabetic();
-        if text.contains('\\') || drive {
+        if text.contains('\\') {
             return Err(BadPath::Windows);
         }
         if text.len() > 4096 {
@@ -126,10 +124,11 @@ impl FromStr for RelPath {
             check_part(part)?;
             parts.push(part);
         }
-        if parts.is_empty() {
-            Err(BadPath::Empty)
-        } else {
-            Ok(Self(parts.join("/")))
+        // What is kept must be what would be taken: a drive hides behind `./`, too.
+        match parts.first().map(|first| first.as_bytes()) {
+            None => Err(BadPath::Empty),
+            Some([drive, b':', ..]) if drive.is_ascii_alphabetic() => Err(BadPath::Windows),
+            Some(_) => Ok(Self(parts.join("/"))),
         }
     }
 }
@@ -173,6 +172,7 @@ mod tests {
             ("/etc/x", BadPath::Absolute),
             ("C:\\x", BadPath::Windows),
             ("c:x", BadPath::Windows),
+            ("././c://x", BadPath::Windows),
             ("\\\\host\\share", BadPath::Windows),
             ("a\0b", BadPath::Nul),
             (".git/hooks/x", BadPath::Git),
