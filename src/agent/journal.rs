@@ -53,7 +53,9 @@ pub(crate) trait Append: Send + Sync {
 #[async_trait::async_trait]
 impl Append for Road {
     async fn append(&self, source: &str, first: u64, lines: &[String]) -> Result<(), ClientError> {
-        let answer = self.api().append(&self.at, source, first, lines).await;
+        let api = self.api();
+        let answer = api.append(&self.at, source, first, lines).await;
+        let answer = self.believe(&api, answer).await;
         if answer.as_ref().is_err_and(ClientError::is_passing) {
             self.look_again().await;
         }

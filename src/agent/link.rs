@@ -1,5 +1,6 @@
 //! The commands of the run's clients, followed for ever: whatever cuts the link, it is tried again.
 
+use std::convert::Infallible;
 use std::pin::pin;
 
 use tokio::sync::mpsc;
@@ -38,11 +39,16 @@ pub(crate) trait Way: Send + Sync {
 #[async_trait::async_trait]
 impl Way for Road {
     async fn follow(&self, after: Seq, out: &mpsc::Sender<Heard>) -> Error {
-        stream::follow(&self.api(), &self.at, View::Commands, after, out).await
+        let api = self.api();
+        let error = stream::follow(&api, &self.at, View::Commands, after, out).await;
+        let Err(error) = self.believe::<Infallible>(&api, Err(error)).await;
+        error
     }
 
     async fn logs(&self, after: Seq) -> Result<Logs, Error> {
-        self.api().logs(&self.at, Some(after)).await
+        let api = self.api();
+        let logs = api.logs(&self.at, Some(after)).await;
+        self.believe(&api, logs).await
     }
 
     async fn look_again(&self) {

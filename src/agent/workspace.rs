@@ -208,7 +208,9 @@ async fn seed(
 /// Waits for the manifest: the client may still be sending blobs.
 async fn manifest(road: &Road) -> Result<FileManifest, Error> {
     loop {
-        match road.api().seed_manifest(&road.at).await {
+        let api = road.api();
+        let manifest = api.seed_manifest(&road.at).await;
+        match road.believe(&api, manifest).await {
             Ok(Some(manifest)) => return Ok(manifest),
             Ok(None) => (),
             Err(error) if error.is_passing() => road.look_again().await,

@@ -2,8 +2,9 @@
 //!
 //! Decides nothing. Dropping it ends all its tasks; the run goes on.
 
+use std::convert::Infallible;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::attach::update::update;
 use crate::client::api::Api;
 use crate::client::error::Error;
 use crate::client::local::{self, Starter};
+use crate::client::refusal;
 use crate::client::stream::{self, Heard, Manner, Raw, View};
 use crate::config::places::Places;
 use crate::mirror::blobs::{self, Blobs, Wanted};
@@ -97,6 +99,26 @@ impl Road {
         Ok(api)
     }
 
+    /// A refusal is final only when it is the endpoint's own.
+    async fn believe<T>(&self, asked: &Api, answer: Result<T, Error>) -> Result<T, Error> {
+        refusal::believe(self.state().as_deref(), &asked.endpoint().url, answer).await
+    }
+
+    /// The same for contents.
+    async fn believe_of_blob<T>(
+        &self,
+        asked: &Api,
+        answer: Result<T, blobs::Error>,
+    ) -> Result<T, blobs::Error> {
+        refusal::believe_of_blob(self.state().as_deref(), &asked.endpoint().url, answer).await
+    }
+
+    /// The state file of the endpoint, if it is the local one.
+    fn state(&self) -> Option<PathBuf> {
+        let starter = self.starter.as_ref()?;
+        Some(local::state_file(&starter.places))
+    }
+
     /// The run's contents by the road as it is at the moment of each call.
     pub fn blobs(&self, at: &RunRef) -> Arc<dyn Blobs> {
         Arc::new(LatestBlobs {
@@ -113,21 +135,22 @@ struct LatestBlobs {
 
 #[async_trait::async_trait]
 impl Blobs for LatestBlobs {
-    async fn get(&self, want: &Wanted, into: &std::path::Path) -> Result<(), blobs::Error> {
-        self.road.api().blobs(&self.at).get(want, into).await
+    async fn get(&self, want: &Wanted, into: &Path) -> Result<(), blobs::Error> {
+        let api = self.road.api();
+        let got = api.blobs(&self.at).get(want, into).await;
+        self.road.believe_of_blob(&api, got).await
     }
 
-    async fn put(
-        &self,
-        hash: ContentHash,
-        size: u64,
-        from: &std::path::Path,
-    ) -> Result<(), blobs::Error> {
-        self.road.api().blobs(&self.at).put(hash, size, from).await
+    async fn put(&self, hash: ContentHash, size: u64, from: &Path) -> Result<(), blobs::Error> {
+        let api = self.road.api();
+        let put = api.blobs(&self.at).put(hash, size, from).await;
+        self.road.believe_of_blob(&api, put).await
     }
 
     async fn missing(&self, hashes: &[ContentHash]) -> Result<Vec<ContentHash>, blobs::Error> {
-        self.road.api().blobs(&self.at).missing(hashes).await
+        let api = self.road.api();
+        let missing = api.blobs(&self.at).missing(hashes).await;
+        self.road.believe_of_blob(&api, missing).await
     }
 }
 
@@ -415,7 +438,11 @@ impl Performer {
         let (journal, events) = (self.journal.clone(), self.events.clone());
         self.follow.spawn(async move {
             let error = match road.find().await {
-                Ok(api) => heard(&api, &at, after, &manner, journal, &events).await,
+                Ok(api) => {
+                    let error = heard(&api, &at, after, &manner, journal, &events).await;
+                    let Err(error) = road.believe::<Infallible>(&api, Err(error)).await;
+                    error
+                }
                 Err(error) => error,
             };
             tell(&events, Event::LinkFailed { error, now: now() }).await;
@@ -434,11 +461,13 @@ impl Performer {
     }
 
     fn post(&mut self, command: Command) {
-        let (api, at, events) = (self.road.api(), self.at.clone(), self.events.clone());
+        let (road, at, events) = (self.road.clone(), self.at.clone(), self.events.clone());
         self.tasks.spawn(async move {
+            let api = road.api();
             // Every command of ours has an id.
             let id = command.id.clone().unwrap_or_else(CommandId::random);
-            let event = match api.post(&at, &command).await {
+            let posted = api.post(&at, &command).await;
+            let event = match road.believe(&api, posted).await {
                 Ok(()) => Event::Posted(id),
                 Err(error) => Event::PostFailed {
                     id,

@@ -23,7 +23,7 @@ use crate::client::lines::Lines;
 use crate::mirror::blobs::Blobs;
 use crate::protocol::command::{Command, What};
 use crate::protocol::file::FileManifest;
-use crate::protocol::ids::{ProjectId, RunRef, Seq, TaskId};
+use crate::protocol::ids::{ProjectId, RunId, RunRef, Seq, TaskId};
 use crate::protocol::run::{NewRun, Run};
 use crate::protocol::task::{Me, NewTask, Page, Task};
 
@@ -284,7 +284,7 @@ impl Api {
         })
     }
 
-    /// `POST R/append_log`; `source` and `first` make the `Ashore-Batch` header (contract 10.3). `lines` are whole log wrappers.
+    /// `POST R/append_log`, accepted only when the answer names the run (contract 4); `source` and `first` make the `Ashore-Batch` header (contract 10.3). `lines` are whole log wrappers.
     pub async fn append(
         &self,
         at: &RunRef,
@@ -299,7 +299,15 @@ impl Api {
             .header("Ashore-Batch", format!("{source}:{first}"))
             .header(reqwest::header::CONTENT_TYPE, "application/json")
             .body(body);
-        self.send(request).await.map(drop)
+        let answer = self.send(request).await?;
+        let stored: Stored = http::json(answer).await?;
+        if stored.id == at.run {
+            Ok(())
+        } else {
+            Err(Error::Malformed {
+                text: format!("it speaks of run {}, not of {}", stored.id, at.run),
+            })
+        }
     }
 
     /// With `after`, exactly the lines behind it; without, as the reference answers.
@@ -309,13 +317,6 @@ impl Api {
             request = request.query(&[("after", after.0)]);
         }
         let answer = self.send(request).await?;
-        let kind = http::content_type(answer.headers());
-        if kind.contains("html") {
-            return Err(Error::Malformed {
-                text: "a web page came instead of the journal; is this the URL of an endpoint?"
-                    .to_owned(),
-            });
-        }
         let number = |name: &str| header(answer.headers(), name)?.parse::<u64>().ok();
         let last = header(answer.headers(), "X-Sync-Ids")
             .filter(|ids| *ids == "log-sequence")
@@ -427,6 +428,10 @@ impl Api {
 
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
         let answer = http::send(request).await?;
+        // No route answers with a web page; whoever does has taken nothing.
+        if http::content_type(answer.headers()).contains("html") {
+            return Err(http::web_page());
+        }
         // The first success counts; an endpoint does not change its kind while we speak.
         self.inner.ours.get_or_init(|| ours(answer.headers()));
         Ok(answer)
@@ -476,6 +481,12 @@ fn host_name(name: &str) -> Option<String> {
 }
 
 /// A list is an envelope, or a bare array (contract 2).
+/// Whose lines an append has stored.
+#[derive(Deserialize)]
+struct Stored {
+    id: RunId,
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Listed<T> {
@@ -679,6 +690,22 @@ mod tests {
         assert_eq!(asked[0].header("ashore-batch"), Some("start:7"));
         let body = String::from_utf8(asked[0].body.clone()).unwrap();
         assert_eq!(body, r#"{"entries":[{"a":1.50},{"b":"\ud83e"}]}"#);
+    }
+
+    #[tokio::test]
+    async fn lines_count_as_stored_only_when_the_answer_names_the_run() {
+        let at = RunRef {
+            run: "another".parse().unwrap(),
+            ..at()
+        };
+        let page = || reply("200 OK", "content-type: text/html\r\n", b"<h1>Welcome</h1>");
+        for (what, answer) in [("another run's", answer(RUN)), ("a page", page())] {
+            let server = Raw::serve(move |_| answer.clone()).await;
+            let (api, lines) = (server.api(), ["{}".to_owned()]);
+            let stored = api.append(&at, "start", 1, &lines).await;
+            let error = stored.expect_err(what);
+            assert!(error.is_passing(), "{what}: {error}");
+        }
     }
 
     #[tokio::test]

@@ -105,13 +105,19 @@ async fn read<T: DeserializeOwned>(answer: Response, limit: usize) -> Result<T, 
     let kind = content_type(answer.headers());
     let body = body(answer, limit).await?;
     serde_json::from_slice(&body).map_err(|error| {
-        let looks = if body.first() == Some(&b'<') || kind.contains("html") {
-            "a web page came instead of JSON; is this the URL of an endpoint?".to_owned()
-        } else {
-            format!("the answer cannot be read: {error}")
-        };
-        Error::Malformed { text: looks }
+        if body.first() == Some(&b'<') || kind.contains("html") {
+            return web_page();
+        }
+        Error::Malformed {
+            text: format!("the answer cannot be read: {error}"),
+        }
     })
+}
+
+pub(crate) fn web_page() -> Error {
+    Error::Malformed {
+        text: "a web page came; is this the URL of an endpoint?".to_owned(),
+    }
 }
 
 /// The body; one longer than `limit` is an error.

@@ -11,6 +11,7 @@ pub(crate) mod http;
 pub mod leash;
 mod lines;
 pub mod local;
+pub mod refusal;
 pub mod retry;
 pub mod runs;
 pub mod stream;
