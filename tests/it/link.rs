@@ -94,6 +94,8 @@ fn words_for_an_endpoint_that_is_away_outlive_their_screen_and_are_sent_once_in_
     let serve = Serve::start(&home);
     let (url, token) = (serve.url.clone(), serve.token.clone());
     let mut killed = screen(&home, &url, &token, &["run", "/say 1"]);
+    // It is idle before its first turn as well.
+    killed.shows("w1");
     killed.shows("○ idle");
     let living = screen(&home, &url, &token, &["attach", "--last"]);
     living.shows("with you@");
