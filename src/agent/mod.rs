@@ -18,6 +18,7 @@ pub(crate) mod spool;
 mod tap;
 mod translate;
 pub(crate) mod turns;
+mod whole;
 mod wishes;
 mod workspace;
 

@@ -36,6 +36,8 @@ const AT_ONCE: usize = 4;
 const TRIES: u32 = 5;
 /// How often a file that changes while it is sent is looked at again.
 const LOOKS: u32 = 3;
+/// In characters, of the prompt in its task's description.
+const DESCRIPTION: usize = 4096;
 
 /// What to create.
 #[derive(Clone)]
@@ -221,7 +223,8 @@ fn check_size(tree: &Tree, limit: u64) -> Result<(), Error> {
 
 async fn create(api: &Api, plan: &Plan, seeds: bool) -> Result<(Task, Run), Error> {
     let new = NewTask {
-        description: plan.prompt.clone(),
+        // The prompt itself is posted; this names the task in lists.
+        description: plan.prompt.chars().take(DESCRIPTION).collect(),
         origin_product: Some("user_created".to_owned()),
         repository: plan.repo.clone(),
         ..NewTask::default()

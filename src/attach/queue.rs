@@ -15,6 +15,8 @@ pub struct Waiting {
     /// A foreign client's message may have none; it cannot be changed.
     pub command: Option<CommandId>,
     pub text: String,
+    /// There is more to it than `text` tells, which new words would drop.
+    pub partial: bool,
     pub stage: Stage,
 }
 
@@ -50,6 +52,7 @@ pub fn waiting(attached: &Attached) -> Vec<Waiting> {
         Some(Waiting {
             command: outgoing.command.id.clone(),
             text: words_of(prompt).0,
+            partial: prompt.is_partial(),
             stage: stage(&outgoing.state),
         })
     }));
@@ -63,6 +66,7 @@ pub fn changeable(attached: &Attached) -> Vec<Waiting> {
         .map(|one| Waiting {
             command: one.command.clone(),
             text: one.text.clone(),
+            partial: one.partial,
             stage: Stage::Accepted,
         })
         .collect();
@@ -87,6 +91,7 @@ fn amend(waiting: &mut Vec<Waiting>, amendment: &Amendment, stage: Stage) {
         Amend::Remove => return,
         Amend::Edit(prompt) => {
             one.text = words_of(prompt).0;
+            one.partial = prompt.is_partial();
             one.stage = stage;
         }
         Amend::Move { .. } | Amend::Steer => (),
@@ -153,6 +158,7 @@ mod tests {
                 command: Some(id(text)),
                 text: text.to_owned(),
                 from: None,
+                partial: false,
             })
             .into();
         let amend = |command: &str, how: Amend| {

@@ -23,6 +23,7 @@ use crate::client::lines::Lines;
 use crate::mirror::blobs::Blobs;
 use crate::protocol::command::{Command, What};
 use crate::protocol::file::FileManifest;
+use crate::protocol::heavy;
 use crate::protocol::ids::{ProjectId, RunId, RunRef, Seq, TaskId};
 use crate::protocol::run::{NewRun, Run};
 use crate::protocol::task::{Me, NewTask, Page, Task};
@@ -247,9 +248,17 @@ impl Api {
         self.send(request).await.map(drop)
     }
 
-    /// `POST R/sync`; any 2xx counts as accepted.
+    /// `POST R/sync`; any 2xx counts as accepted. What is too heavy for a journal line goes before it, as blobs (contract
+    /// 10.1); a foreign endpoint keeps none and gets the command whole.
     pub async fn post(&self, at: &RunRef, command: &Command) -> Result<(), Error> {
-        let request = self.command(at, command)?;
+        let light = match heavy::lighten_command(command) {
+            Some((light, wholes)) if self.ours().await?.is_some() => {
+                RunBlobs::new(self.clone(), at.clone()).keep(wholes).await?;
+                Some(light)
+            }
+            Some(_) | None => None,
+        };
+        let request = self.command(at, light.as_ref().unwrap_or(command))?;
         self.send(request).await.map(drop)
     }
 

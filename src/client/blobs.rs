@@ -16,6 +16,7 @@ use crate::client::error::Error as Failed;
 use crate::client::http;
 use crate::mirror::blobs::{Blobs, Error, Wanted, landing};
 use crate::protocol::hash::{ContentHash, Hasher};
+use crate::protocol::heavy::Whole;
 use crate::protocol::ids::RunRef;
 
 /// A cut download goes on this often before it is given back to the caller.
@@ -102,6 +103,20 @@ impl Landing {
         self.file.rewind().await.map_err(disk)?;
         self.hasher = Hasher::default();
         self.have = 0;
+        Ok(())
+    }
+}
+
+impl RunBlobs {
+    /// Stores contents that are in memory.
+    pub(crate) async fn keep(&self, wholes: Vec<Whole>) -> Result<(), Failed> {
+        for whole in wholes {
+            let request = self.api.request(Method::PUT, &self.path(whole.hash))?;
+            let request = request
+                .header(reqwest::header::CONTENT_TYPE, "application/octet-stream")
+                .body(whole.bytes);
+            self.api.send(request).await?;
+        }
         Ok(())
     }
 }

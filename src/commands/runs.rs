@@ -264,6 +264,7 @@ mod tests {
             command: None,
             text: "x".into(),
             from: None,
+            partial: false,
         });
         assert_eq!(turn(&session), "working");
     }

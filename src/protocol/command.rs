@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::protocol::amend::Amendment;
 use crate::protocol::file::{FileState, Mode};
 use crate::protocol::hash::ContentHash;
+use crate::protocol::heavy;
 use crate::protocol::ids::CommandId;
 use crate::protocol::path::RelPath;
 
@@ -234,6 +235,12 @@ impl Prompt {
             None => json!({"content": self.text}),
             Some(blocks) => json!({"content": self.text, "blocks": blocks}),
         }
+    }
+
+    /// There is more to it than its words tell: an image, a file, or words too long for a journal line.
+    pub fn is_partial(&self) -> bool {
+        let is_words = |block: &Value| block["type"] == "text" && heavy::whole_of(block).is_none();
+        self.blocks.iter().flatten().any(|block| !is_words(block))
     }
 
     /// Words, blocks, or both.

@@ -23,7 +23,7 @@ pub(super) fn fit(mut message: Value, limit: usize) -> (Value, bool) {
 }
 
 /// In bytes, as JSON.
-fn size(value: &Value) -> usize {
+pub(super) fn size(value: &Value) -> usize {
     let mut counter = Counter(0);
     serde_json::to_writer(&mut counter, value).expect("a counter takes every write");
     counter.0

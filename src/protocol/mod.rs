@@ -249,7 +249,7 @@
 //!
 //! | method | params |
 //! |---|---|
-//! | `_posthog/user_message` | `content`, `blocks?` (ACP content blocks) |
+//! | `_posthog/user_message` | `content`, `blocks?` (ACP content blocks); a block above 64 KiB of JSON lies in a blob, and its stand-in, with its strings cut, names the hash in `_meta.ashore.blob` ([`heavy`]) |
 //! | `_posthog/permission_response` | `requestId`, `toolCallId`, `optionId`, `customInput?`; the first answer wins, later ones are 409 with who gave it |
 //! | `_ashore/set_mode`, `_ashore/set_config_option` | `modeId`; `configId`, `value` |
 //! | `_ashore/queue_edit` | `command`, `content?`, `blocks?`: a waiting message gets other words and keeps its place |
@@ -329,6 +329,7 @@ mod cut;
 pub mod entry;
 pub mod file;
 pub mod hash;
+pub mod heavy;
 pub mod ids;
 pub mod launch;
 pub mod line;

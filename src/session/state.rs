@@ -69,6 +69,8 @@ pub struct QueuedPrompt {
     pub command: Option<CommandId>,
     pub text: String,
     pub from: Option<String>,
+    /// There is more to it than `text` tells.
+    pub partial: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -201,6 +201,8 @@ pub struct Changing {
     pub was: String,
     /// The draft of before.
     pub kept: String,
+    /// There is more to it than its words.
+    pub partial: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -25,7 +25,8 @@ use crate::agent::road::Road;
 use crate::agent::run::Surroundings;
 use crate::agent::tap::Tool;
 use crate::agent::translate;
-use crate::agent::turns::{Effect, Event, Turns};
+use crate::agent::turns::{Effect, Event, Turns, failure};
+use crate::agent::whole;
 use crate::agent::wishes::{Edits, Look, Places, Wisher};
 use crate::protocol::command::What;
 use crate::protocol::entry::{PermissionRequest, RpcError};
@@ -99,6 +100,8 @@ pub(crate) struct Server {
     first: Option<Vec<Value>>,
     /// That prompt, on its way to the agent that takes the place of one without a login.
     again: Option<Vec<Value>>,
+    /// The prompt whose heavy blocks are on their way here.
+    fetching: Option<BoxFuture<'static, Result<Vec<Value>, String>>>,
 }
 
 /// What happens around the child.
@@ -113,6 +116,8 @@ pub(crate) enum Noticed {
     Gone(String),
     Withdrawn(String),
     Durable,
+    /// The prompt is whole, or will never be.
+    Whole(Result<Vec<Value>, String>),
     Late,
 }
 
@@ -159,6 +164,7 @@ impl Server {
             logins: Vec::new(),
             first: None,
             again: None,
+            fetching: None,
         }
     }
 
@@ -178,9 +184,9 @@ impl Server {
                     self.durable = Some(self.journal.durable(mark).boxed());
                 }
                 Effect::StartChild => self.start_child().await?,
+                Effect::Prompt { blocks } if whole::is_missing(&blocks) => self.fetch(blocks),
                 Effect::Prompt { blocks } => self.send_prompt(blocks).await,
-                // No agent has it at this moment.
-                Effect::Interrupt { .. } if self.again.take().is_some() => {
+                Effect::Interrupt { .. } if self.takes_back() => {
                     let stopped = Ok(json!({"stopReason": "cancelled"}));
                     effects.extend(self.turns.apply(Event::Answered(stopped)));
                 }
@@ -254,6 +260,10 @@ impl Server {
                 // A closed journal is noticed by whoever writes next.
                 if done.is_ok() { Noticed::Durable } else { std::future::pending().await }
             }
+            whole = async { self.fetching.as_mut().expect("guarded").await }, if self.fetching.is_some() => {
+                self.fetching = None;
+                Noticed::Whole(whole)
+            }
             Some(request) = self.withdrawn.next(), if !self.withdrawn.is_empty() => Noticed::Withdrawn(request),
             heard = async { self.ears.as_mut().expect("guarded").recv().await }, if room && self.ears.is_some() => {
                 match heard {
@@ -292,6 +302,11 @@ impl Server {
             Noticed::Gone(why) => self.gone(why).await,
             Noticed::Withdrawn(request) => self.withdraw(&request).await,
             Noticed::Durable => self.apply(Event::Durable).await,
+            Noticed::Whole(Ok(blocks)) => {
+                self.send_prompt(blocks).await;
+                Ok(())
+            }
+            Noticed::Whole(Err(why)) => self.apply(Event::Answered(Err(failure(&why)))).await,
             Noticed::Late => self.late().await,
         }
     }
@@ -445,6 +460,19 @@ impl Server {
         if let Some(live) = &self.live {
             drop(live.running.orders.send(order).await);
         }
+    }
+
+    /// Has the blocks of a prompt made whole; then it goes to the agent.
+    fn fetch(&mut self, blocks: Vec<Value>) {
+        let (road, stage) = (self.road.clone(), self.launch.folder.join("stage"));
+        let fetch = async move { whole::fetch(&road, &stage, blocks).await };
+        self.fetching = Some(fetch.boxed());
+    }
+
+    /// The prompt that no agent has at this moment, taken back.
+    fn takes_back(&mut self) -> bool {
+        let fetching = self.fetching.take().is_some();
+        self.again.take().is_some() || fetching
     }
 
     async fn send_prompt(&mut self, blocks: Vec<Value>) {

@@ -263,6 +263,7 @@ impl Server {
         self.session = None;
         self.first = None;
         self.again = None;
+        self.fetching = None;
         if self.ending.is_some() {
             return Ok(());
         }

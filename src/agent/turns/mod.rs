@@ -546,7 +546,8 @@ fn stopped() -> Value {
     json!({"stopReason": "cancelled"})
 }
 
-fn failure(message: &str) -> RpcError {
+/// The error of a turn that broke on our side.
+pub(crate) fn failure(message: &str) -> RpcError {
     RpcError {
         code: -32603,
         message: message.to_owned(),

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::protocol::command::{Command, Prompt, What};
+use crate::protocol::command::{Command, Prompt};
 use crate::protocol::entry::{Decoded, Entry, From, RpcError, Said};
 use crate::protocol::ids::CommandId;
 use crate::protocol::normalize::fields::present;
@@ -287,14 +287,6 @@ pub(crate) fn prompt_words(params: &Value) -> (String, Vec<String>) {
 }
 
 /// The same of a command: `blocks` when there are any, else `content`.
-pub(crate) fn command_words(what: &What) -> Option<(String, Vec<String>)> {
-    let What::UserMessage(prompt) = what else {
-        return None;
-    };
-    Some(words_of(prompt))
-}
-
-/// A prompt's words, and what it carries beside them.
 pub(crate) fn words_of(prompt: &Prompt) -> (String, Vec<String>) {
     let Some(blocks) = &prompt.blocks else {
         return (prompt.text.clone(), Vec::new());
@@ -312,6 +304,7 @@ pub(crate) fn words_of(prompt: &Prompt) -> (String, Vec<String>) {
 mod tests {
     use super::*;
     use crate::protocol::acp::{Block, ToolKind, ToolStatus, Update};
+    use crate::protocol::command::What;
     use crate::protocol::entry::Ext;
     use proptest::prelude::*;
     use serde_json::json;

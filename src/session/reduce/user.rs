@@ -19,9 +19,10 @@ use crate::session::transcript::Body;
 impl Session {
     /// A client's message: it waits until a prompt request takes it.
     pub(super) fn client_said(&mut self, what: &What, entry: &Entry) {
-        let Some((text, _)) = normalize::command_words(what) else {
+        let What::UserMessage(prompt) = what else {
             return;
         };
+        let (text, _) = normalize::words_of(prompt);
         let command = entry.command.clone();
         if let Some(id) = &command {
             let waits = self
@@ -37,6 +38,7 @@ impl Session {
                 command,
                 text,
                 from: entry.who.clone(),
+                partial: prompt.is_partial(),
             });
         }
     }
@@ -51,7 +53,10 @@ impl Session {
         let mut one = self.queued.remove(from);
         match &amendment.how {
             Amend::Remove => return,
-            Amend::Edit(prompt) => one.text = normalize::words_of(prompt).0,
+            Amend::Edit(prompt) => {
+                one.text = normalize::words_of(prompt).0;
+                one.partial = prompt.is_partial();
+            }
             Amend::Move { .. } | Amend::Steer => (),
         }
         self.queued.insert(to, one);
@@ -110,6 +115,7 @@ impl Session {
             command,
             text,
             from: None,
+            partial: false,
         };
         if let Some(queued) = queued {
             // A foreign agent may wrap what it was told; the user's own words are the ones to show.
@@ -213,6 +219,7 @@ impl Session {
             command: command.cloned(),
             text: text.clone(),
             from: None,
+            partial: false,
         });
         self.draw(at, prompt, Vec::new());
         if from_queue {
@@ -303,6 +310,7 @@ impl Session {
                 command: None,
                 text: message.to_owned(),
                 from: None,
+                partial: false,
             },
         };
         self.draw(at, prompt, Vec::new());

@@ -104,6 +104,7 @@ fn change(state: &mut State, one: Waiting) -> Vec<Effect> {
         command,
         was: one.text,
         kept,
+        partial: one.partial,
     });
     all.extend(effects);
     all
@@ -119,11 +120,19 @@ pub(crate) fn keep_and_leave(state: &mut State) -> Vec<Effect> {
     if text.is_empty() || text == changing.was {
         return Vec::new();
     }
-    let words = Prompt {
-        text: text.clone(),
-        blocks: None,
-    };
-    let mut effects = say(state, changing.command, Amend::Edit(words));
+    let mut effects = Vec::new();
+    if changing.partial {
+        let remove = leader(state, Action::QueueRemove);
+        let why =
+            format!("left as it was: there is more to it than these words; {remove} removes it");
+        toast(state, why);
+    } else {
+        let words = Prompt {
+            text: text.clone(),
+            blocks: None,
+        };
+        effects = say(state, changing.command, Amend::Edit(words));
+    }
     effects.push(Effect::SaveHistory(text));
     effects
 }

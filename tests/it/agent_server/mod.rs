@@ -3,5 +3,6 @@
 mod children;
 mod demands;
 mod edits;
+mod heavy;
 mod scene;
 mod turns;

@@ -80,6 +80,21 @@ fn a_message_comes_back_into_the_draft_and_the_draft_of_before_after_it() {
 }
 
 #[test]
+fn a_message_with_more_than_its_words_is_moved_and_removed_but_not_cut_to_them() {
+    let mut screen = busy(100, 24);
+    screen.attached().session.queued[2].partial = true;
+    screen.keys("<alt+up>!<enter>");
+    assert!(
+        screen.text().contains("left as it was"),
+        "{}",
+        screen.text()
+    );
+    assert_eq!(ordered(&mut screen), []);
+    screen.keys("<alt+up><ctrl+x><backspace>");
+    assert_eq!(ordered(&mut screen), [amend("c4", Amend::Remove)]);
+}
+
+#[test]
 fn a_message_is_moved_removed_and_sent_in_at_once() {
     let mut screen = busy(100, 24);
     screen.keys("<alt+up><ctrl+x><up>");
