@@ -209,7 +209,7 @@ impl Server {
                     command,
                     changes,
                 } => {
-                    let turn = self.turns.is_working().then(|| self.turns.number());
+                    let turn = self.turns.in_turn();
                     let edits = Edits {
                         seq,
                         command,
@@ -387,7 +387,7 @@ impl Server {
     fn wish(&self, places: Places, tool_call: Option<String>) {
         self.wisher.look(Look {
             places,
-            turn: self.turns.is_working().then(|| self.turns.number()),
+            turn: self.turns.in_turn(),
             tool_calls: tool_call.into_iter().collect(),
             marks: Vec::new(),
         });

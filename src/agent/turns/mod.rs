@@ -179,6 +179,15 @@ impl Turns {
         !matches!(self.phase, Phase::Idle)
     }
 
+    /// The turn to which a change belongs that is noticed now. Once its own last look was ordered, what is noticed later
+    /// would be told behind its response.
+    pub(crate) fn in_turn(&self) -> Option<u64> {
+        match &self.phase {
+            Phase::Taking(turn) | Phase::Running(turn) => Some(turn.number),
+            Phase::Idle | Phase::Closing { .. } | Phase::Answering(_) => None,
+        }
+    }
+
     /// The number of the turn in progress, else of the last one.
     pub(crate) fn number(&self) -> u64 {
         self.count

@@ -306,6 +306,22 @@ fn close_ends_the_child_answers_the_turn_and_quits() {
     assert_eq!(story(&mut ready(), vec![other(1, What::Close)]), ["quit"]);
 }
 
+#[test]
+fn a_change_noticed_after_the_last_look_of_a_turn_was_ordered_belongs_to_none() {
+    let mut turns = ready();
+    assert_eq!(turns.in_turn(), None);
+    for (event, turn) in [
+        (said(1, "a"), Some(1)),
+        (Event::Durable, Some(1)),
+        (end_turn(), None),
+        (Event::Scanned, None),
+        (Event::Durable, None),
+    ] {
+        turns.apply(event);
+        assert_eq!(turns.in_turn(), turn);
+    }
+}
+
 fn edited(seq: u64) -> Event {
     other(seq, What::FileChanged(Vec::new()))
 }
