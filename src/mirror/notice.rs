@@ -160,6 +160,7 @@ impl Worker {
     }
 
     pub(super) async fn looked(&mut self, seen: Vec<Seen>) {
+        let edited = self.known.edited.len();
         self.looks -= 1;
         let mut facts = Vec::new();
         for Seen { path, local, bare } in seen {
@@ -177,9 +178,11 @@ impl Worker {
         }
         self.judge_copies(&mut facts);
         self.save(&facts).await;
-        // Everything gone at once is a matter for the guard.
+        // Everything gone at once is a matter for the guard. Asked when it comes to that, not for as long as it is so:
+        // the scan ends in a look like this one.
+        let now = self.known.edited.len();
         self.scan_wanted |=
-            self.known.base.len() > 1 && self.known.edited.len() >= self.known.base.len();
+            now > edited && self.known.base.len() > 1 && now >= self.known.base.len();
     }
 
     /// Whether a path is edited here, and whether that ends a conflict. `bare`: a folder there has nothing in it.
