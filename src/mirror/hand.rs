@@ -184,7 +184,8 @@ impl Hand {
         let base = if change.forced { here } else { job.base };
         match decide(base, &local, change.now, self.limits.file) {
             Move::Agree => (),
-            Move::Push(_) if base.is_none() && change.refused.is_none() => {
+            // A delete that ends a conflict is one of theirs that was here.
+            Move::Push(_) if base.is_none() && change.refused.is_none() && job.noted.is_none() => {
                 return Ok(End::Skipped(Refusal::NotInBase.to_string()));
             }
             Move::Push(_) => {
@@ -416,8 +417,16 @@ impl Hand {
         let mut copy = None;
         if let Some(want) = theirs.filter(|want| want.mode != Mode::Directory) {
             copy = copy_of(&change.path, &self.run, *seq);
-            if let Some(at) = &copy {
-                self.put_copy(at, change, want, *seq).await?;
+            let put = match &copy {
+                Some(at) => self.put_copy(at, change, want, *seq).await,
+                None => Ok(()),
+            };
+            match put {
+                // Ours stands in the way of its folder as well.
+                Err(Trouble::Disk(disk::Error::FolderIsFile | disk::Error::BehindLink)) => {
+                    copy = None;
+                }
+                put => put?,
             }
         }
         if let Some(older) = &job.noted {

@@ -325,8 +325,10 @@ impl Worker {
             return;
         };
         facts.push(Fact::Sent(path.clone(), None));
-        // There stands what it was based on, and yet it was not taken: not again as it is.
-        if *end == End::Kept && taken.change.refused.is_some() {
+        // There stands what it was based on, and yet it was not taken; or what stands there cannot be put here: not again
+        // as it is, or the two would say so to each other for ever.
+        let open = matches!(end, End::Kept | End::Skipped(_) | End::Failed(_));
+        if open && taken.change.refused.is_some() {
             self.ups.park(path, sent.now);
         }
     }

@@ -276,6 +276,30 @@ async fn an_edit_on_top_of_one_that_is_on_its_way_follows_it() {
 }
 
 #[tokio::test]
+async fn an_edit_refused_for_what_cannot_be_put_here_is_not_told_again_as_it_is() {
+    let world = World::new(&[("a", "0")]);
+    let (mut live, _) = begun(&world, &[("a", "0")]).await;
+    world.edit("a", "mine");
+    live.until(|live| live.edits.len() == 1).await;
+    let stale = Stale {
+        path: path("a"),
+        current: Some(state_of(b"whose bytes are gone", Mode::File)),
+        reason: None,
+        command: live.edits[0].id.clone(),
+    };
+    let seq = Seq(2);
+    live.order(Order::Refused { seq, stale }).await;
+    live.settled(2).await;
+    live.order(Order::Check).await;
+    live.until(|live| ups(live) == [("a", Outcome::Failed)])
+        .await;
+    world.edit("b", "another");
+    live.until(|live| live.edits.len() == 2).await;
+    assert_eq!(changes(&live.edits[1])[0].path, path("b"));
+    assert_eq!(changes(&live.edits[1]).len(), 1);
+}
+
+#[tokio::test]
 async fn a_change_of_theirs_over_ours_comes_down_though_the_echo_comes_with_it() {
     let world = World::new(&[("a", "0")]);
     let (mut live, mut there) = begun(&world, &[("a", "0")]).await;

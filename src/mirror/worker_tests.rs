@@ -394,6 +394,37 @@ async fn a_file_deleted_here_and_changed_there_is_a_conflict_and_the_other_way_r
 }
 
 #[tokio::test]
+async fn a_file_made_on_both_sides_and_deleted_there_is_ours_again() {
+    let world = World::new(&[]);
+    let mut live = world.seeded(&[]).await;
+    live.order(Order::Direct(Way::Down)).await;
+    world.edit("a", "mine");
+    live.order(world.change(2, "a", Some("theirs"))).await;
+    live.until(|live| live.status.conflicts.len() == 1).await;
+    live.order(world.change(3, "a", None)).await;
+    live.settled(3).await;
+    live.until(|live| live.status.conflicts.is_empty()).await;
+    assert_eq!(world.read("a").as_deref(), Some("mine"));
+    assert_eq!(world.read("a.remote-7d0c2f9e-2"), None);
+}
+
+#[tokio::test]
+async fn a_file_changed_there_below_what_is_a_file_here_is_a_conflict_without_a_copy() {
+    let world = World::new(&[("d/x", "base")]);
+    let mut live = world.seeded(&[("d/x", "base")]).await;
+    live.order(Order::Direct(Way::Down)).await;
+    live.state(MirrorState::Live).await;
+    std::fs::remove_dir_all(world.root().join("d")).unwrap();
+    world.edit("d", "mine");
+    live.order(world.change(2, "d/x", Some("theirs"))).await;
+    live.settled(2).await;
+    live.until(|live| live.status.conflicts.len() == 1).await;
+    assert_eq!(live.status.conflicts[0].path, "d/x");
+    assert_eq!(live.status.conflicts[0].theirs, None);
+    assert_eq!(world.read("d").as_deref(), Some("mine"));
+}
+
+#[tokio::test]
 async fn an_edit_here_that_theirs_does_not_touch_stays_and_is_counted() {
     let world = World::new(&[("a", "base")]);
     let mut live = world.seeded(&[("a", "base")]).await;
