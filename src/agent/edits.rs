@@ -16,6 +16,7 @@ use crate::agent::files::{Files, Told};
 use crate::agent::wishes::{Edits, Places};
 use crate::mirror::apply::{Applier, Fetch, Outcome, Step};
 use crate::mirror::blobs::{self, Blobs};
+use crate::mirror::ground;
 use crate::mirror::plan::{folder, same};
 use crate::mirror::scan::Local;
 use crate::protocol::command::LocalChange;
@@ -62,7 +63,7 @@ impl Files {
             }
         }
         if let Some(applier) = self.applier.clone() {
-            let tidied = tokio::task::spawn_blocking(move || applier.tidy()).await;
+            let tidied = ground::blocking(move || applier.tidy()).await;
             tracing::trace!(?tidied, "the stage is cleared");
         }
         told.send(Told::Answered(edits.seq)).await.ok()
@@ -217,9 +218,7 @@ async fn apply(
 
 /// A disk that broke in the middle of its work is one that changed.
 async fn blocking(work: impl FnOnce() -> Step + Send + 'static) -> Step {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or(Step::Again)
+    ground::blocking(work).await.unwrap_or(Step::Again)
 }
 
 async fn bring(blobs: &dyn Blobs, fetch: &Fetch, patience: &Patience) -> Result<(), blobs::Error> {

@@ -19,6 +19,7 @@ use crate::agent::wishes::{Look, Places, Wish, Wishes};
 use crate::mirror::apply::Applier;
 use crate::mirror::blobs::{self, Blobs};
 use crate::mirror::disk;
+use crate::mirror::ground;
 use crate::mirror::ignore::{BadPattern, Rules};
 use crate::mirror::scan::{self, Cache, Limits, Local, Problem, Tree};
 use crate::protocol::file::{ChangeKind, FileChange, FileState, Mode};
@@ -139,7 +140,7 @@ impl Files {
     ) -> Vec<Value> {
         let eyes = self.eyes();
         let known = std::mem::take(&mut self.known);
-        let scanned = tokio::task::spawn_blocking(move || {
+        let scanned = ground::blocking(move || {
             let found = match places {
                 Places::All => eyes.all(&known),
                 Places::Named(paths) => Ok(eyes.named(&known, paths)),
@@ -247,7 +248,7 @@ impl Files {
     /// What stands there now.
     pub(super) async fn look_at(&self, path: RelPath) -> Local {
         let eyes = self.eyes();
-        tokio::task::spawn_blocking(move || eyes.at(&path))
+        ground::blocking(move || eyes.at(&path))
             .await
             .unwrap_or(Local::Absent)
     }
@@ -268,7 +269,7 @@ impl Files {
         let first = self.copies;
         self.copies += piece.len() as u64;
         let (root, stage, piece) = (self.root.clone(), self.stage.clone(), piece.to_vec());
-        let copied = tokio::task::spawn_blocking(move || {
+        let copied = ground::blocking(move || {
             let copied = piece.into_iter().zip(first..).map(|(difference, number)| {
                 let copy = difference.now.map(|state| {
                     let into = stage.join(format!("file-{number}"));
@@ -353,12 +354,12 @@ struct Copy {
 
 impl Drop for Copy {
     fn drop(&mut self) {
-        drop(std::fs::remove_file(&self.at));
+        drop(ground::remove_file(&self.at));
     }
 }
 
 fn copy(from: &Path, mode: Mode, into: PathBuf) -> io::Result<Copy> {
-    let mut to = std::fs::File::create(&into)?;
+    let mut to = ground::create(&into)?;
     let mut copy = Copy {
         at: into,
         state: FileState {
@@ -374,14 +375,9 @@ fn copy(from: &Path, mode: Mode, into: PathBuf) -> io::Result<Copy> {
         to.write_all(bytes)
     };
     if mode == Mode::Symlink {
-        keep(std::fs::read_link(from)?.as_os_str().as_bytes())?;
+        keep(ground::target(from)?.as_os_str().as_bytes())?;
     } else {
-        let flags = rustix::fs::OFlags::RDONLY
-            | rustix::fs::OFlags::NOFOLLOW
-            | rustix::fs::OFlags::NONBLOCK
-            | rustix::fs::OFlags::CLOEXEC;
-        let mut file =
-            std::fs::File::from(rustix::fs::open(from, flags, rustix::fs::Mode::empty())?);
+        let mut file = ground::open(from)?;
         let mut piece = vec![0; 64 * 1024];
         loop {
             match file.read(&mut piece)? {

@@ -5,7 +5,7 @@
 mod acp;
 mod child;
 mod edits;
-mod files;
+pub(crate) mod files;
 mod home;
 pub(crate) mod journal;
 pub(crate) mod link;
@@ -19,7 +19,7 @@ mod tap;
 mod translate;
 pub(crate) mod turns;
 mod whole;
-mod wishes;
+pub(crate) mod wishes;
 mod workspace;
 
 pub mod demo;

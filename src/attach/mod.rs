@@ -9,7 +9,7 @@ pub mod journal;
 pub mod launch;
 #[cfg(test)]
 mod launch_tests;
-mod mailbox;
+pub(crate) mod mailbox;
 mod mirrored;
 pub mod outbox;
 pub mod perform;

@@ -55,7 +55,7 @@ pub(super) struct Seen {
     pub(super) bare: bool,
 }
 
-pub(super) struct Worker {
+pub(crate) struct Worker {
     pub(super) hand: Arc<Hand>,
     pub(super) known: Known,
     pub(super) inbox: Inbox,
@@ -132,7 +132,7 @@ impl Worker {
         }
     }
 
-    pub(super) async fn run(
+    pub(crate) async fn run(
         mut self,
         mut orders: mpsc::Receiver<Order>,
         reports: mpsc::Sender<Report>,
@@ -148,10 +148,26 @@ impl Worker {
             self.answer_flushes();
             self.tell_status();
             let room = self.outbox.len() < REPORTS;
+            // What is done makes room before more begins; a person who asks waits for no flood of orders.
             tokio::select! {
+                biased;
                 place = reports.reserve(), if !self.outbox.is_empty() => match (place, self.outbox.pop_front()) {
                     (Ok(place), Some(report)) => place.send(report),
                     (Ok(_), None) | (Err(_), _) => return,
+                },
+                ask = asks.recv(), if asked => match ask {
+                    Some(ask) if self.scanned_once || self.halted.is_some() => self.answer(ask).await,
+                    Some(ask) => self.early.push(ask),
+                    None => asked = false,
+                },
+                Some(finished) = self.jobs.join_next(), if room && !self.jobs.is_empty() => match finished {
+                    Ok(finished) => self.finished(finished).await,
+                    Err(error) => self.note(format!("the mirror stumbled over itself: {error}")),
+                },
+                () = until(self.going) => self.gone(),
+                batch = batches.recv(), if watched => match batch {
+                    Some(batch) => self.batch(batch),
+                    None => watched = false,
                 },
                 count = orders.recv_many(&mut drained, ORDERS), if room => {
                     if count == 0 {
@@ -159,20 +175,6 @@ impl Worker {
                     }
                     self.take(&mut drained).await;
                 }
-                Some(finished) = self.jobs.join_next(), if room && !self.jobs.is_empty() => match finished {
-                    Ok(finished) => self.finished(finished).await,
-                    Err(error) => self.note(format!("the mirror stumbled over itself: {error}")),
-                },
-                batch = batches.recv(), if watched => match batch {
-                    Some(batch) => self.batch(batch),
-                    None => watched = false,
-                },
-                () = until(self.going) => self.gone(),
-                ask = asks.recv(), if asked => match ask {
-                    Some(ask) if self.scanned_once || self.halted.is_some() => self.answer(ask).await,
-                    Some(ask) => self.early.push(ask),
-                    None => asked = false,
-                },
             }
         }
     }
@@ -389,7 +391,7 @@ impl Worker {
             limits: old.limits,
             blobs: old.blobs.clone(),
             base: old.base.clone(),
-            lock: Arc::clone(&old.lock),
+            lock: old.lock.clone(),
         });
         self.save(&[Fact::Root(id)]).await;
         Ok(())

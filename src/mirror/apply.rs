@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::mirror::blobs::Wanted;
 use crate::mirror::disk::{self, Disk, Staged};
+use crate::mirror::ground;
 use crate::mirror::hand::standing;
 use crate::mirror::ignore::Rules;
 use crate::mirror::plan::{Move, decide, same};
@@ -168,13 +169,18 @@ impl Applier {
         here: Option<FileState>,
     ) -> Result<(), disk::Error> {
         let staged = self.disk.staged()?;
-        std::fs::copy(path.below(&self.root), &staged.path).map_err(disk::fail("read it"))?;
+        self.copy(path, &staged).map_err(disk::fail("read it"))?;
         let prepared = self.disk.prepare(path, want, staged, here, &self.kept)?;
         self.disk.commit(prepared)
     }
 
     fn make_folder(&self, path: &RelPath, here: Option<FileState>) -> Result<(), disk::Error> {
         if let Some(ours) = here {
+    fn copy(&self, path: &RelPath, staged: &Staged) -> std::io::Result<()> {
+        let mut from = ground::open(&path.below(&self.root))?;
+        std::io::copy(&mut from, &mut ground::create(&staged.path)?).map(drop)
+    }
+
             let removal = self.disk.prepare_removal(path, ours, &self.kept)?;
             self.disk.commit(removal)?;
         }

@@ -240,6 +240,29 @@ impl Known {
 pub(crate) struct Base {
     pool: SqlitePool,
     path: PathBuf,
+    #[cfg(test)]
+    simulated: Option<std::sync::Arc<dyn Simulated>>,
+}
+
+/// What a simulated machine has in the place of the database. Each call is whole or not done.
+#[cfg(test)]
+pub(crate) trait Simulated: std::fmt::Debug + Send + Sync {
+    fn load(&self) -> std::io::Result<Known>;
+    fn save(&self, facts: &[Fact]) -> std::io::Result<()>;
+    fn about_to_write(&self, path: &RelPath, written: &Written) -> std::io::Result<i64>;
+    fn forget(&self, id: i64) -> std::io::Result<()>;
+    /// Path, number and content of every note that was not forgotten, in order.
+    fn written(&self) -> std::io::Result<Vec<(RelPath, Written)>>;
+}
+
+/// Asks the simulated machine first, if this is one.
+macro_rules! simulated {
+    ($base:ident, $call:ident($($with:expr),*)) => {
+        #[cfg(test)]
+        if let Some(simulated) = &$base.simulated {
+            return $base.tried(simulated.$call($($with),*).map_err(sqlx::Error::Io));
+        }
+    };
 }
 
 /// The folder of one root below the run's own: a run may have been mirrored into several.
@@ -266,7 +289,12 @@ impl Base {
                     source,
                 })?,
         };
-        let base = Self { pool, path };
+        let base = Self {
+            pool,
+            path,
+            #[cfg(test)]
+            simulated: None,
+        };
         let found: i64 = base.tried(
             sqlx::query_scalar("PRAGMA user_version")
                 .fetch_one(&base.pool)
@@ -282,6 +310,19 @@ impl Base {
         let version = format!("PRAGMA user_version = {SCHEMA}");
         base.tried(sqlx::raw_sql(&version).execute(&base.pool).await)?;
         Ok(base)
+    }
+
+    /// On a simulated machine. What the database itself does is not asked for.
+    #[cfg(test)]
+    pub(crate) fn on(simulated: std::sync::Arc<dyn Simulated>) -> Self {
+        Self {
+            pool: SqlitePoolOptions::new()
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .connect_lazy_with(SqliteConnectOptions::new()),
+            path: PathBuf::from("base"),
+            simulated: Some(simulated),
+        }
     }
 
     /// What is written down of a run and a root, for who only looks; `None` when it never was mirrored there.
@@ -304,6 +345,7 @@ impl Base {
     }
 
     pub(crate) async fn load(&self) -> Result<Known, Error> {
+        simulated!(self, load());
         let waiting: Vec<(i64, Waiting)> =
             self.rows("SELECT seq AS key, value FROM waiting").await?;
         Ok(Known {
@@ -335,6 +377,7 @@ impl Base {
         if facts.is_empty() {
             return Ok(());
         }
+        simulated!(self, save(facts));
         let mut tx = self.tried(self.pool.begin().await)?;
         for fact in facts {
             self.tried(write(&mut tx, fact).await)?;
@@ -348,6 +391,7 @@ impl Base {
         path: &RelPath,
         written: &Written,
     ) -> Result<i64, Error> {
+        simulated!(self, about_to_write(path, written));
         let query = sqlx::query("INSERT INTO preimages (path, value) VALUES (?, ?)")
             .bind(path.as_str())
             .bind(text(written));
@@ -358,11 +402,20 @@ impl Base {
 
     /// It was not written after all.
     pub(crate) async fn forget(&self, id: i64) -> Result<(), Error> {
+        simulated!(self, forget(id));
         let query = sqlx::query("DELETE FROM preimages WHERE id = ?").bind(id);
         self.tried(query.execute(&self.pool).await).map(drop)
     }
 
     pub(crate) async fn last_written(&self, path: &RelPath) -> Result<Option<Written>, Error> {
+        #[cfg(test)]
+        if let Some(simulated) = &self.simulated {
+            let written = self.tried(simulated.written().map_err(sqlx::Error::Io))?;
+            let mut newest = written.into_iter().rev();
+            return Ok(newest
+                .find(|(at, _)| at == path)
+                .map(|(_, written)| written));
+        }
         let query =
             sqlx::query("SELECT value FROM preimages WHERE path = ? ORDER BY id DESC LIMIT 1")
                 .bind(path.as_str());
@@ -372,6 +425,18 @@ impl Base {
 
     /// Undecided changes whose write was noted, and what it was to leave there: a kill came before or after the deed.
     pub(crate) async fn unfinished(&self) -> Result<Vec<(RelPath, Option<FileState>)>, Error> {
+        #[cfg(test)]
+        if let Some(simulated) = &self.simulated {
+            let written = self.tried(simulated.written().map_err(sqlx::Error::Io))?;
+            // The newest note of each path.
+            let newest: BTreeMap<RelPath, Written> = written.into_iter().collect();
+            let waiting = self.load().await?.waiting;
+            let unfinished = waiting.into_keys().filter_map(|(seq, path)| {
+                let written = newest.get(&path)?;
+                (written.seq == seq).then_some((path, written.after))
+            });
+            return Ok(unfinished.collect());
+        }
         let query = sqlx::query(
             "SELECT waiting.seq, waiting.path, preimages.value FROM waiting JOIN preimages ON preimages.id =
                 (SELECT MAX(id) FROM preimages WHERE path = waiting.path)",

@@ -3,20 +3,17 @@
 //! Works through directory handles that follow no link and cannot leave the root. Refuses to write bytes whose hash is
 //! not the announced one, and to replace or remove anything but exactly what it was told to expect. Blocking.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 #[cfg(test)]
 use std::sync::Mutex;
 
-use rustix::fs::{AtFlags, Mode as Permissions, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use crate::mirror::ground::{self, Folder, Handle};
 use crate::mirror::guard::RootId;
-use crate::mirror::handles::{FOLDER, open_below, path_in, step};
 use crate::mirror::link::{self, BadLink};
-use crate::mirror::look::{Found, READ, look, unchanged};
+use crate::mirror::look::{Found, look, unchanged};
 use crate::mirror::plan::same;
 use crate::mirror::preimage::Preimages;
 use crate::mirror::scan::hash_reader;
@@ -90,7 +87,7 @@ pub(super) fn fail<E: Into<io::Error>>(what: &str) -> impl Fn(E) -> Error + '_ {
 
 /// An open root.
 pub(crate) struct Disk {
-    root: OwnedFd,
+    root: Folder,
     path: PathBuf,
     /// What happens between the last look and the swap, in tests.
     #[cfg(test)]
@@ -100,7 +97,7 @@ pub(crate) struct Disk {
 /// A name in the stage, free to be written to. What still lies there when it is dropped is removed.
 #[derive(Debug)]
 pub(crate) struct Staged {
-    stage: OwnedFd,
+    stage: Folder,
     name: String,
     /// Where the content is to be written, for those who open by path (with `blobs::landing`). Where the system can say
     /// so it leads through the handle of the stage, so that a link somebody puts in its way is never followed. Good for
@@ -110,9 +107,10 @@ pub(crate) struct Staged {
 
 impl Staged {
     /// From here on a file of the user may lie under this name: a start that finds it keeps it.
-    fn becomes_swap(&mut self, stage: &OwnedFd) -> Result<(), Error> {
+    fn becomes_swap(&mut self, stage: &Folder) -> Result<(), Error> {
         let name = format!("{SWAP}{}", self.name);
-        rustix::fs::renameat(stage, self.name.as_str(), stage, name.as_str())
+        stage
+            .rename(&self.name, stage, &name)
             .map_err(fail("use the stage"))?;
         self.name = name;
         Ok(())
@@ -122,7 +120,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         // Gone already in the ordinary case; what is left over is cleared at the next start.
-        rustix::fs::unlinkat(&self.stage, self.name.as_str(), AtFlags::empty()).ok();
+        self.stage.remove_file(&self.name).ok();
     }
 }
 
@@ -138,8 +136,8 @@ enum Ready {
 /// Verified, the pre-image kept, one rename away.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    stage: OwnedFd,
-    parent: OwnedFd,
+    stage: Folder,
+    parent: Folder,
     name: String,
     ready: Ready,
     found: Found,
@@ -153,14 +151,13 @@ impl Disk {
     /// Opens the root and clears the stage. What a swap left there in an earlier life goes to the pre-images first.
     pub(crate) fn open(root: &Path, kept: &Preimages) -> Result<Self, Error> {
         let disk = Self {
-            root: rustix::fs::open(root, FOLDER, Permissions::empty())
-                .map_err(fail(&format!("open {}", root.display())))?,
+            root: Folder::open(root).map_err(fail(&format!("open {}", root.display())))?,
             path: root.to_owned(),
             #[cfg(test)]
             between: Mutex::default(),
         };
-        match open_below(&disk.root, STAGE) {
-            Ok(stage) => match disk.clear(&stage, kept) {
+        match disk.root.below(STAGE) {
+            Ok(stage) => match Self::clear(&stage, kept) {
                 // An unwritable root can still be looked at; each write will say what is wrong.
                 Ok(()) | Err(Error::ReadOnly | Error::Denied(_)) => disk.tidy(),
                 Err(error) => return Err(error),
@@ -171,17 +168,14 @@ impl Disk {
         Ok(disk)
     }
 
-    fn clear(&self, stage: &OwnedFd, kept: &Preimages) -> Result<(), Error> {
+    fn clear(stage: &Folder, kept: &Preimages) -> Result<(), Error> {
         let what = "clear the stage";
-        let entries = std::fs::read_dir(self.path.join(STAGE)).map_err(fail(what))?;
-        for name in entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().into_string().ok())
-        {
+        let names = stage.names().map_err(fail(what))?;
+        for name in names.into_iter().filter_map(|name| name.into_string().ok()) {
             if name.starts_with(SWAP) {
                 look(stage, &name, Some(kept))?;
             }
-            rustix::fs::unlinkat(stage, name.as_str(), AtFlags::empty()).map_err(fail(what))?;
+            stage.remove_file(&name).map_err(fail(what))?;
         }
         Ok(())
     }
@@ -189,24 +183,20 @@ impl Disk {
     /// Takes the stage away while nothing lies in it, and `.ashore` with it when nothing else lies there: between two
     /// writes nothing of ours stands in the directory. What cannot be removed stays, and is in nobody's way.
     pub(crate) fn tidy(&self) {
-        let Ok(ours) = open_below(&self.root, OURS) else {
+        let Ok(ours) = self.root.below(OURS) else {
             return;
         };
-        if !matches!(
-            rustix::fs::unlinkat(&ours, "stage", AtFlags::REMOVEDIR),
-            Ok(()) | Err(Errno::NOENT)
-        ) {
+        if !matches!(ours.remove_folder("stage"), Ok(()) | Err(Errno::NOENT)) {
             return;
         }
-        let Ok(mut entries) = rustix::fs::Dir::read_from(&ours) else {
+        let Ok(names) = ours.names() else {
             return;
         };
-        let known = |name: &[u8]| matches!(name, b"." | b".." | b".gitignore");
-        let alone =
-            entries.all(|entry| entry.is_ok_and(|entry| known(entry.file_name().to_bytes())));
+        let alone = names.iter().all(|name| name == GITIGNORE);
         if alone && is_our_gitignore(&ours) {
-            let removed = rustix::fs::unlinkat(&ours, GITIGNORE, AtFlags::empty())
-                .and_then(|()| rustix::fs::unlinkat(&self.root, OURS, AtFlags::REMOVEDIR));
+            let removed = ours
+                .remove_file(GITIGNORE)
+                .and_then(|()| self.root.remove_folder(OURS));
             if let Err(error) = removed {
                 tracing::debug!(%error, "our folder stays");
             }
@@ -214,27 +204,19 @@ impl Disk {
     }
 
     pub(crate) fn id(&self) -> Result<RootId, Error> {
-        let stat = rustix::fs::fstat(&self.root).map_err(fail("look at the directory"))?;
-        Ok(RootId {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-        })
+        self.root.id().map_err(fail("look at the directory"))
     }
 
     /// A fresh name in the stage, with an empty file under it.
     pub(crate) fn staged(&self) -> Result<Staged, Error> {
         let stage = self.stage()?;
-        let name = uuid::Uuid::new_v4().simple().to_string();
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(
-            &stage,
-            name.as_str(),
-            flags,
-            Permissions::from_raw_mode(0o666),
-        )
-        .map_err(fail("make a file in the stage"))?;
-        let path = path_in(&stage, &name).unwrap_or_else(|| self.path.join(STAGE).join(&name));
+        let name = ground::fresh().simple().to_string();
+        stage
+            .new_file(&name, 0o666)
+            .map_err(fail("make a file in the stage"))?;
+        let path = stage
+            .path_in(&name)
+            .unwrap_or_else(|| self.path.join(STAGE).join(&name));
         Ok(Staged { stage, name, path })
     }
 
@@ -258,7 +240,7 @@ impl Disk {
             make_link(&prepared.stage, staged, path, content)?;
         } else {
             settle_permissions(&content, want.mode, &prepared.found)?;
-            content.sync_all().map_err(fail("write it to the disk"))?;
+            content.sync().map_err(fail("write it to the disk"))?;
         }
         Ok(prepared)
     }
@@ -323,7 +305,10 @@ impl Disk {
             Ready::Nothing(staged) => self.take(&prepared, staged)?,
             Ready::Folder => make_folder(&prepared)?,
         }
-        rustix::fs::fsync(&prepared.parent).map_err(fail("write the folder to the disk"))
+        prepared
+            .parent
+            .sync()
+            .map_err(fail("write the folder to the disk"))
     }
 
     fn put(&self, prepared: &Prepared, staged: &Staged) -> Result<(), Error> {
@@ -341,15 +326,7 @@ impl Disk {
                 place(stage, &staged.name, parent, name)
             }
             Some(_) => {
-                let swap = || {
-                    rustix::fs::renameat_with(
-                        stage,
-                        staged.name.as_str(),
-                        parent,
-                        name.as_str(),
-                        RenameFlags::EXCHANGE,
-                    )
-                };
+                let swap = || stage.swap(&staged.name, parent, name);
                 match swap() {
                     Ok(()) if unchanged(stage, &staged.name, found)? => Ok(()),
                     Ok(()) => {
@@ -379,7 +356,7 @@ impl Disk {
             Some(_) => (),
         }
         // Onto the empty file of the stage: it is ours, so an ordinary rename loses nothing.
-        match rustix::fs::renameat(parent, name.as_str(), stage, staged.name.as_str()) {
+        match parent.rename(name, stage, &staged.name) {
             Ok(()) => (),
             Err(Errno::NOENT) => return Err(Error::Changed),
             Err(error) => return Err(Error::of("remove it", error)),
@@ -397,9 +374,10 @@ impl Disk {
     fn stranded(&self, staged: &Staged) -> Error {
         let safe = format!("rescued-{}", staged.name);
         let at = self.path.join(OURS).join(&safe);
-        let moved = open_below(&self.root, OURS).and_then(|ours| {
-            rustix::fs::renameat(&staged.stage, staged.name.as_str(), ours, safe.as_str())
-        });
+        let moved = self
+            .root
+            .below(OURS)
+            .and_then(|ours| staged.stage.rename(&staged.name, &ours, &safe));
         match moved {
             Ok(()) => Error::Stranded(at),
             Err(error) => Error::of("put your version back", error),
@@ -427,25 +405,21 @@ impl Disk {
         gone
     }
 
-    fn stage(&self) -> Result<OwnedFd, Error> {
-        match open_below(&self.root, STAGE) {
+    fn stage(&self) -> Result<Folder, Error> {
+        match self.root.below(STAGE) {
             Ok(stage) => return Ok(stage),
             Err(Errno::NOENT) => (),
             Err(error) => return Err(Error::of("open .ashore/stage", error)),
         }
-        let private = Permissions::from_raw_mode(0o700);
+        let private = 0o700;
         let what = "make .ashore/stage";
-        let ours = step(&self.root, OURS, private).map_err(fail(what))?.0;
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(&ours, GITIGNORE, flags, Permissions::from_raw_mode(0o644)) {
-            Ok(file) => {
-                rustix::io::write(&file, EVERYTHING).map_err(fail(what))?;
-            }
+        let ours = self.root.step(OURS, private).map_err(fail(what))?.0;
+        match ours.new_file(GITIGNORE, 0o644) {
+            Ok(mut file) => file.write_all(EVERYTHING).map_err(fail(what))?,
             Err(Errno::EXIST) => (),
             Err(error) => return Err(Error::of(what, error)),
         }
-        Ok(step(&ours, "stage", private).map_err(fail(what))?.0)
+        Ok(ours.step("stage", private).map_err(fail(what))?.0)
     }
 
     /// The folder a path stands in; with `make`, made where it is missing.
@@ -453,13 +427,13 @@ impl Disk {
         &self,
         path: &RelPath,
         make: bool,
-    ) -> Result<(OwnedFd, Vec<RelPath>), Error> {
+    ) -> Result<(Folder, Vec<RelPath>), Error> {
         let what = format!("open the folder of {path}");
         let Some(folder) = path.parent() else {
             let root = self.root.try_clone().map_err(fail(&what))?;
             return Ok((root, Vec::new()));
         };
-        match open_below(&self.root, folder.as_str()) {
+        match self.root.below(folder.as_str()) {
             Ok(handle) => return Ok((handle, Vec::new())),
             Err(Errno::NOENT) if make => (),
             Err(Errno::NOENT) => return Err(Error::Changed),
@@ -473,8 +447,7 @@ impl Disk {
             } else {
                 format!("{so_far}/{part}")
             };
-            let (below, made) =
-                step(&handle, part, Permissions::from_raw_mode(0o777)).map_err(fail(&what))?;
+            let (below, made) = handle.step(part, 0o777).map_err(fail(&what))?;
             handle = below;
             if made {
                 created.extend(so_far.parse::<RelPath>().ok());
@@ -485,10 +458,10 @@ impl Disk {
 }
 
 /// A user's own stays.
-fn is_our_gitignore(ours: &OwnedFd) -> bool {
+fn is_our_gitignore(ours: &Folder) -> bool {
     let mut text = Vec::new();
-    match rustix::fs::openat(ours, GITIGNORE, READ, Permissions::empty()) {
-        Ok(file) => File::from(file)
+    match ours.file(GITIGNORE) {
+        Ok(file) => file
             .take(16)
             .read_to_end(&mut text)
             .is_ok_and(|_| text == EVERYTHING),
@@ -497,12 +470,10 @@ fn is_our_gitignore(ours: &OwnedFd) -> bool {
 }
 
 /// The staged content, when it is what was announced.
-fn verify(stage: &OwnedFd, name: &str, want: FileState) -> Result<File, Error> {
+fn verify(stage: &Folder, name: &str, want: FileState) -> Result<Handle, Error> {
     let what = "read the stage";
-    let mut file: File = rustix::fs::openat(stage, name, READ, Permissions::empty())
-        .map_err(fail(what))?
-        .into();
-    if !file.metadata().map_err(fail(what))?.is_file() {
+    let mut file = stage.file(name).map_err(fail(what))?;
+    if !file.stat().map_err(fail(what))?.is_file() {
         return Err(Error::WrongHash);
     }
     let (hash, _) = hash_reader(&mut file, u64::MAX).map_err(fail(what))?;
@@ -515,13 +486,13 @@ fn verify(stage: &OwnedFd, name: &str, want: FileState) -> Result<File, Error> {
 
 /// A link in the stage instead of the file that holds its target.
 fn make_link(
-    stage: &OwnedFd,
+    stage: &Folder,
     staged: &mut Staged,
     path: &RelPath,
-    content: File,
+    mut content: Handle,
 ) -> Result<(), Error> {
     let what = "make a link in the stage";
-    rustix::fs::seek(&content, rustix::fs::SeekFrom::Start(0)).map_err(fail(what))?;
+    content.rewind().map_err(fail(what))?;
     let mut target = String::new();
     if content
         .take(LONGEST_LINK)
@@ -532,37 +503,37 @@ fn make_link(
         return Err(Error::Link(BadLink::Escapes));
     }
     link::check(path, &target).map_err(Error::Link)?;
-    rustix::fs::unlinkat(stage, staged.name.as_str(), AtFlags::empty()).map_err(fail(what))?;
-    rustix::fs::symlinkat(target.as_str(), stage, staged.name.as_str()).map_err(fail(what))
+    stage.remove_file(&staged.name).map_err(fail(what))?;
+    stage.make_link(&staged.name, &target).map_err(fail(what))
 }
 
 /// The permissions of what stood there, or of a new file; of theirs only the exec bit counts.
-fn settle_permissions(file: &File, mode: Mode, found: &Found) -> Result<(), Error> {
+fn settle_permissions(file: &Handle, mode: Mode, found: &Found) -> Result<(), Error> {
     let what = "set its permissions";
     let stood =
         matches!(found.state, Some(state) if matches!(state.mode, Mode::File | Mode::Executable));
     let plain = if stood {
         found.permissions & 0o777
     } else {
-        rustix::fs::fstat(file).map_err(fail(what))?.st_mode & 0o666
+        file.stat().map_err(fail(what))?.mode & 0o666
     };
     let bits = match mode {
         Mode::Executable => plain | ((plain & 0o444) >> 2),
         Mode::File | Mode::Symlink | Mode::Directory => plain & !0o111,
     };
-    rustix::fs::fchmod(file, Permissions::from_raw_mode(bits)).map_err(fail(what))
+    file.set_permissions(bits).map_err(fail(what))
 }
 
 /// Puts it where nothing may stand.
-fn place(stage: &OwnedFd, staged: &str, parent: &OwnedFd, name: &str) -> Result<(), Error> {
+fn place(stage: &Folder, staged: &str, parent: &Folder, name: &str) -> Result<(), Error> {
     let what = "put it in place";
-    match rustix::fs::renameat_with(stage, staged, parent, name, RenameFlags::NOREPLACE) {
+    match stage.place(staged, parent, name) {
         Ok(()) => Ok(()),
         Err(Errno::EXIST) => Err(Error::Changed),
         // A link is refused where a name stands, so nothing is replaced here either; the stage is cleared later.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            match rustix::fs::linkat(stage, staged, parent, name, AtFlags::empty()) {
-                Ok(()) => rustix::fs::unlinkat(stage, staged, AtFlags::empty()).map_err(fail(what)),
+            match stage.link(staged, parent, name) {
+                Ok(()) => stage.remove_file(staged).map_err(fail(what)),
                 Err(Errno::EXIST) => Err(Error::Changed),
                 Err(error) => Err(Error::of(what, error)),
             }
@@ -587,12 +558,13 @@ fn overwrite(prepared: &Prepared, staged: &Staged) -> Result<(), Error> {
     }
     // RACE: who writes between the look above and this rename is overwritten; the pre-image has what stood before that
     // write. Where the swap exists the look comes after it, and this line is never reached.
-    rustix::fs::renameat(stage, staged.name.as_str(), parent, name.as_str())
+    stage
+        .rename(&staged.name, parent, name)
         .map_err(fail("put it in place"))
 }
 
-fn remove_folder(parent: &OwnedFd, name: &str) -> Result<(), Error> {
-    match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+fn remove_folder(parent: &Folder, name: &str) -> Result<(), Error> {
+    match parent.remove_folder(name) {
         Ok(()) => Ok(()),
         Err(Errno::NOTEMPTY | Errno::EXIST) => Err(Error::FolderNotEmpty),
         Err(Errno::NOENT | Errno::NOTDIR) => Err(Error::Changed),
@@ -601,11 +573,7 @@ fn remove_folder(parent: &OwnedFd, name: &str) -> Result<(), Error> {
 }
 
 fn make_folder(prepared: &Prepared) -> Result<(), Error> {
-    match rustix::fs::mkdirat(
-        &prepared.parent,
-        prepared.name.as_str(),
-        Permissions::from_raw_mode(0o777),
-    ) {
+    match prepared.parent.make_folder(&prepared.name, 0o777) {
         Ok(()) => Ok(()),
         Err(Errno::EXIST) => Err(Error::Changed),
         Err(error) => Err(Error::of("make the folder", error)),
@@ -614,13 +582,7 @@ fn make_folder(prepared: &Prepared) -> Result<(), Error> {
 
 /// What a directory is called by the file system, if it stands.
 pub(crate) fn id_of(path: &Path) -> Option<RootId> {
-    let stat = rustix::fs::stat(path).ok()?;
-    rustix::fs::FileType::from_raw_mode(stat.st_mode)
-        .is_dir()
-        .then_some(RootId {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-        })
+    ground::id_of(path)
 }
 
 /// The value of these bytes as a file.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::mirror::base::{self, Base, Fact, Noted, Waiting, Written};
 use crate::mirror::blobs::{self, Blobs, Wanted};
 use crate::mirror::disk::{self, Disk, Prepared};
+use crate::mirror::ground;
 use crate::mirror::guard::Halt;
 use crate::mirror::ignore::Rules;
 use crate::mirror::inbox::Taken;
@@ -42,7 +43,8 @@ pub(crate) struct Hand {
     pub(crate) limits: Limits,
     pub(crate) blobs: Option<Arc<dyn Blobs>>,
     pub(crate) base: Base,
-    pub(crate) lock: Arc<Held>,
+    /// `None` where nobody else could hold the directory.
+    pub(crate) lock: Option<Arc<Held>>,
 }
 
 /// One change and what is known of its path.
@@ -121,7 +123,7 @@ pub(super) fn standing(local: &Local) -> Option<FileState> {
 }
 
 pub(super) fn is_empty_folder(at: &std::path::Path) -> bool {
-    std::fs::read_dir(at).is_ok_and(|mut entries| entries.next().is_none())
+    ground::is_empty_folder(at)
 }
 
 /// `NAME.remote-<run8>-<seq>` beside it; a name too long for that is cut.
@@ -141,7 +143,7 @@ impl Hand {
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> T {
         let hand = Arc::clone(self);
-        tokio::task::spawn_blocking(move || work(&hand))
+        ground::blocking(move || work(&hand))
             .await
             .expect("the disk's work does not panic")
     }
@@ -255,7 +257,7 @@ impl Hand {
             .and_then(|noted| noted.copy.clone());
         if let Some(copy) = copy.filter(|_| want.mode != Mode::Symlink) {
             let at = copy.below(&self.root);
-            if at.is_file() {
+            if ground::stat(&at).is_ok_and(|stat| stat.is_file()) {
                 return Source::Here(at);
             }
         }
@@ -286,8 +288,8 @@ impl Hand {
             }
             Source::Here(from) => {
                 self.copied(move |_| {
-                    let mut from = std::fs::File::open(from)?;
-                    std::io::copy(&mut from, &mut blobs::landing(&into)?).map(drop)
+                    let mut from = ground::open(&from)?;
+                    std::io::copy(&mut from, &mut ground::create(&into)?).map(drop)
                 })
                 .await?
             }
@@ -321,7 +323,7 @@ impl Hand {
             before: prepared.before,
             after,
             seq,
-            at: jiff::Timestamp::now(),
+            at: ground::timestamp(),
         };
         // First the note, then the deed: a kill between the two leaves a note that no file answers to.
         let id = if listed {
@@ -461,7 +463,7 @@ impl Hand {
         match self.write(at, want, source, None, seq, false).await {
             // It was put there before a kill.
             Err(Trouble::Disk(disk::Error::Changed))
-                if at.below(&self.root).symlink_metadata().is_ok() =>
+                if ground::stat(&at.below(&self.root)).is_ok() =>
             {
                 Ok(())
             }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
+use crate::mirror::ground;
 use crate::protocol::path::RelPath;
 
 /// A gitignore file above this is somebody's mistake or attack: it is passed over.
@@ -244,8 +245,7 @@ fn place(pattern: &str) -> Option<Vec<String>> {
 }
 
 fn read(base: &Path, file: &Path) -> Gitignore {
-    let plain = std::fs::symlink_metadata(file)
-        .is_ok_and(|meta| meta.is_file() && meta.len() <= LONGEST_FILE);
+    let plain = ground::stat(file).is_ok_and(|stat| stat.is_file() && stat.size <= LONGEST_FILE);
     if !plain {
         return Gitignore::empty();
     }
@@ -259,7 +259,10 @@ fn read(base: &Path, file: &Path) -> Gitignore {
 
 fn above(root: &Path) -> Vec<Gitignore> {
     let mut found = Vec::new();
-    if let Some(top) = root.ancestors().find(|at| at.join(".git").exists()) {
+    if let Some(top) = root
+        .ancestors()
+        .find(|at| ground::stat(&at.join(".git")).is_ok())
+    {
         let between = root
             .ancestors()
             .skip(1)

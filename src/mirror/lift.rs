@@ -4,18 +4,15 @@
 //! that changed meanwhile is left for the next look. Writes nothing into the directory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::Mode as Permissions;
-
 use crate::mirror::blobs::{self, Blobs};
 use crate::mirror::disk::{Disk, Error, fail};
+use crate::mirror::ground::Temporary;
 use crate::mirror::hand::{Hand, is_empty_folder};
-use crate::mirror::look::READ;
 use crate::mirror::up::Edit;
 use crate::protocol::file::{FileState, Mode};
 use crate::protocol::hash::{ContentHash, Hasher};
@@ -106,14 +103,10 @@ impl Hand {
     }
 
     /// A copy of what stands there, if it is what was seen.
-    fn take(
-        &self,
-        path: &RelPath,
-        seen: FileState,
-    ) -> Result<Option<tempfile::NamedTempFile>, Error> {
+    fn take(&self, path: &RelPath, seen: FileState) -> Result<Option<Temporary>, Error> {
         let what = "copy it to be sent";
-        let mut into = tempfile::NamedTempFile::new_in(&self.lift).map_err(fail(what))?;
-        let hash = match self.disk.copy_out(path, seen.mode, into.as_file_mut()) {
+        let mut into = Temporary::new_in(&self.lift).map_err(fail(what))?;
+        let hash = match self.disk.copy_out(path, seen.mode, &mut into) {
             Ok(hash) => hash,
             // It is looked at again.
             Err(Error::Changed | Error::FolderIsFile | Error::BehindLink | Error::Denied(_)) => {
@@ -126,7 +119,12 @@ impl Hand {
 }
 
 impl Disk {
-    fn copy_out(&self, path: &RelPath, mode: Mode, into: &mut File) -> Result<ContentHash, Error> {
+    fn copy_out(
+        &self,
+        path: &RelPath,
+        mode: Mode,
+        into: &mut impl Write,
+    ) -> Result<ContentHash, Error> {
         let what = "read it";
         let (parent, _) = self.parent(path, false)?;
         let gone = |error| match error {
@@ -134,13 +132,12 @@ impl Disk {
             error => Error::of(what, error),
         };
         if mode == Mode::Symlink {
-            let target = rustix::fs::readlinkat(&parent, path.name(), Vec::new()).map_err(gone)?;
-            into.write_all(target.as_bytes()).map_err(fail(what))?;
-            return Ok(ContentHash::of(target.as_bytes()));
+            let target = parent.target(path.name()).map_err(gone)?;
+            into.write_all(&target).map_err(fail(what))?;
+            return Ok(ContentHash::of(&target));
         }
-        let file = rustix::fs::openat(&parent, path.name(), READ, Permissions::empty());
-        let mut file: File = file.map_err(gone)?.into();
-        if !file.metadata().map_err(fail(what))?.is_file() {
+        let mut file = parent.file(path.name()).map_err(gone)?;
+        if !file.stat().map_err(fail(what))?.is_file() {
             return Err(Error::Changed);
         }
         let mut hasher = Hasher::default();

@@ -11,8 +11,9 @@ pub(crate) mod disk;
 #[cfg(test)]
 mod disk_tests;
 pub mod forecast;
+pub(crate) mod ground;
 mod guard;
-mod hand;
+pub(crate) mod hand;
 mod handles;
 pub mod ignore;
 mod inbox;
@@ -24,7 +25,7 @@ mod notice;
 pub(crate) mod plan;
 #[cfg(test)]
 mod plan_tests;
-mod preimage;
+pub(crate) mod preimage;
 mod push;
 mod recover;
 pub mod scan;

@@ -5,11 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use crate::mirror::actor::{Finished, Seen, Worker};
 use crate::mirror::base::{Fact, Noted};
 use crate::mirror::disk::id_of;
+use crate::mirror::ground;
 use crate::mirror::guard::{self, Halt};
 use crate::mirror::hand::is_empty_folder;
 use crate::mirror::plan::{folder, same};
@@ -54,7 +53,7 @@ impl Worker {
                 .map_err(|error| error.to_string())
         };
         self.jobs.spawn(async move {
-            let scanned = tokio::task::spawn_blocking(work).await;
+            let scanned = ground::blocking(work).await;
             Finished::Scanned(scanned.unwrap_or_else(|error| Err(error.to_string())))
         });
     }
@@ -71,7 +70,7 @@ impl Worker {
             paths.into_iter().map(look).collect()
         };
         self.jobs.spawn(async move {
-            Finished::Looked(tokio::task::spawn_blocking(work).await.unwrap_or_default())
+            Finished::Looked(ground::blocking(work).await.unwrap_or_default())
         });
     }
 
@@ -97,7 +96,7 @@ impl Worker {
             .filter(|path| !unclear.contains(path.as_str()))
             .cloned()
             .collect();
-        let mut facts = vec![Fact::Checked(Timestamp::now())];
+        let mut facts = vec![Fact::Checked(ground::timestamp())];
         let mut again = BTreeSet::new();
         let empty = tree.empty.iter().map(|path| (path, folder()));
         let standing: BTreeMap<&RelPath, FileState> = tree
@@ -160,8 +159,8 @@ impl Worker {
     }
 
     pub(super) async fn looked(&mut self, seen: Vec<Seen>) {
-        let edited = self.known.edited.len();
         self.looks -= 1;
+        let edited = self.known.edited.len();
         let mut facts = Vec::new();
         for Seen { path, local, bare } in seen {
             // A job that runs will say itself what stands there; so will the echo of its write.
@@ -243,7 +242,7 @@ impl Worker {
     fn judge_copies(&mut self, facts: &mut Vec<Fact>) {
         let mut over = Vec::new();
         for (path, noted) in &self.known.conflicts {
-            let gone = |copy: &RelPath| copy.below(&self.hand.root).symlink_metadata().is_err();
+            let gone = |copy: &RelPath| ground::stat(&copy.below(&self.hand.root)).is_err();
             if !noted.resolved
                 && !self.busy.contains_key(path)
                 && noted.copy.as_ref().is_some_and(gone)

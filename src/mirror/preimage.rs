@@ -3,11 +3,10 @@
 //! A person finds them without this program. Which path had which one, and when, is in `base`. Nothing is ever
 //! removed here. Blocking.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::mirror::blobs::landing;
+use crate::mirror::ground::{self, Temporary};
 use crate::protocol::hash::{ContentHash, Hasher};
 
 /// The folder of one run's pre-images.
@@ -18,7 +17,7 @@ pub(crate) struct Preimages {
 
 impl Preimages {
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(folder)?;
+        ground::make_folders(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
         })
@@ -30,7 +29,7 @@ impl Preimages {
 
     /// Copies everything that comes and says what it was. On disk, name and all, when it returns.
     pub(crate) fn keep(&self, from: &mut impl Read) -> io::Result<(ContentHash, u64)> {
-        let mut kept = tempfile::NamedTempFile::new_in(&self.folder)?;
+        let mut kept = Temporary::new_in(&self.folder)?;
         let mut hasher = Hasher::default();
         let mut buffer = vec![0; 1 << 16];
         let mut size = 0;
@@ -45,19 +44,19 @@ impl Preimages {
         }
         let hash = hasher.finish();
         let at = self.path(hash);
-        if !at.exists() {
-            kept.as_file().sync_all()?;
-            kept.persist(at).map_err(|error| error.error)?;
-            File::open(&self.folder)?.sync_all()?;
+        if ground::stat(&at).is_err() {
+            kept.keep(&at)?;
         }
         Ok((hash, size))
     }
 
     /// Writes the pre-image into the file at `into`.
     pub(crate) fn copy_to(&self, hash: ContentHash, into: &Path) -> io::Result<()> {
-        let mut to = landing(into)?;
-        io::copy(&mut File::open(self.path(hash))?, &mut to)?;
-        Ok(())
+        io::copy(
+            &mut ground::open(&self.path(hash))?,
+            &mut ground::create(into)?,
+        )
+        .map(drop)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::mirror::actor::{Finished, Worker};
 use crate::mirror::base::{Fact, Noted, Sent, Waiting};
 use crate::mirror::control::Answer;
 use crate::mirror::disk::id_of;
+use crate::mirror::ground;
 use crate::mirror::guard::{self, Halt};
 use crate::mirror::hand::End;
 use crate::mirror::inbox::Taken;
@@ -192,7 +193,7 @@ impl Worker {
                 .filter(|edit| edit.now.is_none() && !self.ups.is_meant(&edit.path))
                 .count(),
         );
-        let command = CommandId::random();
+        let command = CommandId::from(ground::fresh());
         let facts: Vec<Fact> = edits
             .iter()
             .map(|edit| {

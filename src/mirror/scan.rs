@@ -5,17 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{Mode as Permissions, OFlags};
 use rustix::io::Errno;
 
+use crate::mirror::ground::{self, Name, Stat};
 use crate::mirror::ignore::{Rules, Why};
 use crate::mirror::link::{self, BadLink};
 use crate::protocol::file::{FileState, Mode};
@@ -112,45 +109,23 @@ pub enum Error {
     TooMany(usize),
 }
 
-/// What the file system says of a file; two equal ones have equal bytes, but for the racy moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: i128,
-    changed: i128,
-}
-
-impl Stamp {
-    fn of(meta: &Metadata) -> Self {
-        let nanos = |s: i64, n: i64| i128::from(s) * 1_000_000_000 + i128::from(n);
-        Self {
-            device: meta.dev(),
-            inode: meta.ino(),
-            size: meta.len(),
-            modified: nanos(meta.mtime(), meta.mtime_nsec()),
-            changed: nanos(meta.ctime(), meta.ctime_nsec()),
-        }
-    }
-}
-
-/// Hashes of files as they were, so that an unchanged tree is not read twice.
+/// Hashes of files as they were, so that an unchanged tree is not read twice. Two files of which the file system says the
+/// same have the same bytes, but for the racy moment.
 #[derive(Debug, Default)]
 pub struct Cache {
-    known: Mutex<HashMap<Stamp, ContentHash>>,
+    known: Mutex<HashMap<Stat, ContentHash>>,
 }
 
 impl Cache {
     /// Entries of files that are gone cost memory only: above this the cache starts anew.
     const MOST: usize = 1_000_000;
 
-    fn get(&self, stamp: &Stamp) -> Option<ContentHash> {
+    fn get(&self, stamp: &Stat) -> Option<ContentHash> {
         self.lock().get(stamp).copied()
     }
 
     /// Remembers only what was already old when it was looked at: a younger file may change again without a trace.
-    fn put(&self, stamp: Stamp, hash: ContentHash, looked: i128) {
+    fn put(&self, stamp: Stat, hash: ContentHash, looked: i128) {
         if stamp.modified.max(stamp.changed) + RACY >= looked {
             return;
         }
@@ -161,7 +136,7 @@ impl Cache {
         known.insert(stamp, hash);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Stamp, ContentHash>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Stat, ContentHash>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -202,7 +177,7 @@ pub fn look(root: &Path, path: &RelPath, rules: &Rules, limits: Limits, cache: &
     let mut above = root.to_owned();
     for part in path.parent().iter().flat_map(RelPath::parts) {
         above.push(part);
-        match std::fs::symlink_metadata(&above) {
+        match ground::stat(&above) {
             Ok(meta) if meta.is_symlink() => return Local::Obstacle(Obstacle::BehindLink),
             Ok(meta) if meta.is_dir() => (),
             // A file where a folder would be: nothing stands behind it.
@@ -210,7 +185,7 @@ pub fn look(root: &Path, path: &RelPath, rules: &Rules, limits: Limits, cache: &
             Err(error) => return absent_or_unreadable(&error),
         }
     }
-    let meta = match std::fs::symlink_metadata(path.below(root)) {
+    let meta = match ground::stat(&path.below(root)) {
         Ok(meta) => meta,
         Err(error) => {
             return match rules.why(path, false) {
@@ -250,7 +225,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn folder(&mut self, at: Option<&RelPath>, depth: usize) -> Result<(), Error> {
         let path = at.map_or_else(|| self.root.to_owned(), |at| at.below(self.root));
-        let listed = std::fs::read_dir(&path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let listed = ground::names(&path);
         match (listed, at) {
             (Ok(entries), Some(at)) if entries.is_empty() => {
                 self.tree.empty.push(at.clone());
@@ -268,19 +243,14 @@ impl Walk<'_> {
         }
     }
 
-    fn entry(
-        &mut self,
-        folder: Option<&RelPath>,
-        entry: &std::fs::DirEntry,
-        depth: usize,
-    ) -> Result<(), Error> {
-        let name = entry.file_name();
+    fn entry(&mut self, folder: Option<&RelPath>, entry: &Name, depth: usize) -> Result<(), Error> {
+        let name = &entry.name;
         if name == ".git" || name == ".ashore" {
             return Ok(());
         }
         let relative = folder
             .map_or_else(PathBuf::new, |f| PathBuf::from(f.as_str()))
-            .join(&name);
+            .join(name);
         let path = match RelPath::from_walk(&relative) {
             Ok(path) => path,
             Err(bad) => {
@@ -288,18 +258,18 @@ impl Walk<'_> {
                 return Ok(());
             }
         };
-        let Ok(kind) = entry.file_type() else {
+        let Some(is_dir) = entry.is_dir else {
             return Ok(());
         };
-        if self.rules.why(&path, kind.is_dir()).is_some() {
-            let go_on = kind.is_dir() && self.rules.leads_to_an_include(&path);
+        if self.rules.why(&path, is_dir).is_some() {
+            let go_on = is_dir && self.rules.leads_to_an_include(&path);
             return if go_on {
                 self.folder(Some(&path), depth + 1)
             } else {
                 Ok(())
             };
         }
-        if kind.is_dir() {
+        if is_dir {
             if depth >= DEEPEST {
                 self.problem(path.as_str(), Obstacle::Name(BadPath::TooLong));
                 return Ok(());
@@ -361,7 +331,7 @@ fn state(
         _ => Err(Obstacle::Unreadable(error.to_string())),
     };
     for _ in 0..TRIES {
-        let meta = match std::fs::symlink_metadata(&full) {
+        let meta = match ground::stat(&full) {
             Ok(meta) => meta,
             Err(error) => return unreadable(error),
         };
@@ -385,7 +355,7 @@ fn state(
 }
 
 fn link_state(path: &RelPath, full: &Path) -> Result<Option<FileState>, Obstacle> {
-    let target = match std::fs::read_link(full) {
+    let target = match ground::target(full) {
         Ok(target) => target,
         Err(error) => return Err(Obstacle::Unreadable(error.to_string())),
     };
@@ -412,22 +382,18 @@ impl From<io::Error> for Trouble {
 /// `None`: it changed while it was read.
 fn file_state(full: &Path, limits: Limits, cache: &Cache) -> Result<Option<FileState>, Trouble> {
     let looked = now();
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file: File = rustix::fs::open(full, flags, Permissions::empty())
-        .map_err(io::Error::from)?
-        .into();
-    let meta = file.metadata()?;
-    if !meta.is_file() {
+    let mut file = ground::open(full)?;
+    let stamp = file.stat()?;
+    if !stamp.is_file() {
         return Err(Trouble::Obstacle(Obstacle::Special));
     }
-    if meta.len() > limits.file {
+    if stamp.size > limits.file {
         return Err(Trouble::Obstacle(Obstacle::TooLarge {
-            size: meta.len(),
+            size: stamp.size,
             limit: limits.file,
         }));
     }
-    let stamp = Stamp::of(&meta);
-    let mode = if meta.mode() & 0o100 == 0 {
+    let mode = if stamp.mode & 0o100 == 0 {
         Mode::File
     } else {
         Mode::Executable
@@ -441,7 +407,7 @@ fn file_state(full: &Path, limits: Limits, cache: &Cache) -> Result<Option<FileS
         return Ok(Some(state(hash)));
     }
     let (hash, size) = hash_reader(&mut file, limits.file)?;
-    if size != stamp.size || Stamp::of(&file.metadata()?) != stamp {
+    if size != stamp.size || file.stat()? != stamp {
         return Ok(None);
     }
     cache.put(stamp, hash, looked);
@@ -464,10 +430,7 @@ pub(crate) fn hash_reader(from: &mut impl Read, limit: u64) -> io::Result<(Conte
 }
 
 fn now() -> i128 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
-    })
+    i128::try_from(ground::now().as_nanos()).unwrap_or(i128::MAX)
 }
 
 #[cfg(test)]
@@ -610,12 +573,13 @@ mod tests {
 
     #[test]
     fn an_old_unchanged_file_is_read_once() {
-        let stamp = Stamp {
+        let stamp = Stat {
             device: 1,
             inode: 2,
             size: 3,
             modified: 0,
             changed: 0,
+            mode: 0o100_644,
         };
         let cache = Cache::default();
         let hash = ContentHash::of(b"abc");
@@ -624,7 +588,7 @@ mod tests {
         cache.put(stamp, hash, RACY + 1);
         assert_eq!(cache.get(&stamp), Some(hash));
         assert_eq!(
-            cache.get(&Stamp {
+            cache.get(&Stat {
                 changed: 1,
                 ..stamp
             }),

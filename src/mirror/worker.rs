@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::mirror::actor::Worker;
-use crate::mirror::base::{self, Base};
+use crate::mirror::base::{self, Base, Known};
 use crate::mirror::blobs::Blobs;
 use crate::mirror::control::{self, Answer, Keep, Request};
 use crate::mirror::disk::Disk;
@@ -181,20 +181,30 @@ async fn start_for(
         limits: setup.limits,
         blobs: setup.blobs,
         base,
-        lock: Arc::new(held),
+        lock: Some(Arc::new(held)),
     };
     let (orders, inbox) = mpsc::channel(ORDERS);
     let (outbox, reports) = mpsc::channel(ORDERS);
-    let mut worker = Worker::new(hand, known, setup.seeded_here);
-    worker.check_identity().await;
-    worker.take_up().await?;
-    worker.tell_again();
+    let worker = take_up(hand, known, setup.seeded_here).await?;
     tasks.spawn(async move {
         // The watch and the socket live and die with the actor.
         let _own = own;
         worker.run(inbox, outbox, asks, batches).await;
     });
     Ok((orders, reports))
+}
+
+/// The actor where it was left: what was written before a kill is known, what was on its way is told again.
+pub(crate) async fn take_up(
+    hand: Hand,
+    known: Known,
+    seeded_here: bool,
+) -> Result<Worker, base::Error> {
+    let mut worker = Worker::new(hand, known, seeded_here);
+    worker.check_identity().await;
+    worker.take_up().await?;
+    worker.tell_again();
+    Ok(worker)
 }
 
 /// Asks the holder of this run's mirror, or, where none lives, acts itself without fetching anything.

@@ -41,7 +41,7 @@ macro_rules! id {
         impl $name {
             /// A fresh random one (UUID version 4).
             pub fn random() -> Self {
-                Self(uuid::Uuid::new_v4().to_string())
+                Self::from(uuid::Uuid::new_v4())
             }
 
             pub fn as_str(&self) -> &str {
@@ -54,6 +54,12 @@ macro_rules! id {
 
             fn from_str(text: &str) -> Result<Self, BadId> {
                 checked($what, text).map(Self)
+            }
+        }
+
+        impl From<uuid::Uuid> for $name {
+            fn from(uuid: uuid::Uuid) -> Self {
+                Self(uuid.to_string())
             }
         }
 
