@@ -29,6 +29,16 @@ pub(crate) enum Bug {
     PromptDuringTurn,
     CancelsWrongPrompt,
     BarrierSkipped,
+    PromptBeforeEdits,
+    StaleEditApplied,
+    // The mirror.
+    BaseBeforeRename,
+    WriteNotNoted,
+    PreImageSkipped,
+    SecondLookSkipped,
+    ChangedFileDeleted,
+    EchoNotKnown,
+    EditsBehindPrompt,
 }
 
 #[cfg(not(test))]

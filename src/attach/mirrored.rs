@@ -9,6 +9,7 @@ use crate::attach::effect::Effect;
 use crate::attach::state::{Attached, Outgoing, Posting};
 use crate::attach::update::{note, pump, timer};
 use crate::mirror::worker::{Order, Report};
+use crate::plant::planted;
 use crate::protocol::command::{Command, What};
 use crate::protocol::entry::Ext;
 use crate::protocol::ids::{CommandId, Seq};
@@ -89,7 +90,7 @@ fn edited(attached: &mut Attached, command: Command) -> Vec<Effect> {
 
 /// A prompt that was just said waits for what differs now.
 pub(super) fn hold(attached: &mut Attached) -> Vec<Effect> {
-    if !attached.mirrored {
+    if !attached.mirrored || planted!(EditsBehindPrompt) {
         return Vec::new();
     }
     attached.machine.flushes += 1;

@@ -16,6 +16,7 @@ use crate::mirror::ignore::Rules;
 use crate::mirror::plan::{Move, decide, same};
 use crate::mirror::preimage::Preimages;
 use crate::mirror::scan::{Cache, Limits, Local, look};
+use crate::plant::planted;
 use crate::protocol::command::LocalChange;
 use crate::protocol::file::{FileState, Mode};
 use crate::protocol::path::RelPath;
@@ -122,7 +123,8 @@ impl Applier {
         let local = look(&self.root, path, &self.rules, self.limits, &self.cache);
         let here = standing(&local);
         let known = matches!(local, Local::Absent | Local::File(_) | Local::Directory);
-        if known && !same(here, now) && !is_base(here, change) {
+        let stale = !same(here, now) && !is_base(here, change);
+        if known && stale && !planted!(StaleEditApplied) {
             return Step::Done(Outcome::Stale(None));
         }
         // Without a base nothing stands there but, at most, a folder that may turn out to be empty.
@@ -174,13 +176,13 @@ impl Applier {
         self.disk.commit(prepared)
     }
 
-    fn make_folder(&self, path: &RelPath, here: Option<FileState>) -> Result<(), disk::Error> {
-        if let Some(ours) = here {
     fn copy(&self, path: &RelPath, staged: &Staged) -> std::io::Result<()> {
         let mut from = ground::open(&path.below(&self.root))?;
         std::io::copy(&mut from, &mut ground::create(&staged.path)?).map(drop)
     }
 
+    fn make_folder(&self, path: &RelPath, here: Option<FileState>) -> Result<(), disk::Error> {
+        if let Some(ours) = here {
             let removal = self.disk.prepare_removal(path, ours, &self.kept)?;
             self.disk.commit(removal)?;
         }

@@ -20,6 +20,7 @@ use crate::mirror::lock::Held;
 use crate::mirror::plan::{Move, Refusal, decide, folder, same};
 use crate::mirror::preimage::Preimages;
 use crate::mirror::scan::{Cache, Limits, Local, look};
+use crate::plant::planted;
 use crate::protocol::file::{FileState, Mode};
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::{RunId, Seq};
@@ -326,11 +327,15 @@ impl Hand {
             at: ground::timestamp(),
         };
         // First the note, then the deed: a kill between the two leaves a note that no file answers to.
-        let id = if listed {
+        let id = if listed && !planted!(WriteNotNoted) {
             Some(self.base.about_to_write(path, &written).await?)
         } else {
             None
         };
+        if planted!(BaseBeforeRename) {
+            let base = Fact::Base(path.clone(), after);
+            self.base.save(&[base]).await?;
+        }
         let result = self.blocking(move |hand| hand.disk.commit(prepared)).await;
         if let (Err(_), Some(id)) = (&result, id) {
             self.base.forget(id).await?;

@@ -5,6 +5,7 @@
 
 use crate::mirror::ignore::Why;
 use crate::mirror::scan::{Local, Obstacle};
+use crate::plant::planted;
 use crate::protocol::file::{FileState, Mode};
 use crate::protocol::hash::ContentHash;
 
@@ -71,6 +72,7 @@ pub(crate) fn decide(
     let remote = remote.map(plain);
     match (base, here, remote) {
         (_, here, remote) if same(here, remote) => Move::Agree,
+        (Some(_), Some(_), None) if planted!(ChangedFileDeleted) => Move::Remove,
         (base, here, remote) if same(base, remote) => Move::Push(here),
         (_, _, Some(theirs)) if theirs.size > limit => Move::Refuse(Refusal::TooLarge {
             size: theirs.size,

@@ -22,6 +22,7 @@ use crate::mirror::plan::same;
 use crate::mirror::status::{Direction, FileReport, Outcome, Way};
 use crate::mirror::up::{Around, Edit};
 use crate::mirror::worker::Report;
+use crate::plant::planted;
 use crate::protocol::command::{Command, What};
 use crate::protocol::file::{ChangeKind, FileState};
 use crate::protocol::ids::{CommandId, Seq};
@@ -276,6 +277,7 @@ impl Worker {
             .get(path)
             .is_some_and(|noted| !noted.resolved);
         if !ours
+            || planted!(EchoNotKnown)
             || in_conflict
             || change.refused.is_some()
             || self.inbox.waits(path)
@@ -307,6 +309,7 @@ impl Worker {
         all.chain([&taken.change])
             .any(|change| change.refused.is_none() && same(change.now, sent.now))
             .then_some(sent.now)
+            .filter(|_| !planted!(EchoNotKnown))
     }
 
     /// Whether our change of this path has its answer among these.

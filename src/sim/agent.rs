@@ -2,6 +2,7 @@
 //!
 //! Stands in for `agent::run` and `agent::perform`.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,19 +15,22 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::disk::Disk;
 use super::net::{Ask, Net, Peer, Road};
 use super::process::{Abort, Process};
+use super::tree::Tree;
+use super::workspace::{self, News};
 use super::world::World;
+use crate::agent::files::Told;
 use crate::agent::journal::{self, Append, Closed, Journal, Whole};
 use crate::agent::link::{self, Link, Way};
 use crate::agent::reading;
 use crate::agent::recall::Recall;
 use crate::agent::turns::{Effect, Event, Turns};
+use crate::agent::wishes::{Edits, Look, Places, Wisher};
 use crate::client::api::Logs;
 use crate::client::error::Error;
 use crate::client::stream::{self, End, Heard, Raw, Source, View};
 use crate::mirror::blobs;
 use crate::protocol::command::{Command, What};
 use crate::protocol::entry::{Decoded, Entry, RpcError, Said};
-use crate::protocol::file::{ChangeKind, FileChange};
 use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::line;
 
@@ -59,6 +63,10 @@ impl Agent {
         })
     }
 
+    pub(super) fn tree(&self) -> &Arc<Tree> {
+        self.world.trees.agent()
+    }
+
     fn process(&self) -> MutexGuard<'_, Process> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,6 +74,7 @@ impl Agent {
     pub(super) fn start(&self) {
         self.world.note("agent starts");
         self.disk.start();
+        self.world.trees.agent().start();
         let process = Process::start();
         *self.process() = process.clone();
         let road = Road {
@@ -104,6 +113,7 @@ impl Agent {
     pub(super) async fn kill(&self, power: bool) {
         self.world.note(format_args!("agent dies, power {power}"));
         self.disk.stop(power);
+        self.world.check(self.world.trees.agent().stop(power));
         let process = self.process().clone();
         process.kill().await;
         // The child dies with it.
@@ -128,6 +138,13 @@ async fn serve(
     let (commands, link) = mpsc::channel(64);
     process.spawn(link::follow(road.clone(), recall.last(), commands));
     let (says, said) = mpsc::channel(64);
+    let (wisher, news) = match workspace::start(process, &road, &recall) {
+        Ok(started) => started,
+        Err(why) => {
+            world.note(format_args!("the agent has no work tree: {why}"));
+            return Ok(());
+        }
+    };
     let server = Server {
         world: Arc::clone(world),
         process: process.clone(),
@@ -140,20 +157,17 @@ async fn serve(
         says,
         patience: None,
         quit: false,
+        wisher,
     };
-    server.live(recall, link, said).await
+    server.live(recall, link, said, news).await
 }
 
-/// What the child and the scan have to say.
+/// What the child has to say.
 enum Saying {
     Ready,
     Words(Value),
     Answered(Result<Value, RpcError>),
     Gone,
-    /// From the scan, which outlives a child.
-    File(Value),
-    Scanned,
-    EditsAnswered(Seq),
 }
 
 struct Server {
@@ -169,6 +183,7 @@ struct Server {
     says: mpsc::Sender<(u64, Saying)>,
     patience: Option<(Instant, u64)>,
     quit: bool,
+    wisher: Wisher,
 }
 
 impl Server {
@@ -177,6 +192,7 @@ impl Server {
         recall: Recall,
         mut link: mpsc::Receiver<Link>,
         mut said: mpsc::Receiver<(u64, Saying)>,
+        mut news: mpsc::Receiver<News>,
     ) -> Result<(), Closed> {
         let effects = self.turns.resume(recall.left());
         self.perform(effects).await?;
@@ -193,6 +209,7 @@ impl Server {
                     self.apply(Event::Durable).await?;
                 }
                 Some((child, saying)) = said.recv() => self.said(child, saying).await?,
+                Some(news) = news.recv() => self.hear_of_files(news).await?,
                 came = link.recv() => match came {
                     Some(Link::Heard(Heard::Lines(lines))) => self.hear(lines).await?,
                     Some(Link::Heard(_) | Link::Cut) => (),
@@ -262,7 +279,7 @@ impl Server {
                 }
                 Effect::Prompt { blocks } => self.prompt(&blocks),
                 Effect::Interrupt { turn } => self.interrupt(turn),
-                Effect::Scan { turn } => self.scan(turn),
+                Effect::Scan { turn } => self.wish(Places::All, Some(turn), vec![turn])?,
                 Effect::EndChild => {
                     self.talk = Abort(None);
                     self.world.truth().child_free();
@@ -272,7 +289,21 @@ impl Server {
                     let event = self.weigh(seq).await;
                     effects.extend(self.turns.apply(event));
                 }
-                Effect::Take { seq, .. } => self.later(0, 100, Saying::EditsAnswered(seq)),
+                Effect::Take {
+                    seq,
+                    command,
+                    changes,
+                } => {
+                    let edits = Edits {
+                        seq,
+                        command,
+                        changes,
+                        turn: self.turns.in_turn(),
+                    };
+                    if self.wisher.is_closed() || self.wisher.take(edits).is_err() {
+                        return Err(Closed);
+                    }
+                }
                 Effect::Quit => self.quit = true,
                 // This child asks nothing and has no settings.
                 Effect::DropPermissions | Effect::Perform(_) => (),
@@ -283,9 +314,6 @@ impl Server {
 
     async fn said(&mut self, child: u64, saying: Saying) -> Result<(), Closed> {
         match saying {
-            Saying::File(message) => self.journal.write(&message).await,
-            Saying::Scanned => self.apply(Event::Scanned).await,
-            Saying::EditsAnswered(seq) => self.apply(Event::EditsAnswered(seq)).await,
             _ if child != self.child => Ok(()),
             Saying::Ready => self.apply(Event::Ready).await,
             Saying::Words(message) => self.journal.write(&message).await,
@@ -326,6 +354,7 @@ impl Server {
                 world.pause(0, 300).await;
                 drop(says.send((child, words(&world, &id, chunk))).await);
             }
+            world.trees.work(&world).await;
             let end = if dies {
                 Saying::Gone
             } else {
@@ -346,18 +375,34 @@ impl Server {
         self.later(0, 100, Saying::Answered(stopped));
     }
 
-    /// Every turn has changed a file or two.
-    fn scan(&self, turn: u64) {
-        let (world, says, child) = (Arc::clone(&self.world), self.says.clone(), self.child);
-        self.process.spawn(async move {
-            let count = world.dice().below(3);
-            for number in 0..count {
-                world.pause(0, 150).await;
-                drop(says.send((child, Saying::File(file(turn, number)))).await);
-            }
-            world.pause(0, 150).await;
-            drop(says.send((child, Saying::Scanned)).await);
+    /// As `agent::perform` does it.
+    fn wish(&self, places: Places, turn: Option<u64>, marks: Vec<u64>) -> Result<(), Closed> {
+        self.wisher.look(Look {
+            places,
+            turn,
+            tool_calls: BTreeSet::new(),
+            marks,
         });
+        if self.wisher.is_closed() {
+            return Err(Closed);
+        }
+        Ok(())
+    }
+
+    /// As `agent::run` does it.
+    async fn hear_of_files(&mut self, news: News) -> Result<(), Closed> {
+        match news {
+            News::Told(Told::Line(message)) => {
+                self.world.note(format_args!("agent tells {message}"));
+                self.journal.write(&message).await
+            }
+            News::Told(Told::Scanned(_)) => self.apply(Event::Scanned).await,
+            News::Told(Told::Answered(seq)) => self.apply(Event::EditsAnswered(seq)).await,
+            News::Stirred(batch) => {
+                let turn = self.turns.in_turn();
+                self.wish(Places::of(batch), turn, Vec::new())
+            }
+        }
     }
 }
 
@@ -366,18 +411,6 @@ fn words(world: &World, id: &CommandId, chunk: u64) -> Saying {
     let update =
         json!({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}});
     Saying::Words(line::update(world.at().run.as_str(), update))
-}
-
-fn file(turn: u64, number: u64) -> Value {
-    line::file_sync(&FileChange {
-        kind: ChangeKind::Deleted,
-        path: format!("{turn}-{number}").parse().expect("a path"),
-        now: None,
-        before: None,
-        storage_path: None,
-        turn: Some(turn),
-        tool_call: None,
-    })
 }
 
 #[async_trait::async_trait]

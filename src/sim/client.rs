@@ -7,13 +7,16 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::disk::Disk;
+use super::mirror;
 use super::net::{Ask, Net, Peer, Road};
 use super::process::{Abort, Process};
+use super::tree::Tree;
 use super::truth::Wish;
 use super::world::World;
 use crate::attach::effect::Effect;
 use crate::attach::event::Event;
 use crate::attach::journal::{Cache, Journal};
+use crate::attach::mailbox::Mailbox;
 use crate::attach::state::{Attached, Link, Outgoing, Posting};
 use crate::attach::update::update;
 use crate::client::stream::{self, End, Heard, Raw, View};
@@ -35,6 +38,7 @@ pub(super) struct Client {
     world: Arc<World>,
     net: Arc<Net>,
     pub(super) peer: Peer,
+    number: usize,
     pub(super) disk: Arc<Disk>,
     state: Mutex<State>,
 }
@@ -64,18 +68,25 @@ impl Client {
             world: Arc::clone(&net.world),
             net: Arc::clone(net),
             peer: Peer::Client(number),
+            number,
             disk: Disk::new(dice),
             state: Mutex::default(),
         })
     }
 
+    pub(super) fn tree(&self) -> &Arc<Tree> {
+        self.world.trees.tree(self.number)
+    }
+
     pub(super) fn start(self: &Arc<Self>) {
         self.world.note(format_args!("{} starts", self.peer.name()));
         self.disk.start();
+        self.tree().start();
         let process = Process::start();
         let (events, heard) = mpsc::channel(EVENTS);
         let mut attached = Attached::new(self.world.at(), self.peer.name(), false);
         attached.machine.seed = self.world.dice().next();
+        attached.mirrored = true;
         let attached = Arc::new(Mutex::new(attached));
         let screen = Screen {
             client: Arc::clone(self),
@@ -84,9 +95,16 @@ impl Client {
             attached: Arc::clone(&attached),
             journal: Arc::new(Mutex::new(Journal::none())),
             follow: Abort(None),
+            mailbox: Mailbox::default(),
             seen: BTreeSet::new(),
             messages: BTreeSet::new(),
         };
+        let road = Road {
+            net: Arc::clone(&self.net),
+            peer: self.peer,
+        };
+        let mailbox = screen.mailbox.clone();
+        mirror::start(&process, road, self.number, mailbox, events.clone());
         process.spawn(screen.run(heard));
         lock(&self.state).up = Some(Up {
             process,
@@ -99,6 +117,7 @@ impl Client {
         self.world
             .note(format_args!("{} dies, power {power}", self.peer.name()));
         self.disk.stop(power);
+        self.world.check(self.tree().stop(power));
         let up = {
             let mut state = lock(&self.state);
             if power && self.world.dice().chance(500) {
@@ -118,8 +137,8 @@ impl Client {
         }
     }
 
-    /// A user's wish; nothing when no screen is open.
-    pub(super) async fn say(&self, wish: Wish) {
+    /// A user's wish and its id; nothing happens when no screen is open.
+    pub(super) async fn say(&self, wish: Wish) -> CommandId {
         let id = self.world.dice().uuid().to_string();
         let what = match &wish {
             // The words are the id, so that the child knows whose prompt it has.
@@ -134,11 +153,13 @@ impl Client {
             }),
         };
         let id: CommandId = id.parse().expect("a UUID is an id");
+        let said = id.clone();
         let id = Some(id);
         let events = lock(&self.state).up.as_ref().map(|up| up.events.clone());
         if let Some(events) = events {
             drop(events.send(Event::Say(Command { id, what })).await);
         }
+        said
     }
 
     /// What the user sees, if a screen is open.
@@ -177,6 +198,7 @@ struct Screen {
     attached: Arc<Mutex<Attached>>,
     journal: Arc<Mutex<Journal>>,
     follow: Abort,
+    mailbox: Mailbox,
     /// Commands that have been seen in the journal, and messages that were said on this screen.
     seen: BTreeSet<CommandId>,
     messages: BTreeSet<CommandId>,
@@ -255,8 +277,9 @@ impl Screen {
                 state.before = std::mem::replace(&mut state.kept, outgoing);
             }
             Effect::ForgetJournal => lock(&self.journal).forget(),
-            // REST and presence are not part of this world, and these clients have no directory.
-            Effect::LoadRun | Effect::Mirror(_) | Effect::Announce => (),
+            Effect::Mirror(order) => self.mailbox.push(order),
+            // REST and presence are not part of this world.
+            Effect::LoadRun | Effect::Announce => (),
         }
     }
 

@@ -217,6 +217,7 @@ async fn handle(world: &Arc<World>, up: &Up, peer: Peer, ask: Ask) -> Result<Ans
         }
         Ask::Logs { after } => logs(world, up, peer, after).await,
         Ask::Live { view, after } => live(world, up, peer, view, after).await,
+        Ask::Contents(ask) => Ok(Answer::Contents(world.trees.serve(ask))),
     }
 }
 

@@ -1,9 +1,11 @@
-//! The simulation: an endpoint, two clients and an agent side live from one seed, in one thread and in simulated time,
-//! while links are cut, processes die, the power fails and the endpoint lies; then everything must be as promised.
+//! The simulation: an endpoint, two clients and an agent side, each end with its file tree, live from one seed, in one
+//! thread and in simulated time, while links are cut, processes die, the power fails, the endpoint lies and people edit the
+//! same files on both sides; then everything must be as promised.
 //!
 //! It runs the code of this crate, not a model of it: the journal and its file log, followers and their cursors, the
-//! client's stream, cache, outbox and session, the agent side's turns, recall, spool and link. Only what stands at the
-//! edge is simulated: disks ([`disk`]), the network ([`net`]), processes ([`process`]), users and the agent's child.
+//! client's stream, cache, outbox and session, the whole mirror and its hand, the agent side's turns, recall, spool, link,
+//! scanner and applier. Only what stands at the edge is simulated: disks ([`disk`], [`tree`]), databases ([`shelf`]), the
+//! network ([`net`]), processes ([`process`]), users ([`trees`]) and the agent's child.
 //! Time is tokio's paused clock on one thread, chance comes from the seed, so a seed run twice does the same twice.
 //!
 //! - Replay a seed: `ASHORE_SIM_SEED=123 cargo test --lib sim::tests::one -- --nocapture` prints its options and its trace.
@@ -16,11 +18,17 @@ mod client;
 mod dice;
 mod disk;
 mod endpoint;
+mod files;
+mod mirror;
 mod net;
 mod options;
 mod process;
+mod shelf;
 mod tests;
+mod tree;
+mod trees;
 mod truth;
+mod workspace;
 mod world;
 
 use std::collections::VecDeque;
@@ -30,6 +38,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::mirror::ground::simulated::stand_on;
 use crate::protocol::ids::Seq;
 use crate::protocol::normalize;
 use crate::session::reduce;
@@ -38,7 +47,9 @@ use crate::session::state::Session;
 use agent::Agent;
 use client::{CACHE, Client};
 use endpoint::{Endpoint, FILE};
+use files::Words;
 use net::{Net, Peer};
+use tree::Tree;
 use truth::Wish;
 use world::World;
 
@@ -50,6 +61,8 @@ const CONVERGED: Duration = Duration::from_secs(150);
 const PROMPT: Duration = Duration::from_secs(40);
 /// A line of the journal is on a live screen within this; half of the time between two signs of life, which would heal it.
 const LAG: usize = 8;
+/// So long nothing is said when all is said and done.
+const QUIET: Duration = Duration::from_secs(12);
 
 /// How a life went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +85,7 @@ fn live(seed: u64) -> Lived {
         .expect("a runtime without I/O can always be built");
     runtime.block_on(async {
         let world = Arc::new(World::new(seed));
+        stand_on(Some(world.trees.clone()));
         let cast = Cast::new(&world);
         tokio::select! {
             biased;
@@ -80,6 +94,7 @@ fn live(seed: u64) -> Lived {
         }
         let lines = cast.endpoint.lines().len();
         cast.end().await;
+        stand_on(None);
         Lived {
             hash: world.hash(),
             lines,
@@ -139,9 +154,13 @@ impl Cast {
         self.trouble().await;
         self.world.set_calm();
         // Half-open links may still be believed in, so the first message is given time and the second is not.
+        let mut words = Vec::new();
         for within in [CONVERGED, PROMPT] {
-            for client in &self.clients {
-                client.say(Wish::Message).await;
+            for (client, number) in self.clients.iter().zip(0..) {
+                let calm = within == PROMPT;
+                let content = calm.then(|| self.world.trees.last_words(number));
+                let message = client.say(Wish::Message).await;
+                words.extend(content.map(|content| Words { content, message }));
             }
             // So that it is known what was said.
             sleep(Duration::from_millis(10)).await;
@@ -149,10 +168,22 @@ impl Cast {
         }
         let judged = self.world.truth().judge(&self.endpoint.lines());
         self.world.check(judged);
+        self.judge_files(&words).await;
         if self.world.options.rollback {
             others.shutdown().await;
             self.roll_back().await;
         }
+    }
+
+    /// Nothing more is said of files when there is nothing more to say, and all that was said is right.
+    async fn judge_files(&self, words: &[Words]) {
+        let count = self.endpoint.count();
+        sleep(QUIET).await;
+        if self.endpoint.count() > count {
+            return self.world.fail("an echo goes round");
+        }
+        let judged = files::judge(&self.world.trees, &self.endpoint.lines(), words);
+        self.world.check(judged);
     }
 
     /// Users speak and blows fall, until the time is over and everybody stands again.
@@ -174,6 +205,7 @@ impl Cast {
             Target::Agent(self.agent.clone()),
         ));
         tasks.spawn(sever(self.world.clone(), self.net.clone()));
+        tasks.spawn(trees::edit(self.world.clone()));
         while tasks.join_next().await.is_some() {}
         self.endpoint.disk.set_errors(0);
         for client in &self.clients {
@@ -222,7 +254,17 @@ impl Cast {
                 .map(|waits| format!("{waits} commands wait at {name}"))
         });
         // The dear question last.
-        unread.or_else(|| self.world.truth().settled(&self.endpoint.lines()).err())
+        unread
+            .or_else(|| self.world.truth().settled(&self.endpoint.lines()).err())
+            .or_else(|| self.files_differ())
+    }
+
+    /// Trees that stood on a journal that was put back are nobody's.
+    fn files_differ(&self) -> Option<String> {
+        let rolled_back = self.world.truth().is_rolled_back();
+        (!rolled_back)
+            .then(|| self.world.trees.unfinished())
+            .flatten()
     }
 
     /// Every client's entries are the journal: once each, in order, on the screen and in the cache.
@@ -277,6 +319,16 @@ enum Target {
     Client(Arc<Client>),
 }
 
+impl Target {
+    fn tree(&self) -> Option<&Arc<Tree>> {
+        match self {
+            Self::Endpoint(_) => None,
+            Self::Agent(agent) => Some(agent.tree()),
+            Self::Client(client) => Some(client.tree()),
+        }
+    }
+}
+
 /// Blows fall on one target, at once or at its n-th call to the disk from now; it stands up again after a while.
 async fn strike(world: Arc<World>, target: Target) {
     loop {
@@ -297,7 +349,21 @@ async fn strike(world: Arc<World>, target: Target) {
                 Target::Client(client) => &client.disk,
             };
             disk.doom(world.dice().below(12));
-            drop(timeout(Duration::from_secs(3), disk.died.notified()).await);
+            let died = async {
+                match target.tree() {
+                    None => disk.died.notified().await,
+                    Some(tree) => {
+                        let calls = world.trees.dice().below(60);
+                        tree.doom(calls);
+                        tokio::select! {
+                            biased;
+                            () = disk.died.notified() => (),
+                            () = tree.died.notified() => (),
+                        }
+                    }
+                }
+            };
+            drop(timeout(Duration::from_secs(3), died).await);
         }
         let down = world.dice().millis(0, 3_000);
         match &target {

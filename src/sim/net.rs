@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::endpoint::{Body, Endpoint, KEEPALIVE, reset};
+use super::trees;
 use super::world::World;
 use crate::backend::follow;
 use crate::client::api::Logs;
@@ -65,12 +66,14 @@ pub(super) enum Ask {
         view: follow::View,
         after: Seq,
     },
+    Contents(trees::Ask),
 }
 
 pub(super) enum Answer {
     Done,
     Logs { last: Seq, body: Body },
     Live { body: Body },
+    Contents(trees::Answer),
 }
 
 pub(super) struct Net {
@@ -368,7 +371,9 @@ impl Source for Road {
                     bytes(body).boxed(),
                 ))
             }
-            Answer::Done | Answer::Live { .. } => Err(reset("another answer")),
+            Answer::Done | Answer::Live { .. } | Answer::Contents(_) => {
+                Err(reset("another answer"))
+            }
         }
     }
 
@@ -381,7 +386,9 @@ impl Source for Road {
         Ok(Leash::leading(move |out| async move {
             match road.net.ask(road.peer, Ask::Live { view, after }).await {
                 Ok(Answer::Live { body }) => road.decode(body, out).await,
-                Ok(Answer::Done | Answer::Logs { .. }) => reset("another answer"),
+                Ok(Answer::Done | Answer::Logs { .. } | Answer::Contents(_)) => {
+                    reset("another answer")
+                }
                 Err(error) => error,
             }
         }))

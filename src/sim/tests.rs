@@ -11,7 +11,10 @@ const KEPT: &[u64] = &[
     8, // Two cancels before anything was taken hit one prompt.
     19, 26, 60,
     // The journal was put back between a client's history and its live stream.
-    28,
+    28, 3,  // The mirror scanned for ever while all was edited.
+    9,  // Both sides refused each other the same edit for ever.
+    47, // A conflict outlived what it was about.
+    20, // A change noticed behind the last look of a turn was told as one of the turn.
 ];
 
 /// Every so many seeds one is lived a second time, to see that it is the same.
@@ -41,6 +44,15 @@ const ALL: &[Bug] = &[
     Bug::PromptDuringTurn,
     Bug::CancelsWrongPrompt,
     Bug::BarrierSkipped,
+    Bug::PromptBeforeEdits,
+    Bug::StaleEditApplied,
+    Bug::BaseBeforeRename,
+    Bug::WriteNotNoted,
+    Bug::PreImageSkipped,
+    Bug::SecondLookSkipped,
+    Bug::ChangedFileDeleted,
+    Bug::EchoNotKnown,
+    Bug::EditsBehindPrompt,
 ];
 
 #[expect(clippy::disallowed_methods, reason = "these are settings of the tests")]

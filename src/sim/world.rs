@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -11,15 +11,19 @@ use tokio::time::{Instant, sleep};
 use super::dice::Dice;
 use super::net::Stalled;
 use super::options::Options;
+use super::trees::Trees;
 use super::truth::Truth;
 use crate::protocol::ids::{ProjectId, RunRef};
 
+/// No life is as eventful as this.
+const MOST: usize = 100_000;
 /// Lines of the trace that are kept for a failure's report.
 const TOLD: usize = 4000;
 
 pub(super) struct World {
     pub(super) options: Options,
     dice: Mutex<Dice>,
+    pub(super) trees: Arc<Trees>,
     trace: Mutex<Trace>,
     truth: Mutex<Truth>,
     start: Instant,
@@ -33,6 +37,7 @@ pub(super) struct World {
 #[derive(Default)]
 struct Trace {
     hash: u64,
+    count: usize,
     lines: Vec<String>,
 }
 
@@ -49,6 +54,7 @@ impl World {
         Self {
             options,
             dice: Mutex::new(dice),
+            trees: Trees::new(seed),
             trace: Mutex::default(),
             truth: Mutex::new(truth),
             start: Instant::now(),
@@ -118,6 +124,12 @@ impl World {
             trace.lines.drain(..TOLD / 2);
         }
         trace.lines.push(text);
+        trace.count += 1;
+        let lively = trace.count == MOST;
+        drop(trace);
+        if lively {
+            self.fail("it runs in circles");
+        }
     }
 
     pub(super) fn hash(&self) -> u64 {

@@ -325,7 +325,7 @@ impl Turns {
             Child::Absent | Child::Starting | Child::Ready => (),
         }
         let edited_before = self.edits.first().is_some_and(|edit| *edit < next.seq);
-        if edited_before && !next.cancelled {
+        if edited_before && !next.cancelled && !planted!(PromptBeforeEdits) {
             return;
         }
         if let Some(next) = self.queue.pop_front() {

@@ -1,0 +1,183 @@
+//! What must be true of files in every life: nothing anybody wrote is lost, nothing is replaced that its writer had not
+//! been told of, no conflict is made up, no base claims what never stood, and what was edited first arrives first.
+//!
+//! Reads the journal by other means than the code under test.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::trees::{AGENT, Trees};
+use crate::protocol::hash::ContentHash;
+use crate::protocol::ids::CommandId;
+use crate::protocol::path::RelPath;
+
+/// What one user wrote just before saying something.
+pub(super) struct Words {
+    pub(super) content: ContentHash,
+    pub(super) message: CommandId,
+}
+
+/// What the journal says of files.
+#[derive(Debug, Default)]
+struct Told {
+    /// Every content that was ever told to stand anywhere.
+    contents: BTreeSet<String>,
+    /// What each change of a command was made from.
+    bases: BTreeMap<(String, String), Option<String>>,
+    /// The line of each content's `file_changed` and `file_applied`, of each message, and of its taking.
+    sent: BTreeMap<String, usize>,
+    applied: BTreeMap<String, usize>,
+    said: BTreeMap<String, usize>,
+    taken: BTreeMap<String, usize>,
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+impl Told {
+    fn read(trees: &Trees, lines: &[Vec<u8>]) -> Result<Self, String> {
+        let mut told = Self::default();
+        for state in trees.baseline().values() {
+            told.contents.insert(state.hash.to_string());
+        }
+        for (line, number) in lines.iter().zip(1..) {
+            let line: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+            told.line(number, &line)?;
+        }
+        Ok(told)
+    }
+
+    fn line(&mut self, number: usize, line: &Value) -> Result<(), String> {
+        if line["type"] == "client_message" {
+            self.command(number, line);
+            return Ok(());
+        }
+        let message = &line["notification"];
+        let params = &message["params"];
+        let path = params["relativePath"].as_str().unwrap_or_default();
+        let content = text(&params["contentHash"]);
+        match message["method"].as_str() {
+            Some("session/prompt") => {
+                let command = params.pointer("/_meta/ashore/command").and_then(text);
+                self.taken.extend(command.map(|command| (command, number)));
+            }
+            Some("_posthog/file_sync") => self.contents.extend(content),
+            Some("_ashore/file_applied") => {
+                let command = text(&params["command"]).unwrap_or_default();
+                let base = self.bases.get(&(command, path.to_owned()));
+                let base = base.ok_or_else(|| format!("line {number} answers nothing"))?;
+                let stood = text(&params["baseHash"]);
+                // An empty folder gives way to whoever expects nothing.
+                let bare = base.is_none() && params["baseMode"] == "040000";
+                if stood != *base && stood != content && !bare {
+                    return Err(format!(
+                        "line {number}: a change of {path} was made from {base:?} and put over {stood:?}"
+                    ));
+                }
+                let applied = content.clone().map(|content| (content, number));
+                self.applied.extend(applied);
+                self.contents.extend(content);
+            }
+            _ => (),
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, number: usize, line: &Value) {
+        let id = text(&line["id"]).unwrap_or_default();
+        match line["message"]["method"].as_str() {
+            Some("_posthog/user_message") => drop(self.said.insert(id, number)),
+            Some("_ashore/file_changed") => {
+                let changes = line.pointer("/message/params/changes");
+                for change in changes.and_then(Value::as_array).into_iter().flatten() {
+                    let path = text(&change["relativePath"]).unwrap_or_default();
+                    let content = text(&change["contentHash"]);
+                    self.sent.extend(content.map(|content| (content, number)));
+                    let base = text(&change["baseHash"]);
+                    self.bases.insert((id.clone(), path), base);
+                }
+            }
+            _ => (),
+        }
+    }
+
+    /// What was written before a message is told and taken before it.
+    fn in_order(&self, words: &Words) -> Result<(), String> {
+        let content = words.content.to_string();
+        let message = words.message.as_str();
+        let before = |one: Option<&usize>, other: Option<&usize>| match (one, other) {
+            (Some(one), Some(other)) => one < other,
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+        if !before(self.sent.get(&content), self.said.get(message)) {
+            return Err(format!("{message} was sent before the edit {content}"));
+        }
+        if !before(self.applied.get(&content), self.taken.get(message)) {
+            return Err(format!("{message} was taken before the edit {content}"));
+        }
+        Ok(())
+    }
+}
+
+/// The trees as they stand when all is said and done.
+pub(super) fn judge(trees: &Trees, lines: &[Vec<u8>], words: &[Words]) -> Result<(), String> {
+    let told = Told::read(trees, lines)?;
+    nothing_is_lost(trees)?;
+    for tree in &trees.all {
+        for (path, content) in tree.taken() {
+            if !told.contents.contains(&content.to_string()) {
+                return Err(format!(
+                    "{} gave up {content} at {path}, of which nobody was told",
+                    tree.name
+                ));
+            }
+        }
+    }
+    for tree in &trees.all[..AGENT] {
+        tree.claims()?;
+    }
+    no_conflict_is_made_up(trees)?;
+    words.iter().try_for_each(|words| told.in_order(words))
+}
+
+/// Everything that its own writer has not replaced or removed stands somewhere, or was kept.
+fn nothing_is_lost(trees: &Trees) -> Result<(), String> {
+    let mut found = BTreeSet::new();
+    for tree in &trees.all {
+        found.extend(tree.contents().into_keys());
+    }
+    for tree in &trees.all {
+        for (content, path) in tree.versions() {
+            if !found.contains(&content) {
+                return Err(format!(
+                    "what {} wrote at {path} is nowhere: {content}",
+                    tree.name
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A file that one side alone writes is never in conflict, but where a power cut made a mirror forget what it had sent.
+fn no_conflict_is_made_up(trees: &Trees) -> Result<(), String> {
+    if trees.all.iter().any(|tree| tree.power_cuts() > 0) {
+        return Ok(());
+    }
+    let own =
+        |path: &RelPath| path.as_str().starts_with("own") || path.as_str().starts_with("before");
+    for tree in &trees.all[..AGENT] {
+        let state = tree.lock();
+        let conflicts = state.shelf.known().conflicts.keys();
+        if let Some(path) = conflicts.into_iter().find(|path| own(path)) {
+            return Err(format!(
+                "{} has a conflict on {path}, which one side alone writes",
+                tree.name
+            ));
+        }
+    }
+    Ok(())
+}
