@@ -43,7 +43,7 @@ pub(crate) fn clean(text: &str) -> String {
             '\u{0}'..='\u{1f}' => picture(char as u32),
             '\u{7f}' => "␡".to_owned(),
             '\u{80}'..='\u{9f}' => format!("‹{:02X}›", char as u32),
-            _ if is_deceiving(char) => format!("‹U+{:04X}›", char as u32),
+            _ if is_deceiving(char) || is_no_character(char) => format!("‹U+{:04X}›", char as u32),
             _ => {
                 out.push(char);
                 column += 1;
@@ -81,6 +81,11 @@ fn is_deceiving(char: char) -> bool {
     matches!(char,
         '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Code points that will never be characters: some terminals leave them out, some draw a box.
+fn is_no_character(char: char) -> bool {
+    char as u32 & 0xfffe == 0xfffe || matches!(char, '\u{fdd0}'..='\u{fdef}')
 }
 
 /// Columns a text takes.
@@ -231,6 +236,10 @@ mod tests {
             ("zero\u{200b}width", "zero‹U+200B›width"),
             ("soft\u{ad}hyphen", "soft‹U+00AD›hyphen"),
             ("b\u{200d}c", "b‹U+200D›c"),
+            (
+                "\u{ffff}a\u{fdd0}b\u{10fffe}",
+                "‹U+FFFF›a‹U+FDD0›b‹U+10FFFE›",
+            ),
             (
                 "漢字 e\u{301} क\u{94d}\u{200d}ष",
                 "漢字 e\u{301} क\u{94d}\u{200d}ष",
