@@ -127,6 +127,7 @@ impl Mirrored {
     /// Kills the client behind a number of its lines, or in the middle of a content.
     fn killed(&mut self) {
         let (told, stumbled) = mpsc::channel();
+        let ended = told.clone();
         let after = self.random.random_range(0..FILES);
         let in_a_content: bool = self.random.random();
         self.endpoint.script.lock().expect("no panic").stumble =
@@ -134,12 +135,16 @@ impl Mirrored {
         let mut child = self.client();
         let out = BufReader::new(child.stdout.take().expect("piped"));
         if in_a_content {
-            // It may have no more contents to ask for: then it ends, and the sender with it.
-            stumbled.recv().ok();
+            // Who reads it hears when it ends: it may have had no more contents to ask for.
+            let all = std::thread::spawn(move || {
+                let all: Vec<String> = out.lines().map_while(Result::ok).collect();
+                ended.send(()).ok();
+                all
+            });
+            stumbled.recv().expect("one of the two");
             child.kill().expect("is ours");
-            out.lines()
-                .map_while(Result::ok)
-                .for_each(|line| self.note_whole(&line));
+            let all = all.join().expect("no panic");
+            all.iter().for_each(|line| self.note_whole(line));
         } else {
             let mut lines = out.lines().map_while(Result::ok);
             let skip = self.random.random_range(0..=3 * FILES);

@@ -13,6 +13,9 @@ use crate::support::terminal::Terminal;
 
 const SIZE: (u16, u16) = (100, 40);
 
+/// Said behind everything else.
+const LAST: &str = "that was all of it";
+
 /// A tmux server of its own.
 struct Tmux<'a> {
     home: &'a Home,
@@ -63,7 +66,8 @@ fn tmux_shows_what_was_drawn_and_keeps_its_title_and_its_clipboard() {
 
 fn shows_the_same(pieces: &[&str]) {
     let home = Home::new();
-    let texts: Vec<String> = pieces.iter().map(|piece| (*piece).to_owned()).collect();
+    let mut texts: Vec<String> = pieces.iter().map(|piece| (*piece).to_owned()).collect();
+    texts.push(LAST.to_owned());
     let endpoint = Scripted::start(Script {
         lines: journal(&texts),
         ..Script::default()
@@ -74,6 +78,8 @@ fn shows_the_same(pieces: &[&str]) {
     let program = env!("CARGO_BIN_EXE_ashore");
     tmux.says(&["new-session", "-d", "-x", &columns, "-y", &rows, "sh"]);
     for option in [
+        // Else tmux names the window after the program.
+        ["automatic-rename", "off"],
         ["set-clipboard", "on"],
         ["allow-rename", "on"],
         ["allow-passthrough", "on"],
@@ -88,13 +94,8 @@ fn shows_the_same(pieces: &[&str]) {
         "-k",
         &format!("{program} attach {run} --no-mirror"),
     ]);
-    let ready = |screen: &str| {
-        screen
-            .contains("read only")
-            .then(|| screen.to_owned())
-            .or_else(|| screen.contains("completed").then(|| screen.to_owned()))
-    };
-    until("tmux shows the run", || ready(&tmux.screen()));
+    let ready = |screen: String| screen.contains(LAST).then_some(screen);
+    until("tmux shows the run", || ready(tmux.screen()));
     // The same run on a terminal that only reads our bytes.
     let model = Terminal::start_with(
         &home,
@@ -103,7 +104,7 @@ fn shows_the_same(pieces: &[&str]) {
         SIZE,
         &[("ASHORE_TOKEN", "s3cret")],
     );
-    let want = until("the model shows the run", || ready(&trimmed(&model.text())));
+    let want = until("the model shows the run", || ready(trimmed(&model.text())));
     until(
         &format!(
             "tmux shows the same as the model:\n{want}\n--- tmux\n{}",
