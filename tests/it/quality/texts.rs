@@ -19,8 +19,7 @@ use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
 use serde_json::json;
 
-use crate::quality::count;
-use crate::quality::hostile::{PIECES, Texts};
+use crate::quality::hostile::Texts;
 use crate::quality::sequences;
 use crate::screens::script::{Screen, at, morning};
 
@@ -239,30 +238,42 @@ fn draws(seed: u64, most: usize) -> usize {
     drawn
 }
 
-#[test]
-fn no_text_reaches_the_terminal_as_anything_but_text() {
-    let most = count("ASHORE_TEXTS", 3000);
-    let drawn: usize = std::thread::scope(|scope| {
-        let half = |seed| scope.spawn(move || draws(seed, most / 2));
+/// So many texts, in two threads; gives how many were on a picture.
+pub(crate) fn run(most: usize) -> usize {
+    std::thread::scope(|scope| {
+        let half = |seed| scope.spawn(move || draws(seed, most.div_ceil(2)));
         [half(1), half(2)]
             .map(|half| half.join().expect("no panic"))
             .iter()
             .sum()
-    });
-    assert!(drawn >= most, "{drawn}");
+    })
 }
 
-#[test]
-fn each_piece_in_each_place_is_only_text() {
-    for place in 0..18 {
-        let mut watched = Watched::new();
-        // Few enough that most of them are seen, and each begins a cell of its own.
-        for pieces in PIECES.chunks(24) {
-            let mut screen = Screen::run(SIZE.0, SIZE.1);
-            for (number, piece) in pieces.iter().enumerate() {
-                say(&mut screen, 1, place, &format!("{}{piece}", mark(number)));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quality::count;
+    use crate::quality::hostile::PIECES;
+
+    #[test]
+    fn no_text_reaches_the_terminal_as_anything_but_text() {
+        let most = count("ASHORE_TEXTS", 3000);
+        let drawn = run(most);
+        assert!(drawn >= most, "{drawn}");
+    }
+
+    #[test]
+    fn each_piece_in_each_place_is_only_text() {
+        for place in 0..18 {
+            let mut watched = Watched::new();
+            // Few enough that most of them are seen, and each begins a cell of its own.
+            for pieces in PIECES.chunks(24) {
+                let mut screen = Screen::run(SIZE.0, SIZE.1);
+                for (number, piece) in pieces.iter().enumerate() {
+                    say(&mut screen, 1, place, &format!("{}{piece}", mark(number)));
+                }
+                watched.draws(&mut screen, &format!("{pieces:?} at {place}"));
             }
-            watched.draws(&mut screen, &format!("{pieces:?} at {place}"));
         }
     }
 }
