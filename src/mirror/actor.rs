@@ -640,9 +640,7 @@ impl Worker {
         if answered {
             self.answer_of(&taken, &end, &mut facts);
         }
-        if end == End::Settled && (taken.change.forced || answered) {
-            self.ups.agrees(&path);
-        }
+        let over = end == End::Settled && (taken.change.forced || answered);
         self.inbox.decided(&taken);
         let seqs = taken
             .overtaken
@@ -656,6 +654,14 @@ impl Worker {
             facts.push(Fact::Deletes(turn, self.deletes_in(turn) + 1));
         }
         self.save(&facts).await;
+        match self.known.conflicts.get(&path) {
+            // Ours was kept while it was on its way, and stands against this: it goes up now.
+            Some(noted) if over && noted.resolved => {
+                self.start_look(BTreeSet::from([path.clone()]))
+            }
+            Some(_) | None if over => self.ups.agrees(&path),
+            Some(_) | None => (),
+        }
         self.note_refusal(&taken).await;
         self.tell(&taken, &end, answered);
         self.look_again(&path, &end);

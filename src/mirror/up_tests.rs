@@ -628,6 +628,32 @@ async fn a_flush_is_over_when_what_differed_was_told_and_a_command_waits_for_the
 }
 
 #[tokio::test]
+async fn mine_that_was_kept_before_its_refusal_came_goes_up_behind_it() {
+    let world = World::new(&[("a", "0")]);
+    let (mut live, mut there) = begun(&world, &[("a", "0")]).await;
+    world.edit("a", "mine");
+    live.until(|live| live.edits.len() == 1).await;
+    // Written there meanwhile; the refusal of ours is slow.
+    let theirs = there.write(&world, "a", Some("theirs"));
+    live.order(theirs).await;
+    live.until(|live| live.status.conflicts.len() == 1).await;
+    let keep = Keep::Mine;
+    let resolve = Request::Resolve {
+        path: path("a"),
+        keep,
+    };
+    assert!(world.ask(resolve).await.ok);
+    let checked = live.status.checked_at;
+    live.order(Order::Check).await;
+    live.until(|live| live.status.checked_at != checked).await;
+    there
+        .until(&mut live, |live, there| {
+            there.text("a") == Some(state_of(b"mine", Mode::File)) && live.status.up == 0
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn an_undo_goes_up() {
     let world = World::new(&[("a", "old")]);
     let (mut live, mut there) = begun(&world, &[("a", "old")]).await;
