@@ -4,10 +4,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::mirror::actor::Worker;
 use crate::mirror::base::{self, Base, Known};
@@ -207,26 +209,42 @@ pub(crate) async fn take_up(
     Ok(worker)
 }
 
+/// So long a mirror of this run is waited for that has the lock and does not answer yet.
+const BEGINNING: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Asks the holder of this run's mirror, or, where none lives, acts itself without fetching anything.
 pub async fn ask_or_act(setup: Setup, request: &Request) -> Result<Answer, Error> {
-    if let Some(answer) = control::ask(&setup.mirrors, &setup.run, request).await {
-        return Ok(answer);
+    let end = Instant::now() + BEGINNING;
+    loop {
+        if let Some(answer) = control::ask(&setup.mirrors, &setup.run, request).await {
+            return Ok(answer);
+        }
+        match act(&setup, request).await {
+            Err(Error::Lock(lock::Error::Held(holder)))
+                if holder.run == setup.run && Instant::now() < end =>
+            {
+                tokio::time::sleep(LOOK).await;
+            }
+            result => return result,
+        }
     }
+}
+
+async fn act(setup: &Setup, request: &Request) -> Result<Answer, Error> {
     let mut tasks = JoinSet::new();
-    let (root, run, mirrors) = (setup.root.clone(), setup.run.clone(), setup.mirrors.clone());
     let (_orders, _reports) = start_for(
         Setup {
             blobs: None,
-            ..setup
+            ..setup.clone()
         },
         Stay::Passing,
         &mut tasks,
     )
     .await?;
-    control::ask(&mirrors, &run, request)
-        .await
-        .ok_or_else(|| Error::Root {
-            root,
-            why: "the mirror's own socket does not answer".to_owned(),
-        })
+    let answer = control::ask(&setup.mirrors, &setup.run, request).await;
+    answer.ok_or_else(|| Error::Root {
+        root: setup.root.clone(),
+        why: "the mirror's own socket does not answer".to_owned(),
+    })
 }

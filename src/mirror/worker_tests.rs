@@ -13,6 +13,7 @@ use crate::mirror::base::{Base, Fact, Written};
 use crate::mirror::blobs::{Blobs, Error, Wanted};
 use crate::mirror::control::{self, Answer, Keep, Request};
 use crate::mirror::disk::state_of;
+use crate::mirror::lock::{self, Stay};
 use crate::mirror::scan::Limits;
 use crate::mirror::status::{FileReport, MirrorState, MirrorStatus, Outcome, Way};
 use crate::mirror::worker::{self, Order, Report, Resume, Setup, ask_or_act, start};
@@ -837,6 +838,19 @@ async fn without_a_holder_the_command_acts_itself_and_a_second_mirror_is_refused
         control::ask(&world.mirrors(), &world.run, &Request::Status).await,
         None
     );
+}
+
+#[tokio::test]
+async fn a_command_waits_for_a_mirror_of_its_run_that_has_only_begun() {
+    let world = World::new(&[("a", "base")]);
+    let begun = lock::take(&world.mirrors(), &world.root(), &world.run, Stay::Live).await;
+    let begun = begun.unwrap();
+    let asked = ask_or_act(world.setup(), &Request::Status);
+    tokio::pin!(asked);
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut asked).await;
+    assert!(early.is_err(), "{early:?}");
+    drop(begun);
+    assert!(asked.await.unwrap().ok);
 }
 
 #[tokio::test]
