@@ -354,7 +354,7 @@ pub enum Mirror {
         #[command(flatten)]
         keep: Keep,
     },
-    /// Put back what stood in a file before the agent wrote it
+    /// Put back what stood in a file before the agent wrote it; where you edited it since, what it wrote
     Undo { run: String, path: String },
     /// What was written when
     Log { run: String },

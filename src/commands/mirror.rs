@@ -9,7 +9,7 @@ use crate::commands::failure::{Exit, Failure};
 use crate::commands::{forecast, mirrored, output};
 use crate::mirror::control::{self, Answer, Keep, Request};
 use crate::mirror::status::{MirrorState, MirrorStatus, Way};
-use crate::mirror::worker::{self, Resume};
+use crate::mirror::worker::{self, Resume, Setup};
 use crate::protocol::ids::RunRef;
 use crate::protocol::path::RelPath;
 
@@ -97,7 +97,10 @@ async fn ask(context: &Context, at: &RunRef, request: &Request) -> Result<Answer
     let known = runs::known(&context.places.runs())
         .into_iter()
         .find(|known| known.at.run == at.run);
-    let Some(root) = mirrored::recorded(known.as_ref()) else {
+    let Some((known, root)) = known.as_ref().and_then(|known| {
+        let root = mirrored::recorded(Some(known))?;
+        Some((known, root))
+    }) else {
         return match control::ask(&mirrored::locks(context), &at.run, request).await {
             Some(answer) => Ok(answer),
             None => Ok(Answer {
@@ -110,7 +113,9 @@ async fn ask(context: &Context, at: &RunRef, request: &Request) -> Result<Answer
     if let Some(answer) = control::ask(&mirrored::locks(context), &at.run, request).await {
         return Ok(answer);
     }
+    let blobs = Some(mirrored::blobs(context, known));
     let setup = mirrored::setup(context, &at.run, root, true);
+    let setup = Setup { blobs, ..setup };
     let answer = worker::ask_or_act(setup, request).await;
     let answer = answer.map_err(|error| mirrored::refused(&error))?;
     Ok(unattended(at, answer))

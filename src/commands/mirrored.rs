@@ -3,6 +3,7 @@
 //! The same for the headless faces, for `ashore mirror …` and, through `main`, for the screen.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attach::effect::Effect;
@@ -10,11 +11,13 @@ use crate::attach::perform::Opened;
 use crate::client::runs::Known;
 use crate::commands::context::Context;
 use crate::commands::failure::{Exit, Failure};
+use crate::mirror::blobs::{self, Blobs, Wanted};
 use crate::mirror::control::{self, Request};
 use crate::mirror::lock::{self, Stay};
 use crate::mirror::scan::Limits;
 use crate::mirror::worker::{Error, Order, Setup};
 use crate::protocol::file::FileManifest;
+use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::{RunId, RunRef};
 
 /// The folder of all locks on mirrored directories.
@@ -55,6 +58,42 @@ pub fn is_seeded_from(known: Option<&Known>, directory: Option<&Path>) -> bool {
     match (from.and_then(real), directory.and_then(real)) {
         (Some(from), Some(here)) => from == here,
         (None, _) | (_, None) => false,
+    }
+}
+
+/// The run's contents, for a command that may not need them: nobody is asked before the first one is wanted.
+pub fn blobs(context: &Context, known: &Known) -> Arc<dyn Blobs> {
+    Arc::new(Asked {
+        context: context.clone(),
+        known: known.clone(),
+    })
+}
+
+struct Asked {
+    context: Context,
+    known: Known,
+}
+
+impl Asked {
+    async fn blobs(&self) -> Result<Arc<dyn Blobs>, blobs::Error> {
+        let found = self.context.found(self.known.clone()).await;
+        let found = found.map_err(|failure| blobs::Error::Unreachable(failure.what))?;
+        Ok(found.api.blobs(&found.at))
+    }
+}
+
+#[async_trait::async_trait]
+impl Blobs for Asked {
+    async fn get(&self, want: &Wanted, into: &Path) -> Result<(), blobs::Error> {
+        self.blobs().await?.get(want, into).await
+    }
+
+    async fn put(&self, hash: ContentHash, size: u64, from: &Path) -> Result<(), blobs::Error> {
+        self.blobs().await?.put(hash, size, from).await
+    }
+
+    async fn missing(&self, hashes: &[ContentHash]) -> Result<Vec<ContentHash>, blobs::Error> {
+        self.blobs().await?.missing(hashes).await
     }
 }
 

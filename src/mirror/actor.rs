@@ -20,6 +20,7 @@ use crate::mirror::push::{Flush, Wave};
 use crate::mirror::scan::{Local, Tree};
 use crate::mirror::status::{MirrorStatus, Way};
 use crate::mirror::tell::settled_as;
+use crate::mirror::undo::Undone;
 use crate::mirror::up::Ups;
 use crate::mirror::watch::Batch;
 use crate::mirror::worker::{ORDERS, Order, Report, Resume};
@@ -37,7 +38,7 @@ pub(super) enum Finished {
     Change(Done, Option<oneshot::Sender<Answer>>),
     Undone {
         path: RelPath,
-        result: Result<Vec<Fact>, String>,
+        result: Result<Undone, String>,
         reply: Option<oneshot::Sender<Answer>>,
     },
     Scanned(Result<Tree, String>),
@@ -390,6 +391,7 @@ impl Worker {
             cache: Arc::clone(&old.cache),
             limits: old.limits,
             blobs: old.blobs.clone(),
+            remote: old.remote.clone(),
             base: old.base.clone(),
             lock: old.lock.clone(),
         });
@@ -405,8 +407,10 @@ impl Worker {
         self.busy.insert(path.clone(), Seq::ZERO);
         let hand = Arc::clone(&self.hand);
         let base = self.known.base.get(&path).copied();
+        let noted = self.known.conflicts.get(&path);
+        let in_conflict = noted.is_some_and(|noted| !noted.resolved);
         self.jobs.spawn(async move {
-            let result = hand.undo(&path, base).await;
+            let result = hand.undo(&path, base, in_conflict).await;
             Finished::Undone {
                 path,
                 result,
@@ -437,6 +441,11 @@ impl Worker {
             Keep::Theirs => self.force(path, noted, reply),
             Keep::Mine | Keep::Both => {
                 if keep == Keep::Mine {
+                    let ours = self.ups.here(&path);
+                    let ours = ours.unwrap_or_else(|| self.known.base.get(&path).copied());
+                    if let Err(why) = self.hand.note_refused(&path, &noted, ours).await {
+                        return self.reply(reply, Err(why));
+                    }
                     self.drop_copy(noted.clone());
                 }
                 let copy = noted.copy.clone().filter(|_| keep == Keep::Both);
@@ -586,14 +595,11 @@ impl Worker {
                 // Who asked may be gone, and its process with it, as soon as it has its answer.
                 self.tidy().await;
                 match result {
-                    Ok(facts) => {
+                    Ok(Undone { text, facts }) => {
                         self.save(&facts).await;
                         // An undo is an edit of ours.
-                        self.start_look(BTreeSet::from([path.clone()]));
-                        self.reply(
-                            reply,
-                            Ok(format!("{path}: what stood there before is back")),
-                        );
+                        self.start_look(BTreeSet::from([path]));
+                        self.reply(reply, Ok(text));
                     }
                     Err(why) => self.reply(reply, Err(why)),
                 }
@@ -618,6 +624,7 @@ impl Worker {
         } = done;
         let path = taken.change.path.clone();
         self.busy.remove(&path);
+        tracing::debug!(seq = %taken.seq, %path, ?end, "a change is decided");
         if reply.is_some() {
             self.tidy().await;
         }
@@ -654,13 +661,8 @@ impl Worker {
             facts.push(Fact::Deletes(turn, self.deletes_in(turn) + 1));
         }
         self.save(&facts).await;
-        match self.known.conflicts.get(&path) {
-            // Ours was kept while it was on its way, and stands against this: it goes up now.
-            Some(noted) if over && noted.resolved => {
-                self.start_look(BTreeSet::from([path.clone()]))
-            }
-            Some(_) | None if over => self.ups.agrees(&path),
-            Some(_) | None => (),
+        if over {
+            self.is_over(&path);
         }
         self.note_refusal(&taken).await;
         self.tell(&taken, &end, answered);

@@ -149,6 +149,9 @@ pub(crate) struct Noted {
     pub(crate) refused: bool,
 }
 
+/// The number of a write that no entry asked for: an undo. After a kill it is taken for none that was asked for.
+pub(crate) const BY_HAND: Seq = Seq(u64::MAX);
+
 /// One write of ours: what stood there and what we put there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Written {
@@ -156,6 +159,9 @@ pub(crate) struct Written {
     pub(crate) after: Option<FileState>,
     pub(crate) seq: Seq,
     pub(crate) at: jiff::Timestamp,
+    /// A foreign endpoint's name for what we put there.
+    #[serde(default)]
+    pub(crate) storage_path: Option<String>,
 }
 
 /// Everything that is written down, in memory.
@@ -737,6 +743,7 @@ mod tests {
             after: Some(state_of(b"x", Mode::File)),
             seq: Seq(seq),
             at: jiff::Timestamp::UNIX_EPOCH,
+            storage_path: None,
         };
         base.about_to_write(&path("a"), &written(1)).await.unwrap();
         let second = base.about_to_write(&path("a"), &written(2)).await.unwrap();

@@ -42,7 +42,10 @@ pub(crate) struct Hand {
     pub(crate) rules: Arc<Rules>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) limits: Limits,
+    /// Without it nothing goes up or comes down.
     pub(crate) blobs: Option<Arc<dyn Blobs>>,
+    /// Where an undo finds what does not lie here; a command that acts for a moment has it as well.
+    pub(crate) remote: Option<Arc<dyn Blobs>>,
     pub(crate) base: Base,
     /// `None` where nobody else could hold the directory.
     pub(crate) lock: Option<Arc<Held>>,
@@ -81,7 +84,7 @@ pub(crate) struct Done {
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub(super) enum Trouble {
     #[error(transparent)]
     Disk(#[from] disk::Error),
     #[error("{0}")]
@@ -91,8 +94,10 @@ enum Trouble {
 }
 
 /// Where the bytes come from.
-enum Source {
+pub(super) enum Source {
     Blob(Wanted),
+    /// As `Blob`, but asked for only once: somebody waits for the answer.
+    BlobNow(Wanted),
     PreImage(ContentHash),
     Here(PathBuf),
 }
@@ -270,7 +275,7 @@ impl Hand {
     }
 
     /// Brings the bytes, verifies them, keeps what stood there, swaps. `listed`: undo shall find it.
-    async fn write(
+    pub(super) async fn write(
         self: &Arc<Self>,
         path: &RelPath,
         want: FileState,
@@ -281,8 +286,13 @@ impl Hand {
     ) -> Result<Vec<RelPath>, Trouble> {
         let staged = self.blocking(|hand| hand.disk.staged()).await?;
         let into = staged.path.clone();
+        let storage_path = match &source {
+            Source::Blob(wanted) | Source::BlobNow(wanted) => wanted.storage_path.clone(),
+            Source::PreImage(_) | Source::Here(_) => None,
+        };
         match source {
             Source::Blob(wanted) => self.get(&wanted, &into).await?,
+            Source::BlobNow(wanted) => self.get_now(&wanted, &into).await?,
             Source::PreImage(hash) => {
                 self.copied(move |hand| hand.kept.copy_to(hash, &into))
                     .await?
@@ -299,7 +309,8 @@ impl Hand {
         let prepared = self
             .blocking(move |hand| hand.disk.prepare(&at, want, staged, expect, &hand.kept))
             .await?;
-        self.commit(path, prepared, Some(want), seq, listed).await
+        self.commit(path, prepared, Some(want), seq, listed, storage_path)
+            .await
     }
 
     async fn copied(
@@ -318,6 +329,7 @@ impl Hand {
         after: Option<FileState>,
         seq: Seq,
         listed: bool,
+        storage_path: Option<String>,
     ) -> Result<Vec<RelPath>, Trouble> {
         let created = std::mem::take(&mut prepared.created);
         let written = Written {
@@ -325,6 +337,7 @@ impl Hand {
             after,
             seq,
             at: ground::timestamp(),
+            storage_path,
         };
         // First the note, then the deed: a kill between the two leaves a note that no file answers to.
         let id = if listed && !planted!(WriteNotNoted) {
@@ -344,7 +357,7 @@ impl Hand {
         Ok(created)
     }
 
-    async fn remove(
+    pub(super) async fn remove(
         self: &Arc<Self>,
         path: &RelPath,
         expect: FileState,
@@ -355,7 +368,7 @@ impl Hand {
             .blocking(move |hand| hand.disk.prepare_removal(&at, expect, &hand.kept))
             .await?;
         let listed = expect.mode != Mode::Directory;
-        self.commit(path, prepared, None, seq, listed)
+        self.commit(path, prepared, None, seq, listed, None)
             .await
             .map(drop)
     }
@@ -365,7 +378,8 @@ impl Hand {
         let prepared = self
             .blocking(move |hand| hand.disk.prepare_folder(&at, None, &hand.kept))
             .await?;
-        let mut created = self.commit(path, prepared, None, Seq::ZERO, false).await?;
+        let noted = self.commit(path, prepared, None, Seq::ZERO, false, None);
+        let mut created = noted.await?;
         created.push(path.clone());
         Ok(created)
     }
@@ -500,49 +514,6 @@ impl Hand {
             }
             facts.push(Fact::Conflict(job.taken.change.path.clone(), None));
         }
-    }
-
-    /// Puts back what stood there before our last write, if what we wrote still stands there.
-    pub(crate) async fn undo(
-        self: &Arc<Self>,
-        path: &RelPath,
-        base: Option<FileState>,
-    ) -> Result<Vec<Fact>, String> {
-        let last = self
-            .base
-            .last_written(path)
-            .await
-            .map_err(|error| error.to_string())?;
-        let Some(last) = last else {
-            return Err(format!(
-                "{path}: this run wrote nothing there, so there is nothing to undo"
-            ));
-        };
-        let at = path.clone();
-        let here = standing(&self.blocking(move |hand| hand.look(&at)).await);
-        if !same(here, last.after) {
-            let kept = last.before.map_or(String::new(), |before| {
-                format!(
-                    " (what stood there is {})",
-                    self.kept.path(before.hash).display()
-                )
-            });
-            return Err(format!(
-                "{path} was changed here since the agent wrote it: not undone{kept}"
-            ));
-        }
-        let done = match (last.before, here) {
-            (Some(before), _) => {
-                let source = Source::PreImage(before.hash);
-                self.write(path, before, source, here, last.seq, true)
-                    .await
-                    .map(drop)
-            }
-            (None, Some(ours)) => self.remove(path, ours, last.seq).await,
-            (None, None) => Ok(()),
-        };
-        done.map_err(|trouble| format!("{path}: {trouble}"))?;
-        Ok(vec![Fact::Edited(path.clone(), !same(base, last.before))])
     }
 
     /// Fetches, for as long as it takes while the other side is only out of reach.

@@ -32,6 +32,7 @@ pub mod scan;
 pub mod status;
 mod tell;
 pub mod tracked;
+mod undo;
 mod up;
 #[cfg(test)]
 mod up_tests;

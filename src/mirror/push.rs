@@ -211,6 +211,9 @@ impl Worker {
     }
 
     fn tell_edits(&mut self, command: CommandId, edits: &[Edit]) {
+        for edit in edits {
+            tracing::debug!(path = %edit.path, base = ?edit.base, %command, "goes up");
+        }
         self.ups.told(command.clone());
         let changes = edits.iter().map(Edit::change).collect();
         self.outbox.push_back(Report::Edits(Command {
@@ -334,6 +337,14 @@ impl Worker {
         let open = matches!(end, End::Kept | End::Skipped(_) | End::Failed(_));
         if open && taken.change.refused.is_some() {
             self.ups.park(path, sent.now);
+        }
+    }
+
+    /// What stands here is decided. Ours that was kept while it was on its way stands against that: it goes up now.
+    pub(super) fn is_over(&mut self, path: &RelPath) {
+        match self.known.conflicts.get(path) {
+            Some(noted) if noted.resolved => self.start_look(BTreeSet::from([path.clone()])),
+            Some(_) | None => self.ups.agrees(path),
         }
     }
 

@@ -121,7 +121,7 @@ pub struct Setup {
     pub ignore: Vec<String>,
     pub include: Vec<String>,
     pub limits: Limits,
-    /// Without it nothing is fetched: changes wait.
+    /// Without it nothing goes up or comes down: changes wait.
     pub blobs: Option<Arc<dyn Blobs>>,
     /// The run was seeded from this very directory, so that a file of the first manifest that is missing here was
     /// deleted here. Otherwise it has yet to come.
@@ -181,7 +181,8 @@ async fn start_for(
         rules,
         cache: Arc::new(Cache::default()),
         limits: setup.limits,
-        blobs: setup.blobs,
+        blobs: setup.blobs.clone().filter(|_| stay == Stay::Live),
+        remote: setup.blobs,
         base,
         lock: Some(Arc::new(held)),
     };
@@ -213,7 +214,8 @@ pub(crate) async fn take_up(
 const BEGINNING: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Asks the holder of this run's mirror, or, where none lives, acts itself without fetching anything.
+/// Asks the holder of this run's mirror, or, where none lives, acts itself: then nothing goes up or comes down, and only
+/// an undo may fetch.
 pub async fn ask_or_act(setup: Setup, request: &Request) -> Result<Answer, Error> {
     let end = Instant::now() + BEGINNING;
     loop {
@@ -233,15 +235,7 @@ pub async fn ask_or_act(setup: Setup, request: &Request) -> Result<Answer, Error
 
 async fn act(setup: &Setup, request: &Request) -> Result<Answer, Error> {
     let mut tasks = JoinSet::new();
-    let (_orders, _reports) = start_for(
-        Setup {
-            blobs: None,
-            ..setup.clone()
-        },
-        Stay::Passing,
-        &mut tasks,
-    )
-    .await?;
+    let (_orders, _reports) = start_for(setup.clone(), Stay::Passing, &mut tasks).await?;
     let answer = control::ask(&setup.mirrors, &setup.run, request).await;
     answer.ok_or_else(|| Error::Root {
         root: setup.root.clone(),

@@ -704,19 +704,141 @@ async fn an_undo_puts_back_what_stood_there_and_can_be_undone() {
 }
 
 #[tokio::test]
-async fn an_undo_is_refused_where_somebody_edited_since_or_nothing_was_written() {
-    let world = World::new(&[("a", "old"), ("x", "x")]);
-    let mut live = world.seeded(&[("a", "old"), ("x", "x")]).await;
-    live.order(world.change(1, "a", Some("new"))).await;
+async fn an_undo_where_somebody_edited_since_brings_the_agents_version_and_the_next_the_edit() {
+    let world = World::new(&[("a", "old"), ("gone", "old"), ("x", "x")]);
+    let mut live = world
+        .seeded(&[("a", "old"), ("gone", "old"), ("x", "x")])
+        .await;
+    live.order(Order::Direct(Way::Down)).await;
+    live.order(world.change(1, "a", Some("theirs"))).await;
+    live.order(world.change(2, "gone", None)).await;
+    live.settled(2).await;
+    world.edit("a", "mine");
+    world.edit("a", "mine, and more");
+    world.edit("gone", "mine");
+    for (path, mine, theirs) in [
+        ("a", "mine, and more", Some("theirs")),
+        ("gone", "mine", None),
+    ] {
+        for (want, said) in [
+            (theirs, "another undo returns it"),
+            (Some(mine), "before is back"),
+            (theirs, "before is back"),
+        ] {
+            let notes = live.notes.len();
+            live.order(Order::Undo(path.parse().unwrap())).await;
+            live.until(|live| live.notes.len() > notes).await;
+            assert_eq!(world.read(path).as_deref(), want, "{:?}", live.notes);
+            let note = live.notes.last().unwrap();
+            assert!(note.contains(said), "{note}");
+        }
+    }
+    let notes = live.notes.len();
+    live.order(Order::Undo("x".parse().unwrap())).await;
+    live.until(|live| live.notes.len() > notes).await;
+    assert!(live.notes.last().unwrap().contains("nothing to undo"));
+    live.until(|live| live.status.up == 0).await;
+}
+
+#[tokio::test]
+async fn an_undo_of_a_write_that_was_not_written_down_before_a_kill_stands() {
+    let world = World::new(&[("a", "base")]);
+    let mut live = world.seeded(&[("a", "base")]).await;
+    live.order(Order::Direct(Way::Down)).await;
+    live.until(|live| live.status.direction == Way::Down).await;
+    live.killed().await;
+    let root = world.root().canonicalize().unwrap();
+    let base = Base::open(&world.setup().run_folder, &root).await.unwrap();
+    let Order::Remote { change, .. } = world.change(4, "a", Some("done")) else {
+        unreachable!("a remote change");
+    };
+    let written = Written {
+        before: Some(state_of(b"base", Mode::File)),
+        after: change.now,
+        seq: Seq(4),
+        at: jiff::Timestamp::UNIX_EPOCH,
+        storage_path: None,
+    };
+    let waiting = Fact::Waiting(Seq(4), change.into());
+    base.save(&[waiting, Fact::Seen(Seq(4))]).await.unwrap();
+    let path = "a".parse().unwrap();
+    base.about_to_write(&path, &written).await.unwrap();
+    base.close().await;
+    world.content("base");
+    world.edit("a", "done");
+    let answer = ask_or_act(world.setup(), &Request::Undo { path }).await;
+    assert!(answer.unwrap().ok);
+    let mut live = world.live().await;
+    live.order(Order::Reached(Seq(4))).await;
+    live.settled(4).await;
+    assert_eq!(world.read("a").as_deref(), Some("base"));
+}
+
+#[tokio::test]
+async fn what_does_not_lie_here_is_fetched_for_an_undo_or_nothing_is_touched() {
+    let world = World::new(&[("a", "old")]);
+    let mut live = world.seeded(&[("a", "old")]).await;
+    live.order(Order::Direct(Way::Down)).await;
+    live.order(world.change(1, "a", Some("theirs"))).await;
     live.settled(1).await;
     world.edit("a", "mine");
-    for (path, why) in [("a", "changed here since"), ("x", "nothing to undo")] {
-        let notes = live.notes.len();
-        live.order(Order::Undo(path.parse().unwrap())).await;
-        live.until(|live| live.notes.len() > notes).await;
-        assert!(live.notes.last().unwrap().contains(why), "{:?}", live.notes);
-    }
+    let undo = || Request::Undo {
+        path: "a".parse().unwrap(),
+    };
+    world.blobs.out_of_reach.store(1, Ordering::SeqCst);
+    let refused = world.ask(undo()).await;
+    let why = refused.text.unwrap();
+    assert!(!refused.ok && why.contains("cannot be reached"), "{why}");
     assert_eq!(world.read("a").as_deref(), Some("mine"));
+    live.killed().await;
+
+    let nothing = Setup {
+        blobs: None,
+        ..world.setup()
+    };
+    let refused = ask_or_act(nothing, &undo()).await.unwrap();
+    let why = refused.text.unwrap();
+    assert!(!refused.ok && why.contains("attach to the run"), "{why}");
+    for want in ["theirs", "mine"] {
+        let gets = world.blobs.gets.load(Ordering::SeqCst);
+        assert!(ask_or_act(world.setup(), &undo()).await.unwrap().ok);
+        assert_eq!(world.read("a").as_deref(), Some(want));
+        let fetched = world.blobs.gets.load(Ordering::SeqCst) - gets;
+        assert_eq!(fetched, usize::from(want == "theirs"));
+    }
+}
+
+#[tokio::test]
+async fn who_kept_his_own_in_a_conflict_gets_theirs_by_an_undo_and_in_a_conflict_there_is_none() {
+    let world = World::new(&[("a", "base"), ("b", "base")]);
+    let mut live = world.seeded(&[("a", "base"), ("b", "base")]).await;
+    live.order(Order::Direct(Way::Down)).await;
+    live.order(world.change(1, "a", Some("earlier"))).await;
+    live.settled(1).await;
+    world.edit("a", "mine");
+    world.edit("b", "mine");
+    live.order(world.change(2, "a", Some("theirs"))).await;
+    live.order(world.change(3, "b", None)).await;
+    live.until(|live| live.status.conflicts.len() == 2).await;
+    let undo = |name: &str| Request::Undo {
+        path: name.parse().unwrap(),
+    };
+    let refused = world.ask(undo("a")).await;
+    let why = refused.text.unwrap();
+    assert!(!refused.ok && why.contains("mirror resolve"), "{why}");
+    for (name, theirs) in [("a", Some("theirs")), ("b", None)] {
+        let resolve = Request::Resolve {
+            path: name.parse().unwrap(),
+            keep: Keep::Mine,
+        };
+        assert!(world.ask(resolve).await.ok);
+        world.edit(name, "mine, and more");
+        for want in [theirs, Some("mine, and more"), theirs] {
+            let answer = world.ask(undo(name)).await;
+            assert!(answer.ok, "{answer:?}");
+            assert_eq!(world.read(name).as_deref(), want, "{answer:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -937,6 +1059,7 @@ async fn a_write_that_was_done_before_a_kill_is_no_edit_to_a_newer_change() {
             after: change.now,
             seq: Seq(4),
             at: jiff::Timestamp::UNIX_EPOCH,
+            storage_path: None,
         };
         let waiting = Fact::Waiting(Seq(4), change.into());
         base.save(&[waiting, Fact::Seen(Seq(4))]).await.unwrap();

@@ -70,6 +70,7 @@ async fn live(
         cache: Arc::default(),
         limits: Limits::default(),
         blobs: Some(Arc::new(road)),
+        remote: None,
         base,
         lock: None,
     };
