@@ -14,6 +14,7 @@ mod link;
 mod plan;
 mod quality;
 mod readme;
+mod rounds;
 mod samples;
 mod screens;
 mod support;
