@@ -105,7 +105,8 @@ impl Cache {
         Ok(lines)
     }
 
-    /// Reads all of it, handing over some lines at a time until `take` says that nobody wants more. A torn tail is cut.
+    /// Reads all of it, handing over some lines at a time until `take` says that nobody wants more. A torn tail is cut; of
+    /// what was not read to its end nothing is, and nothing is written behind it.
     pub(crate) fn read(
         self,
         mut take: impl FnMut(Vec<(Seq, Decoded)>) -> bool,
@@ -115,11 +116,10 @@ impl Cache {
         let mut lines = Vec::new();
         let mut piece = vec![0; PIECE];
         let mut at = 0;
-        loop {
+        let to_its_end = loop {
             let read = self.file.read_at(&mut piece, at)?;
             bytes.extend_from_slice(&piece[..read]);
             at += read as u64;
-            let over = read == 0;
             let mut wanted = true;
             let whole = whole_lines(&bytes, |line| {
                 last = last.next();
@@ -130,18 +130,22 @@ impl Cache {
             });
             length += whole as u64;
             bytes.drain(..whole);
-            if over || !wanted {
-                break;
+            if read == 0 {
+                break true;
             }
-        }
+            if !wanted {
+                break false;
+            }
+        };
         if !lines.is_empty() {
             take(lines);
         }
-        if self.ours {
+        let ours = self.ours && to_its_end;
+        if ours {
             self.file.set_len(length)?;
         }
         Ok(Journal {
-            file: self.ours.then_some(self.file),
+            file: ours.then_some(self.file),
             last,
             length,
         })
@@ -283,6 +287,24 @@ mod tests {
         assert_eq!(read.len(), 1);
         journal.append(&lines(2, &["{\"b\":2}"]));
         assert_eq!(text(folder.path()), "{\"a\":1}\n{\"b\":2}\n");
+    }
+
+    #[test]
+    fn what_nobody_waited_to_read_stays_and_nothing_is_written_into_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(900));
+        let texts = vec![long.as_str(); LINES * 2];
+        let (mut journal, _) = open(folder.path()).unwrap();
+        journal.append(&lines(1, &texts));
+        drop(journal);
+        let before = text(folder.path());
+        assert!(before.len() > 2 * PIECE);
+        let mut journal = super::open(folder.path()).unwrap().read(|_| false).unwrap();
+        journal.append(&lines(journal.last.0 + 1, &["{\"b\":2}"]));
+        drop(journal);
+        assert!(text(folder.path()) == before);
+        let (_, read) = open(folder.path()).unwrap();
+        assert_eq!(read.len(), LINES * 2);
     }
 
     #[test]
