@@ -14,7 +14,6 @@ mod link;
 mod plan;
 mod quality;
 mod readme;
-mod rounds;
 mod samples;
 mod screens;
 mod support;

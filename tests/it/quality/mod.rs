@@ -6,6 +6,7 @@ mod kills;
 pub(crate) mod paths;
 mod printed;
 mod race;
+mod rounds;
 mod sequences;
 mod splits;
 mod targets;

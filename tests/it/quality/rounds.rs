@@ -5,7 +5,7 @@
 //! its own stands on both sides, and the first is what `mirror undo` brings back; only where a process was killed may it
 //! be a conflict all the same, since nobody was left to tell who had seen what.
 //!
-//! `ASHORE_ROUNDS=1000 ASHORE_ROUNDS_SEED=7 cargo test --test it rounds:: -- --nocapture` plays more of them, in four
+//! `ASHORE_ROUNDS=1000 ASHORE_ROUNDS_SEED=7 cargo test --test it quality::rounds:: -- --nocapture` plays more of them, in four
 //! homes side by side, and says how they ended.
 
 use std::collections::BTreeMap;
@@ -20,6 +20,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::quality::count;
 use crate::support::home::{Home, until};
 use crate::support::processes::{agents, end_agents};
 
@@ -367,19 +368,10 @@ fn exchange(target: &Path, text: &str) -> String {
     old
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test is asked for more by its environment"
-)]
-fn asked(name: &str, default: usize) -> usize {
-    let text = std::env::var(name).ok();
-    text.and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 #[test]
 fn of_two_edits_of_one_file_both_contents_exist_whoever_is_killed() {
-    let rounds = asked("ASHORE_ROUNDS", 8);
-    let seed = asked("ASHORE_ROUNDS_SEED", 1);
+    let rounds = count("ASHORE_ROUNDS", 8);
+    let seed = count("ASHORE_ROUNDS_SEED", 1);
     let homes = if rounds < 50 { 1 } else { 4 };
     let played: Vec<(Victim, Verdict)> = std::thread::scope(|scope| {
         let play = |home: usize| {
