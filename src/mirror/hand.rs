@@ -202,7 +202,13 @@ impl Hand {
             }
             Move::Refuse(refusal) => return Ok(End::Skipped(refusal.to_string())),
             Move::Conflict(theirs) => return self.keep_both(job, theirs, facts).await,
-            Move::Fetch(want) => self.fetch(job, want, here, facts).await?,
+            Move::Fetch(want) => match self.fetch(job, want, here, facts).await {
+                // Ours is a file where theirs is a folder.
+                Err(Trouble::Disk(disk::Error::FolderIsFile)) => {
+                    return self.keep_both(job, Some(want), facts).await;
+                }
+                result => result?,
+            },
             Move::FetchOverFolder(want) => match self.fetch(job, want, here, facts).await {
                 Err(Trouble::Disk(disk::Error::FolderNotEmpty)) => {
                     return self.keep_both(job, Some(want), facts).await;

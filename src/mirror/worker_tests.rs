@@ -422,6 +422,9 @@ async fn a_file_changed_there_below_what_is_a_file_here_is_a_conflict_without_a_
     live.until(|live| live.status.conflicts.len() == 1).await;
     assert_eq!(live.status.conflicts[0].path, "d/x");
     assert_eq!(live.status.conflicts[0].theirs, None);
+    // One that is new there as well.
+    live.order(world.change(3, "d/y", Some("theirs"))).await;
+    live.until(|live| live.status.conflicts.len() == 2).await;
     assert_eq!(world.read("d").as_deref(), Some("mine"));
 }
 
