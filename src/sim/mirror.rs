@@ -84,8 +84,10 @@ async fn live(
     tasks.spawn(mailbox.carry(orders));
     tasks.spawn(async move {
         while let Some(report) = reports.recv().await {
-            if !matches!(report, Report::Status(_)) {
-                world.note(format_args!("client{number} tells {report:?}"));
+            match &report {
+                Report::Status(_) => (),
+                Report::Note(note) if note.contains("stumbled") => world.fail(note),
+                report => world.note(format_args!("client{number} tells {report:?}")),
             }
             drop(events.send(Event::Mirror(report)).await);
         }

@@ -63,6 +63,8 @@ const PROMPT: Duration = Duration::from_secs(40);
 const LAG: usize = 8;
 /// So long nothing is said when all is said and done.
 const QUIET: Duration = Duration::from_secs(12);
+/// And not later than in so many times that.
+const ROUNDS: usize = 4;
 
 /// How a life went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +97,9 @@ fn live(seed: u64) -> Lived {
         let lines = cast.endpoint.lines().len();
         cast.end().await;
         stand_on(None);
+        if process::panicked() {
+            world.fail("a task has panicked");
+        }
         Lived {
             hash: world.hash(),
             lines,
@@ -177,9 +182,17 @@ impl Cast {
 
     /// Nothing more is said of files when there is nothing more to say, and all that was said is right.
     async fn judge_files(&self, words: &[Words]) {
-        let count = self.endpoint.count();
-        sleep(QUIET).await;
-        if self.endpoint.count() > count {
+        // What was refused goes up once more with a message, and may be on its way.
+        let mut quiet = false;
+        for _ in 0..ROUNDS {
+            let count = self.endpoint.count();
+            sleep(QUIET).await;
+            quiet = self.endpoint.count() == count;
+            if quiet {
+                break;
+            }
+        }
+        if !quiet {
             return self.world.fail("an echo goes round");
         }
         let judged = files::judge(&self.world.trees, &self.endpoint.lines(), words);

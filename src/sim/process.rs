@@ -1,9 +1,21 @@
 //! A process that can be killed at any await: its tasks, and the machine's disk it works on.
 
+use std::cell::Cell;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt;
 use tokio::task::{AbortHandle, JoinSet};
+
+thread_local! {
+    static PANICKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a task of this thread has panicked since the last time: nobody waits for the tasks of a process.
+pub(super) fn panicked() -> bool {
+    PANICKED.take()
+}
 
 /// The tasks of one start. Cheap to clone; what a dead process starts never runs.
 #[derive(Clone, Default)]
@@ -21,7 +33,12 @@ impl Process {
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let tasks = tasks.as_mut()?;
         while tasks.try_join_next().is_some() {}
-        Some(tasks.spawn(task))
+        let task = AssertUnwindSafe(task).catch_unwind();
+        Some(tasks.spawn(async move {
+            if task.await.is_err() {
+                PANICKED.set(true);
+            }
+        }))
     }
 
     pub(super) fn is_alive(&self) -> bool {

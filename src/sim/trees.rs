@@ -268,7 +268,10 @@ impl Trees {
             let ours = tree.files();
             let paths: BTreeSet<&RelPath> = ours.keys().chain(theirs.keys()).collect();
             let differs = |path: &&RelPath| {
-                ours.get(*path) != theirs.get(*path) && !is_listed(path, &listed, &theirs)
+                ours.get(*path) != theirs.get(*path)
+                    && !is_listed(path, &listed, &theirs)
+                    && !is_at_a_link(path, &ours)
+                    && !is_at_a_link(path, &theirs)
             };
             let path = paths.into_iter().find(differs)?;
             Some(format!(
@@ -296,6 +299,16 @@ fn is_listed(
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         right && (near(path, at) || near(at, path))
+    })
+}
+
+/// What stands behind a link is nobody's to say: a folder that gave way to one stays on the other side as it was.
+fn is_at_a_link(path: &RelPath, files: &BTreeMap<RelPath, FileState>) -> bool {
+    let mut above = std::iter::successors(Some(path.clone()), RelPath::parent);
+    above.any(|at| {
+        files
+            .get(&at)
+            .is_some_and(|state| state.mode == Mode::Symlink)
     })
 }
 
