@@ -8,6 +8,7 @@
 pub(crate) enum Bug {
     // The endpoint.
     AckBeforeFsync,
+    RepeatBeforeDurable,
     TornTailKept,
     AnnounceBeforeDurable,
     BrokenBookKept,
@@ -15,7 +16,9 @@ pub(crate) enum Bug {
     BatchOffByOne,
     OffByOneCursor,
     ReplayBeforeSubscribe,
+    TwoCancelsOnePrompt,
     // The client.
+    ShorterHelloTaken,
     ChunkDroppedAtSplit,
     CursorBeforeEntry,
     CacheHoleKept,
@@ -23,11 +26,14 @@ pub(crate) enum Bug {
     RetryTimerLost,
     DroppedOnAccept,
     // The agent side.
+    CutJournalTaken,
+    LateWordsTakeTheOldName,
     SpoolWithoutBatch,
     RecallForgetsTaken,
     PromptBeforeTaken,
     PromptDuringTurn,
     CancelsWrongPrompt,
+    LateCancelHitsNext,
     BarrierSkipped,
     PromptBeforeEdits,
     StaleEditApplied,

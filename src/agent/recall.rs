@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::agent::turns::{Event, Left};
+use crate::agent::turns::{Event, Left, Waiting, keyless};
 use crate::plant::planted;
 use crate::protocol::amend::{Amend, Amendment};
 use crate::protocol::command::{Command, What};
@@ -28,12 +28,10 @@ pub(crate) struct Recall {
     last: Seq,
     turns: u64,
     open: Option<Open>,
-    /// Messages that still wait, as what became of them meanwhile and in the order they are to be taken.
-    waiting: Vec<(Seq, Command)>,
+    /// In the order in which they are to be taken.
+    waiting: Vec<Waiting>,
     /// Changes of clients without an answer.
     edits: Vec<(Seq, Command)>,
-    /// Cancels that found no open turn, after the prompts they may mean.
-    cancels: Vec<Seq>,
     permissions: BTreeMap<String, String>,
     files: BTreeMap<RelPath, Option<FileState>>,
 }
@@ -44,8 +42,9 @@ impl Recall {
         match &entry.said {
             Said::Command(command) => self.command(seq, entry, command),
             Said::Request { id, method, params } if method == "session/prompt" => {
-                let command = entry.command.clone().or_else(|| named(params));
-                self.taken(id, command);
+                let command = entry.command.clone().or_else(|| id_in(params, "command"));
+                let edit = id_in(params, "edit");
+                self.taken(seq, id, command, edit);
             }
             Said::Response { id, .. } => self.open = self.open.take().filter(|open| open.id != *id),
             Said::Ext(ext) => self.ext(ext),
@@ -65,15 +64,18 @@ impl Recall {
 
     fn command(&mut self, seq: Seq, entry: &Entry, command: &Command) {
         match &command.what {
-            What::UserMessage(_) => self.waiting.push((seq, keyed(entry, command))),
+            What::UserMessage(prompt) => self.waiting.push(Waiting {
+                seq,
+                command: keyed(entry, command).id.unwrap_or_else(|| keyless(seq)),
+                prompt: prompt.clone(),
+                edit: None,
+                cancelled: false,
+            }),
             What::FileChanged(_) => self.edits.push((seq, keyed(entry, command))),
-            What::Amend(amendment) => self.amend(amendment),
-            What::Cancel if self.open.is_none() && !self.waiting.is_empty() => {
-                self.cancels.push(seq)
-            }
+            What::Amend(amendment) => self.amend(keyed(entry, command).id, amendment),
+            What::Cancel => self.cancel(entry.ends.as_ref()),
             // A close was obeyed or will not be: this start was ordered after it. The rest is over with the old child.
-            What::Cancel
-            | What::Close
+            What::Close
             | What::Permission(_)
             | What::SetMode(_)
             | What::SetConfig { .. }
@@ -82,36 +84,48 @@ impl Recall {
         }
     }
 
+    /// One whose turn is open was ended by the former start, or will be answered for it.
+    fn cancel(&mut self, ends: Option<&CommandId>) {
+        let mut waiting = self.waiting.iter_mut();
+        if let Some(one) = waiting.find(|one| Some(&one.command) == ends) {
+            one.cancelled = true;
+        }
+    }
+
     /// What waits stands in the order in which it is to be taken.
-    fn amend(&mut self, amendment: &Amendment) {
-        let ids = self.waiting.iter().map(|(_, command)| command.id.as_ref());
+    fn amend(&mut self, id: Option<CommandId>, amendment: &Amendment) {
+        let ids = self.waiting.iter().map(|one| Some(&one.command));
         let Some((from, to)) = amendment.place(ids) else {
             return;
         };
-        let (seq, mut command) = self.waiting.remove(from);
+        let mut one = self.waiting.remove(from);
         match &amendment.how {
             Amend::Remove => return,
-            Amend::Edit(prompt) => command.what = What::UserMessage(prompt.clone()),
+            Amend::Edit(prompt) => (one.prompt, one.edit) = (prompt.clone(), id),
             Amend::Move { .. } | Amend::Steer => (),
         }
-        self.waiting.insert(to, (seq, command));
+        self.waiting.insert(to, one);
     }
 
-    fn taken(&mut self, id: &Value, command: Option<CommandId>) {
+    fn taken(&mut self, seq: Seq, id: &Value, command: Option<CommandId>, edit: Option<CommandId>) {
         self.turns = self.turns.max(id.as_u64().unwrap_or(0)).max(self.turns + 1);
-        if let Some(at) = self
+        let at = self
             .waiting
             .iter()
-            .position(|(_, c)| c.id == command && command.is_some())
-        {
-            let (seq, _) = if planted!(RecallForgetsTaken) {
-                self.waiting[at].clone()
-            } else {
-                self.waiting.remove(at)
-            };
-            // The cancel that meant it has been obeyed with this very line.
-            if let Some(at) = self.cancels.iter().position(|cancel| *cancel > seq) {
-                self.cancels.remove(at);
+            .position(|one| Some(&one.command) == command.as_ref());
+        if let Some(at) = at.filter(|_| !planted!(RecallForgetsTaken)) {
+            let one = self.waiting.remove(at);
+            // Its newest words had been accepted and came too late for this turn.
+            if let Some(late) = one.edit.filter(|late| edit.as_ref() != Some(late))
+                && !one.cancelled
+            {
+                let rest = Waiting {
+                    seq,
+                    command: late,
+                    edit: None,
+                    ..one
+                };
+                self.waiting.insert(0, rest);
             }
         }
         self.open = Some(Open {
@@ -175,11 +189,6 @@ impl Recall {
         })
     }
 
-    /// Which command's turn is open at the line read last.
-    pub(crate) fn open(&self) -> Option<CommandId> {
-        self.open.as_ref()?.command.clone()
-    }
-
     /// Permission requests without an answer: request and tool call.
     pub(crate) fn permissions(&self) -> impl Iterator<Item = (&str, &str)> {
         self.permissions
@@ -192,26 +201,20 @@ impl Recall {
         &self.files
     }
 
-    /// As if heard now: the untaken prompts in the order of the queue, each unanswered change before the first prompt that
-    /// stands behind it, and then the cancels that mean some of them.
+    /// The untaken prompts in the order of the queue, each unanswered change of files before the first prompt that
+    /// stands behind it.
     pub(crate) fn waiting(self) -> Vec<Event> {
         let mut edits = self.edits.into_iter().peekable();
-        let mut commands = Vec::new();
+        let mut events = Vec::new();
+        let heard = |(seq, command)| Event::Heard { seq, command };
         for prompt in self.waiting {
-            while let Some(edit) = edits.next_if(|(seq, _)| *seq < prompt.0) {
-                commands.push(edit);
+            while let Some(edit) = edits.next_if(|(seq, _)| *seq < prompt.seq) {
+                events.push(heard(edit));
             }
-            commands.push(prompt);
+            events.push(Event::Waits(prompt));
         }
-        let heard = commands.into_iter().chain(edits);
-        let heard = heard.map(|(seq, command)| Event::Heard { seq, command });
-        let cancels = self.cancels.into_iter();
-        heard
-            .chain(cancels.map(|seq| Event::Cancel {
-                seq,
-                open: Some(None),
-            }))
-            .collect()
+        events.extend(edits.map(heard));
+        events
     }
 }
 
@@ -224,8 +227,8 @@ fn keyed(entry: &Entry, command: &Command) -> Command {
     }
 }
 
-fn named(params: &Value) -> Option<CommandId> {
-    params["_meta"]["ashore"]["command"].as_str()?.parse().ok()
+fn id_in(params: &Value, key: &str) -> Option<CommandId> {
+    params["_meta"]["ashore"][key].as_str()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -243,6 +246,7 @@ mod tests {
             from: From::Agent,
             who: None,
             command: None,
+            ends: None,
             message: Value::Null.into(),
             said,
         }
@@ -289,8 +293,9 @@ mod tests {
 
     fn kinds(recall: Recall) -> Vec<String> {
         let word = |event: &Event| match event {
-            Event::Heard { command, .. } => command.id.as_ref().unwrap().to_string(),
-            _ => "cancel".to_owned(),
+            Event::Waits(waiting) if waiting.cancelled => format!("{} cancelled", waiting.command),
+            Event::Waits(waiting) => waiting.command.to_string(),
+            other => panic!("{other:?}"),
         };
         recall.waiting().iter().map(word).collect()
     }
@@ -314,28 +319,50 @@ mod tests {
     }
 
     #[test]
-    fn a_cancel_counts_only_for_prompts_that_nobody_answered_for_it() {
-        // It meant the open turn: the waiting prompt is spared.
-        let open = recall(vec![
-            say("a"),
-            taken(1, "a"),
-            say("b"),
-            message("x", What::Cancel),
-            answered(1),
-        ]);
-        assert_eq!(kinds(open), ["b"]);
-        // Nothing was open: it means the oldest one.
-        let untaken = recall(vec![say("a"), say("b"), message("x", What::Cancel)]);
-        assert_eq!(kinds(untaken), ["a", "b", "cancel"]);
-        // And once that one has been answered, it is spent.
-        let spent = recall(vec![
-            say("a"),
-            say("b"),
-            message("x", What::Cancel),
-            taken(1, "a"),
-            answered(1),
-        ]);
-        assert_eq!(kinds(spent), ["b"]);
+    fn a_cancel_counts_for_the_prompt_that_it_names_as_long_as_that_waits() {
+        let cancelled = |ends: &str, lines: Vec<Said>| {
+            let mut recall = recall(lines);
+            let mut cancel = entry(message("x", What::Cancel));
+            cancel.ends = Some(ends.parse().unwrap());
+            recall.read(Seq(100), &cancel);
+            kinds(recall)
+        };
+        let open = vec![say("a"), taken(1, "a"), say("b")];
+        assert_eq!(cancelled("a", open), ["b"]);
+        assert_eq!(
+            cancelled("b", vec![say("a"), say("b")]),
+            ["a", "b cancelled"]
+        );
+        // One of an endpoint that did not say so ends nothing.
+        assert_eq!(
+            kinds(recall(vec![say("a"), message("x", What::Cancel)])),
+            ["a"]
+        );
+    }
+
+    #[test]
+    fn words_that_were_accepted_and_came_too_late_wait_as_the_command_that_brought_them() {
+        let edit = |by: &str| {
+            let how = Amend::Edit(Prompt::default());
+            message(
+                by,
+                What::Amend(Amendment {
+                    command: "a".parse().unwrap(),
+                    how,
+                }),
+            )
+        };
+        let with = |command: &str, edit: &str| Said::Request {
+            id: json!(1),
+            method: "session/prompt".into(),
+            params: json!({"_meta": {"ashore": {"command": command, "edit": edit}}}),
+        };
+        let begin = || vec![say("a"), say("b"), edit("e"), edit("f")];
+        let left = |rest: Vec<Said>| kinds(recall(begin().into_iter().chain(rest).collect()));
+        assert_eq!(left(vec![with("a", "f")]), ["b"]);
+        assert_eq!(left(vec![with("a", "e")]), ["f", "b"]);
+        assert_eq!(left(vec![taken(1, "a")]), ["f", "b"]);
+        assert_eq!(left(vec![taken(1, "a"), answered(1), taken(2, "f")]), ["b"]);
     }
 
     #[test]
@@ -367,12 +394,11 @@ mod tests {
         let heard: Vec<_> = events
             .iter()
             .map(|event| match event {
-                Event::Heard { seq, command } => (seq.0, command.what.clone()),
+                Event::Waits(waiting) => (waiting.seq.0, waiting.prompt.clone()),
                 other => panic!("{other:?}"),
             })
             .collect();
-        let plain = What::UserMessage(Prompt::default());
-        assert_eq!(heard, [(5, plain), (4, What::UserMessage(words))]);
+        assert_eq!(heard, [(5, Prompt::default()), (4, words)]);
     }
 
     #[test]
@@ -458,9 +484,10 @@ mod tests {
                         let paths: Vec<&str> = changes.iter().map(|c| c.path.as_str()).collect();
                         format!("{} {}", command.id.as_ref().unwrap(), paths.join(" "))
                     }
-                    _ => command.id.as_ref().unwrap().to_string(),
+                    other => panic!("{other:?}"),
                 },
-                _ => "cancel".to_owned(),
+                Event::Waits(waiting) => waiting.command.to_string(),
+                other => panic!("{other:?}"),
             })
             .collect();
         assert_eq!(left, ["p", "two a b"]);

@@ -293,10 +293,9 @@ async fn command(server: &mut Server, seq: Seq, entry: Entry) -> Result<(), Clos
     };
     command.id = command.id.or(entry.command);
     let event = match &command.what {
-        What::Cancel => server.weigh(seq).await,
+        What::Cancel => Event::Cancel { ends: entry.ends },
         What::Amend(amendment) if amendment.how == Amend::Steer => Event::Steer {
-            seq,
-            open: server.open_then(seq).await,
+            ends: entry.ends,
             amendment: amendment.clone(),
         },
         _ => Event::Heard { seq, command },

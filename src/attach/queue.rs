@@ -157,8 +157,7 @@ mod tests {
             .map(|text| QueuedPrompt {
                 command: Some(id(text)),
                 text: text.to_owned(),
-                from: None,
-                partial: false,
+                ..QueuedPrompt::default()
             })
             .into();
         let amend = |command: &str, how: Amend| {

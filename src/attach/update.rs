@@ -524,6 +524,7 @@ mod tests {
             from: From::Agent,
             who: None,
             command: command.cloned(),
+            ends: None,
             message: serde_json::Value::Null.into(),
             said,
         })

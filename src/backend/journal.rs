@@ -221,9 +221,16 @@ impl Journal {
             let mut ledger = lock(&book.ledger);
             let repeat = key.is_some_and(|key| ledger.command(&key).is_some())
                 || (ledger.standing().closed && command.what == What::Close);
+            if repeat && planted!(RepeatBeforeDurable) {
+                return Ok(Accepted::Before);
+            }
             let mut lines: Vec<Bytes> = Vec::new();
             if !repeat {
                 may(&ledger, &command.what, life)?;
+                let draft = match ledger.ends(&command.what) {
+                    Some(ends) => draft.stamp("ends", ends.as_str()),
+                    None => draft,
+                };
                 for draft in std::iter::once(draft).chain(answer_line(&command.what, who)) {
                     ledger.note(&draft.value);
                     lines.push(draft.text.into());
@@ -619,6 +626,21 @@ mod tests {
             assert_eq!(again, Accepted::Before);
             assert_eq!(place.all(&journal).await.len(), 1);
         }
+    }
+
+    #[tokio::test]
+    async fn a_cancel_names_what_it_ends_in_its_line() {
+        let place = Place::new();
+        let journal = place.journal();
+        for id in ["m1", "m2"] {
+            place.say(&journal, message("go"), id).await.unwrap();
+        }
+        for id in ["c1", "c2", "c3"] {
+            place.say(&journal, What::Cancel, id).await.unwrap();
+        }
+        let lines = place.all(&journal).await;
+        let ends: Vec<_> = lines.iter().map(|line| line["ends"].as_str()).collect();
+        assert_eq!(ends, [None, None, Some("m1"), Some("m2"), None]);
     }
 
     #[tokio::test]

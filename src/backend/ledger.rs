@@ -2,12 +2,13 @@
 //!
 //! Pure: the same lines give the same ledger, so it is rebuilt by reading the journal again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::str::FromStr;
 
 use serde_json::Value;
 
-use crate::protocol::amend::Amend;
+use crate::plant::planted;
+use crate::protocol::amend::{Amend, Amendment};
 use crate::protocol::command::{Command, What};
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::{CommandId, Seq};
@@ -20,7 +21,7 @@ pub struct Standing {
     pub last: Seq,
     /// `session/prompt` requests without a response, oldest first.
     pub unanswered: Vec<OpenPrompt>,
-    /// Accepted user messages that no prompt request has taken, oldest first.
+    /// Accepted user messages that no prompt request has taken, the next one first.
     pub untaken: Vec<CommandId>,
     /// Permission requests without an answer, oldest first.
     pub permissions: Vec<OpenPermission>,
@@ -58,6 +59,10 @@ pub struct Ledger {
     standing: Standing,
     /// Every command's line.
     commands: HashMap<CommandId, Seq>,
+    /// The change that gave a waiting message its newest words.
+    edits: HashMap<CommandId, CommandId>,
+    /// Waiting messages that a cancel has ended.
+    ended: HashSet<CommandId>,
     /// Messages that are no longer waiting, and why.
     gone: HashMap<CommandId, Gone>,
     /// The last line number of each agent server's start.
@@ -137,6 +142,25 @@ impl Ledger {
         self.answered.get(request).map(String::as_str)
     }
 
+    /// The message whose turn this command ends: the one that is open, and without one the next that waits and that no
+    /// cancel has ended yet (design decision 5). A steer ends no waiting one.
+    pub fn ends(&self, what: &What) -> Option<CommandId> {
+        let waits = match what {
+            What::Cancel => true,
+            What::Amend(amendment) if amendment.how == Amend::Steer => false,
+            _ => return None,
+        };
+        match self.standing.unanswered.first() {
+            Some(open) => open.command.clone(),
+            None => {
+                let mut untaken = self.standing.untaken.iter();
+                let next =
+                    untaken.find(|id| planted!(TwoCancelsOnePrompt) || !self.ended.contains(*id));
+                next.filter(|_| waits).cloned()
+            }
+        }
+    }
+
     /// Takes in the next line.
     pub fn note(&mut self, line: &Value) {
         self.standing.last = self.standing.last.next();
@@ -174,16 +198,36 @@ impl Ledger {
                 let who = text(line, "from").unwrap_or("a client");
                 self.answer(&reply.request, who);
             }
-            What::Amend(amendment) if amendment.how == Amend::Remove => {
-                self.leave_queue(&amendment.command, Gone::Removed);
+            What::Amend(amendment) => self.amend(id, &amendment),
+            What::Cancel => {
+                let ends = self.ends(&command.what);
+                let waits = |id: &CommandId| self.standing.untaken.contains(id);
+                self.ended.extend(ends.filter(waits));
             }
-            What::Cancel
-            | What::SetMode(_)
+            What::SetMode(_)
             | What::SetConfig { .. }
-            | What::Amend(_)
             | What::FileChanged(_)
             | What::Presence { .. }
             | What::Other { .. } => (),
+        }
+    }
+
+    /// What waits stands in the order in which it is to be taken.
+    fn amend(&mut self, id: Option<CommandId>, amendment: &Amendment) {
+        let untaken = &mut self.standing.untaken;
+        let Some((from, to)) = amendment.place(untaken.iter().map(Some)) else {
+            return;
+        };
+        match &amendment.how {
+            Amend::Remove => self.leave_queue(&amendment.command, Gone::Removed),
+            Amend::Edit(_) => {
+                let edited = amendment.command.clone();
+                self.edits.extend(id.map(|id| (edited, id)));
+            }
+            Amend::Move { .. } | Amend::Steer => {
+                let one = untaken.remove(from);
+                untaken.insert(to, one);
+            }
         }
     }
 
@@ -204,13 +248,20 @@ impl Ledger {
     }
 
     fn prompt(&mut self, id: &Value, params: &Value, message: &Value) {
-        let marked = |value: &Value| {
-            let id = value.pointer("/_meta/ashore/command")?.as_str()?;
+        let marked = |value: &Value, key: &str| {
+            let id = value.pointer("/_meta/ashore")?.get(key)?.as_str()?;
             id.parse::<CommandId>().ok()
         };
-        let command = marked(params).or_else(|| marked(message));
+        let command = marked(params, "command").or_else(|| marked(message, "command"));
         if let Some(command) = &command {
+            let newest = self.edits.get(command).cloned();
+            let ended = self.ended.contains(command);
             self.leave_queue(command, Gone::Taken);
+            // Words that came too late for this turn wait for one of their own, as the command that brought them.
+            let late = newest.filter(|edit| marked(params, "edit").as_ref() != Some(edit));
+            if let Some(late) = late.filter(|_| !ended) {
+                self.standing.untaken.insert(0, late);
+            }
         }
         self.standing.unanswered.push(OpenPrompt {
             id: id.clone(),
@@ -220,6 +271,8 @@ impl Ledger {
 
     fn leave_queue(&mut self, command: &CommandId, why: Gone) {
         self.standing.untaken.retain(|waiting| waiting != command);
+        self.edits.remove(command);
+        self.ended.remove(command);
         self.gone.insert(command.clone(), why);
     }
 
@@ -357,6 +410,67 @@ mod tests {
         let done = ledger(&[message, taken, answered]);
         assert_eq!(done.standing().unanswered, []);
         assert_eq!(done.standing().last, Seq(3));
+    }
+
+    fn message(id: &str) -> Value {
+        client(id, "_posthog/user_message", json!({"content": id}))
+    }
+
+    fn taken(number: u64, id: &str) -> Value {
+        said(
+            json!({"id": number, "method": "session/prompt", "params": {"_meta": {"ashore": {"command": id}}}}),
+        )
+    }
+
+    fn cancel(id: &str) -> Value {
+        client(id, "_posthog/cancel", json!({}))
+    }
+
+    #[test]
+    fn a_cancel_ends_the_open_turn_else_the_next_that_waits_and_each_another() {
+        let ends = |lines: &[Value]| {
+            let ends = ledger(lines).ends(&What::Cancel);
+            ends.map(|id| id.to_string())
+        };
+        let end = said(json!({"id": 1, "result": {"stopReason": "end_turn"}}));
+        let to_front = client("m", "_ashore/steer", json!({"command": "b"}));
+        let mut lines = vec![message("a"), message("b")];
+        assert_eq!(ends(&lines).as_deref(), Some("a"));
+        lines.push(cancel("c1"));
+        assert_eq!(ends(&lines).as_deref(), Some("b"));
+        lines.extend([cancel("c2"), taken(1, "a")]);
+        assert_eq!(ends(&lines).as_deref(), Some("a"));
+        lines.push(end);
+        assert_eq!(ends(&lines), None, "the one that waits has been ended");
+        let steered = [message("a"), message("b"), to_front];
+        assert_eq!(ends(&steered).as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn words_that_came_too_late_for_their_turn_wait_as_the_command_that_brought_them() {
+        let edit = client(
+            "e",
+            "_ashore/queue_edit",
+            json!({"command": "a", "content": "x"}),
+        );
+        let untaken = |lines: &[Value]| -> Vec<String> {
+            let ledger = ledger(lines);
+            let ids = ledger.standing().untaken.iter();
+            ids.map(ToString::to_string).collect()
+        };
+        let mut begin = vec![message("a"), message("b"), edit];
+        let mut in_time = taken(1, "a");
+        in_time["notification"]["params"]["_meta"]["ashore"]["edit"] = json!("e");
+        begin.push(in_time);
+        assert_eq!(untaken(&begin), ["b"]);
+        begin.pop();
+        begin.push(taken(1, "a"));
+        assert_eq!(untaken(&begin), ["e", "b"]);
+        begin.push(taken(2, "e"));
+        assert_eq!(untaken(&begin), ["b"]);
+        begin.truncate(3);
+        begin.extend([cancel("c"), taken(1, "a")]);
+        assert_eq!(untaken(&begin), ["b"], "the message was cancelled");
     }
 
     #[test]

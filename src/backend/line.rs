@@ -36,7 +36,7 @@ impl Draft {
         let Value::Object(mut object) = value else {
             return Err(BadLine::NotAnObject);
         };
-        let stamped = ["from", "src"]
+        let stamped = ["from", "src", "ends"]
             .map(|stamp| object.shift_remove(stamp).is_some())
             .contains(&true);
         let value = Value::Object(object);

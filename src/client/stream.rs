@@ -312,7 +312,7 @@ impl Road<'_> {
                         return Ok(Gap);
                     }
                     Step::Hello { last, keepalive } => {
-                        self.reaches(last)?;
+                        self.reaches(last.filter(|_| !planted!(ShorterHelloTaken)))?;
                         if planted!(CursorBeforeEntry) {
                             self.cursor = self.cursor.max(last.unwrap_or_default());
                         }

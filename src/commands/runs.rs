@@ -261,10 +261,8 @@ mod tests {
         let mut session = Session::default();
         assert_eq!(turn(&session), "idle");
         session.queued.push(QueuedPrompt {
-            command: None,
             text: "x".into(),
-            from: None,
-            partial: false,
+            ..QueuedPrompt::default()
         });
         assert_eq!(turn(&session), "working");
     }

@@ -30,6 +30,18 @@ pub enum Amend {
 }
 
 impl Amendment {
+    /// The messages it speaks of.
+    pub fn names(&self) -> Vec<&CommandId> {
+        let before = match &self.how {
+            Amend::Move { before } => before.as_ref(),
+            Amend::Edit(_) | Amend::Remove | Amend::Steer => None,
+        };
+        [Some(&self.command), before]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
     pub(super) fn method(&self) -> &'static str {
         match self.how {
             Amend::Edit(_) => "_ashore/queue_edit",

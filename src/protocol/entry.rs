@@ -42,6 +42,8 @@ pub struct Entry {
     pub who: Option<String>,
     /// Set on client messages, and on prompt request lines by `_meta.ashore.command`.
     pub command: Option<CommandId>,
+    /// Of a cancel or a steer: the message whose turn it ends, as the endpoint saw it when it took this line.
+    pub ends: Option<CommandId>,
     /// The JSON-RPC message, raw.
     pub message: Message,
     pub said: Said,

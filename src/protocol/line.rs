@@ -80,6 +80,12 @@ pub fn prompt_request(
     json!({"jsonrpc": "2.0", "id": id, "method": "session/prompt", "params": params})
 }
 
+/// Says in a prompt's request line which change gave the message its words: a later one is still to run.
+pub fn in_the_words_of(mut request: Value, edit: &CommandId) -> Value {
+    request["params"]["_meta"]["ashore"]["edit"] = json!(edit);
+    request
+}
+
 /// The response that ends a turn.
 pub fn prompt_response(id: &Value, stop_reason: &str, unscanned: bool) -> Value {
     let mut result = json!({"stopReason": stop_reason});
@@ -488,6 +494,7 @@ mod tests {
                 from: From::Client,
                 who: Some("ana@laptop".into()),
                 command: Some(id),
+                ends: None,
                 message: command.to_json().into(),
                 said: Said::Command(command),
             }

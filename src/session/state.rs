@@ -64,13 +64,17 @@ pub enum Turn {
     },
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct QueuedPrompt {
     pub command: Option<CommandId>,
     pub text: String,
     pub from: Option<String>,
     /// There is more to it than `text` tells.
     pub partial: bool,
+    /// The change that gave it these words.
+    pub edit: Option<CommandId>,
+    /// A cancel has ended it; it is answered without reaching the agent.
+    pub cancelled: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -15,7 +15,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::disk::Disk;
 use super::net::{Ask, Net, Peer, Road};
 use super::process::{Abort, Process};
+use super::queue::Did;
 use super::tree::Tree;
+use super::truth::id_at;
 use super::workspace::{self, News};
 use super::world::World;
 use crate::agent::files::Told;
@@ -29,6 +31,7 @@ use crate::client::api::Logs;
 use crate::client::error::Error;
 use crate::client::stream::{self, End, Heard, Raw, Source, View};
 use crate::mirror::blobs;
+use crate::protocol::amend::Amend;
 use crate::protocol::command::{Command, What};
 use crate::protocol::entry::{Decoded, Entry, RpcError, Said};
 use crate::protocol::ids::{CommandId, Seq};
@@ -135,6 +138,7 @@ async fn serve(
         return Ok(());
     };
     world.note(format_args!("agent has read up to {}", recall.last()));
+    world.truth().did(Did::Started(recall.last().0));
     let (commands, link) = mpsc::channel(64);
     process.spawn(link::follow(road.clone(), recall.last(), commands));
     let (says, said) = mpsc::channel(64);
@@ -148,7 +152,6 @@ async fn serve(
     let server = Server {
         world: Arc::clone(world),
         process: process.clone(),
-        road,
         turns: Turns::new(world.at().run, recall.turns()),
         journal,
         durable: None,
@@ -166,14 +169,14 @@ async fn serve(
 enum Saying {
     Ready,
     Words(Value),
-    Answered(Result<Value, RpcError>),
+    /// Of a turn: what it says to an older one is not heard.
+    Answered(u64, Result<Value, RpcError>),
     Gone,
 }
 
 struct Server {
     world: Arc<World>,
     process: Process,
-    road: Road,
     turns: Turns,
     journal: Journal,
     durable: Option<BoxFuture<'static, Result<(), Closed>>>,
@@ -230,32 +233,34 @@ impl Server {
             if let Decoded::Entry(Entry {
                 said: Said::Command(mut command),
                 command: id,
+                ends,
                 ..
             }) = line
             {
                 command.id = command.id.or(id);
-                self.command(seq, command).await?;
+                self.command(seq, command, ends).await?;
             }
         }
         Ok(())
     }
 
-    async fn command(&mut self, seq: Seq, command: Command) -> Result<(), Closed> {
+    async fn command(
+        &mut self,
+        seq: Seq,
+        command: Command,
+        ends: Option<CommandId>,
+    ) -> Result<(), Closed> {
         self.world.note(format_args!("agent hears {seq}"));
-        let event = if command.what == What::Cancel {
-            self.weigh(seq).await
-        } else {
-            Event::Heard { seq, command }
+        self.world.truth().did(Did::Heard(seq.0));
+        let event = match &command.what {
+            What::Cancel => Event::Cancel { ends },
+            What::Amend(amendment) if amendment.how == Amend::Steer => Event::Steer {
+                ends,
+                amendment: amendment.clone(),
+            },
+            _ => Event::Heard { seq, command },
         };
         self.apply(event).await
-    }
-
-    async fn weigh(&mut self, seq: Seq) -> Event {
-        let open = match self.turns.looks_back() {
-            Some(after) => reading::open_at(&self.road, after, seq).await,
-            None => None,
-        };
-        Event::Cancel { seq, open }
     }
 
     async fn apply(&mut self, event: Event) -> Result<(), Closed> {
@@ -267,7 +272,10 @@ impl Server {
         let mut effects = std::collections::VecDeque::from(effects);
         while let Some(effect) = effects.pop_front() {
             match effect {
-                Effect::Journal(message) => self.journal.write(&message).await?,
+                Effect::Journal(message) => {
+                    self.takes(&message);
+                    self.journal.write(&message).await?;
+                }
                 Effect::Wait => {
                     let mark = self.journal.mark().await?;
                     self.durable = Some(self.journal.durable(mark).boxed());
@@ -284,10 +292,6 @@ impl Server {
                     self.talk = Abort(None);
                     self.world.truth().child_free();
                     self.later(1, 50, Saying::Gone);
-                }
-                Effect::Weigh(seq) => {
-                    let event = self.weigh(seq).await;
-                    effects.extend(self.turns.apply(event));
                 }
                 Effect::Take {
                     seq,
@@ -312,12 +316,23 @@ impl Server {
         Ok(())
     }
 
+    /// A request line tells what the queue had first.
+    fn takes(&self, message: &Value) {
+        if message["method"] == "session/prompt"
+            && let Some(command) = id_at(message, "/params/_meta/ashore/command")
+        {
+            let edit = id_at(message, "/params/_meta/ashore/edit");
+            self.world.truth().did(Did::Took { command, edit });
+        }
+    }
+
     async fn said(&mut self, child: u64, saying: Saying) -> Result<(), Closed> {
         match saying {
             _ if child != self.child => Ok(()),
             Saying::Ready => self.apply(Event::Ready).await,
             Saying::Words(message) => self.journal.write(&message).await,
-            Saying::Answered(outcome) => {
+            Saying::Answered(turn, _) if turn != self.turns.number() => Ok(()),
+            Saying::Answered(_, outcome) => {
                 self.patience = None;
                 self.world.truth().child_free();
                 self.apply(Event::Answered(outcome)).await
@@ -347,6 +362,7 @@ impl Server {
         let prompted = self.world.truth().prompted(&id);
         self.world.check(prompted);
         let (world, says, child) = (Arc::clone(&self.world), self.says.clone(), self.child);
+        let turn = self.turns.number();
         let task = self.process.spawn(async move {
             let chunks = 1 + world.dice().below(world.options.chatter);
             let dies = world.trouble(world.options.child_deaths);
@@ -358,7 +374,7 @@ impl Server {
             let end = if dies {
                 Saying::Gone
             } else {
-                Saying::Answered(Ok(json!({"stopReason": "end_turn"})))
+                Saying::Answered(turn, Ok(json!({"stopReason": "end_turn"})))
             };
             drop(says.send((child, end)).await);
         });
@@ -372,7 +388,7 @@ impl Server {
         }
         self.talk = Abort(None);
         let stopped = Ok(json!({"stopReason": "cancelled"}));
-        self.later(0, 100, Saying::Answered(stopped));
+        self.later(0, 100, Saying::Answered(turn, stopped));
     }
 
     /// As `agent::perform` does it.

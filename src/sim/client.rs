@@ -147,9 +147,15 @@ impl Client {
                 blocks: None,
             }),
             Wish::Cancel => What::Cancel,
-            Wish::Remove(id) => What::Amend(Amendment {
-                command: id.clone(),
-                how: Amend::Remove,
+            Wish::Amend(amendment) => What::Amend(match &amendment.how {
+                Amend::Edit(_) => Amendment {
+                    command: amendment.command.clone(),
+                    how: Amend::Edit(Prompt {
+                        text: id.clone(),
+                        blocks: None,
+                    }),
+                },
+                _ => amendment.clone(),
             }),
         };
         let id: CommandId = id.parse().expect("a UUID is an id");
@@ -185,7 +191,7 @@ fn id_of(command: &Command) -> CommandId {
 fn wish(command: &Command) -> Wish {
     match &command.what {
         What::Cancel => Wish::Cancel,
-        What::Amend(amendment) => Wish::Remove(amendment.command.clone()),
+        What::Amend(amendment) => Wish::Amend(amendment.clone()),
         _ => Wish::Message,
     }
 }

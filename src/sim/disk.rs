@@ -134,6 +134,13 @@ impl Disk {
             .map_or_else(Vec::new, |file| file.now.clone())
     }
 
+    /// Would these bytes be there after a power cut?
+    pub(super) fn is_durable(&self, name: &str, bytes: &[u8]) -> bool {
+        let state = self.lock();
+        let file = state.files.get(name);
+        file.is_some_and(|file| memchr::memmem::find(&file.synced, bytes).is_some())
+    }
+
     /// How many lines a file has.
     pub(super) fn lines(&self, name: &str) -> u64 {
         let state = self.lock();

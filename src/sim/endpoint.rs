@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -36,8 +37,19 @@ const PIECE: usize = 4096;
 #[derive(Clone)]
 struct Up {
     process: Process,
+    disk: Arc<Disk>,
     journal: Arc<Journal>,
     shutdown: CancellationToken,
+}
+
+impl Up {
+    /// What is acknowledged has reached the disk, the first time and again.
+    fn durable(&self, part: &str) -> Result<(), String> {
+        if self.disk.is_durable(FILE, part.as_bytes()) {
+            return Ok(());
+        }
+        Err(format!("{part} is acknowledged and not durable"))
+    }
 }
 
 pub(super) struct Endpoint {
@@ -78,6 +90,7 @@ impl Endpoint {
         );
         let up = Up {
             process,
+            disk: Arc::clone(&self.disk),
             journal: Arc::new(journal),
             shutdown: CancellationToken::new(),
         };
@@ -174,23 +187,27 @@ fn refused(error: &Error) -> Refusal {
     }
 }
 
+/// A command, the first time or again.
+async fn command(world: &Arc<World>, up: &Up, peer: Peer, body: &Value) -> Result<Answer, Refusal> {
+    let command = Command::from_json(body).map_err(|error| reset(&error.to_string()))?;
+    let who = peer.name();
+    let accepted = up
+        .journal
+        .command(&world.at(), &command, body, &who, Life::Open)
+        .await;
+    accepted.map_err(|error| refused(&error))?;
+    if let Some(id) = &command.id {
+        world.note(format_args!("endpoint accepts {id}"));
+        world.check(up.durable(&format!(r#""id":"{id}","from":"#)));
+        world.truth().acknowledged(id);
+    }
+    Ok(Answer::Done)
+}
+
 async fn handle(world: &Arc<World>, up: &Up, peer: Peer, ask: Ask) -> Result<Answer, Refusal> {
     let at = world.at();
     match ask {
-        Ask::Command(body) => {
-            let command = Command::from_json(&body).map_err(|error| reset(&error.to_string()))?;
-            let who = peer.name();
-            let accepted = up
-                .journal
-                .command(&at, &command, &body, &who, Life::Open)
-                .await;
-            accepted.map_err(|error| refused(&error))?;
-            if let Some(id) = &command.id {
-                world.note(format_args!("endpoint accepts {id}"));
-                world.truth().acknowledged(id);
-            }
-            Ok(Answer::Done)
-        }
+        Ask::Command(body) => command(world, up, peer, &body).await,
         Ask::Append {
             source,
             first,
@@ -212,6 +229,9 @@ async fn handle(world: &Arc<World>, up: &Up, peer: Peer, ask: Ask) -> Result<Ans
                 .append_agent(&at, Some(&batch), &entries, Answers::Count);
             appended.await.map_err(|error| refused(&error))?;
             world.note(format_args!("endpoint accepts {count} lines from {first}"));
+            for number in first..first + count {
+                world.check(up.durable(&format!(r#""src":"{source}:{number}""#)));
+            }
             world.truth().appended(&source, first, count);
             Ok(Answer::Done)
         }
@@ -271,6 +291,7 @@ async fn live(
     let opened = Follower::open(journal, world.at().run, view, Some(&header), place).await;
     let mut follower = opened.map_err(|error| refused(&error))?;
     let (mut pipe, body) = Pipe::open(world, peer);
+    pipe.told = after.0;
     up.process.spawn(async move {
         loop {
             // Whoever hangs up is noticed at once, as by a server of HTTP.

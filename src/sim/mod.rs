@@ -10,7 +10,7 @@
 //!
 //! - Replay a seed: `ASHORE_SIM_SEED=123 cargo test --lib sim::tests::one -- --nocapture` prints its options and its trace.
 //! - Many seeds: `ASHORE_SIM_SEEDS=20000 cargo test --profile sim --lib sim::tests::many`; `ASHORE_SIM_FIRST=5000` begins there.
-//! - A seed that failed once stays in `KEPT`, with what it showed.
+//! - Every planted mistake stands in `PLANTED` with a life that shows it, and that is well without it.
 //! - `ASHORE_SIM_BUG=TornTailKept` beside a seed makes a planted mistake ([`crate::plant`]).
 
 mod agent;
@@ -23,6 +23,7 @@ mod mirror;
 mod net;
 mod options;
 mod process;
+mod queue;
 mod shelf;
 mod tests;
 mod tree;
@@ -39,7 +40,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::mirror::ground::simulated::stand_on;
-use crate::protocol::ids::Seq;
+use crate::protocol::amend::{Amend, Amendment};
+use crate::protocol::command::Prompt;
+use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::normalize;
 use crate::session::reduce;
 use crate::session::state::Session;
@@ -425,25 +428,49 @@ async fn sever(world: Arc<World>, net: Arc<Net>) {
 async fn speak(world: Arc<World>, client: Arc<Client>) {
     for _ in 0..world.options.messages {
         let between = u64::try_from(world.options.trouble.as_millis()).unwrap_or(u64::MAX);
-        world.pause(0, between / world.options.messages).await;
+        let most = if world.trouble(world.options.haste) {
+            200
+        } else {
+            between / world.options.messages
+        };
+        world.pause(0, most).await;
         client.say(Wish::Message).await;
         if world.trouble(world.options.cancels) {
             world.pause(0, 1_500).await;
             client.say(Wish::Cancel).await;
         }
-        if world.trouble(world.options.removals) {
+        if world.trouble(world.options.changes) {
             world.pause(0, 500).await;
-            let message = {
-                let truth = world.truth();
-                let all: Vec<_> = truth.messages().cloned().collect();
-                drop(truth);
-                all.get(world.dice().index(all.len())).cloned()
-            };
-            if let Some(message) = message {
-                client.say(Wish::Remove(message)).await;
+            if let Some(change) = change(&world, &client) {
+                client.say(Wish::Amend(change)).await;
             }
         }
     }
+}
+
+/// A change to something that waits, as far as this user can see, or to any message at all.
+fn change(world: &World, client: &Client) -> Option<Amendment> {
+    let waiting = client.look(|attached| {
+        let waiting = attached.session.queued.iter();
+        waiting.filter_map(|one| one.command.clone()).collect()
+    });
+    let waiting: Vec<CommandId> = waiting.unwrap_or_default();
+    let all = if world.dice().chance(200) {
+        world.truth().messages().cloned().collect()
+    } else {
+        waiting
+    };
+    let mut dice = world.dice();
+    let command = all.get(dice.index(all.len()))?.clone();
+    let other = all.get(dice.index(all.len() + 1)).cloned();
+    let how = match dice.below(4) {
+        0 => Amend::Remove,
+        // Its words are its id, which has yet to be drawn.
+        1 => Amend::Edit(Prompt::default()),
+        2 => Amend::Move { before: other },
+        _ => Amend::Steer,
+    };
+    Some(Amendment { command, how })
 }
 
 /// An agent server that ends by itself is started again.

@@ -178,7 +178,7 @@ pub(super) struct Pipe {
     left: u64,
     until: Instant,
     /// The last event's number, for lies.
-    told: u64,
+    pub(super) told: u64,
 }
 
 impl Pipe {
@@ -237,6 +237,9 @@ impl Pipe {
         } else {
             self.world.options.piece
         };
+        if self.peer == Peer::Agent && self.world.trouble(self.world.options.sluggish) {
+            self.world.pause(0, 3_000).await;
+        }
         // Events that come together are read together.
         if self.world.dice().chance(400) {
             let slow = if self.world.trouble(20) { 2_000 } else { 3 };
@@ -310,7 +313,12 @@ impl Pipe {
         // What is left out is missed when the next one comes.
         self.world.stalled[self.peer.index()].store(true, Ordering::Relaxed);
         let mut dice = self.world.dice();
-        let numbered = |id: u64| format!("{data}\nid: {id}\n\n");
+        // A wrong number that is just the awaited one nobody could tell from the right one.
+        let awaited = self.told + 1;
+        let numbered = |lie: u64| {
+            let lie = if lie == awaited { id + 1 } else { lie };
+            format!("{data}\nid: {lie}\n\n")
+        };
         Some(match dice.below(8) {
             0 => numbered(id + 1 + dice.below(5)),
             1 => numbered(dice.below(id)),

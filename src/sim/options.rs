@@ -11,9 +11,11 @@ pub(super) struct Options {
     pub(super) trouble: Duration,
     /// What each user says in that time.
     pub(super) messages: u64,
-    /// A user's other wishes, per message: cancel, take a queued message back.
+    /// Messages that follow at once upon the one before.
+    pub(super) haste: u64,
+    /// A user's other wishes, per message: cancel, change what waits.
     pub(super) cancels: u64,
-    pub(super) removals: u64,
+    pub(super) changes: u64,
     /// Most lines that the agent says in a turn.
     pub(super) chatter: u64,
     /// Turns in which the agent dies, and cancels it does not hear.
@@ -23,6 +25,8 @@ pub(super) struct Options {
     pub(super) latency: Duration,
     /// Largest piece in which a stream arrives.
     pub(super) piece: u64,
+    /// Events that the agent side hears up to three seconds late.
+    pub(super) sluggish: u64,
     /// Calls that never arrive or whose answer is lost.
     pub(super) lost_calls: u64,
     /// Streams that are cut, end cleanly, or go silent half-open.
@@ -45,22 +49,19 @@ pub(super) struct Options {
 const NEVER: u64 = 1_000_000;
 
 impl Options {
-    /// Nothing keeps the clients' commands from the agent side for long.
-    pub(super) fn agent_hears_all(&self) -> bool {
-        !self.agent_in_trouble && self.blows == NEVER
-    }
-
     pub(super) fn draw(dice: &mut Dice) -> Self {
         Self {
             trouble: dice.millis(3_000, 40_000),
             messages: 1 + dice.below(4),
-            cancels: dice.pick(&[0, 150, 500]),
-            removals: dice.pick(&[0, 0, 150, 400]),
+            cancels: dice.pick(&[0, 300, 800]),
+            haste: dice.pick(&[0, 500, 900]),
+            changes: dice.pick(&[0, 400, 900]),
             chatter: dice.pick(&[1, 4, 12]),
             child_deaths: dice.pick(&[0, 0, 60, 200]),
             deafness: dice.pick(&[0, 0, 100, 500]),
             latency: Duration::from_millis(dice.pick(&[1, 5, 40, 400])),
             piece: dice.pick(&[3, 17, 64, 300, 4000]),
+            sluggish: dice.pick(&[0, 0, 500]),
             lost_calls: dice.pick(&[0, 20, 100, 250]),
             cut_streams: dice.pick(&[0, 100, 500, 900]),
             lies: dice.pick(&[0, 0, 10, 60, 200]),

@@ -6,14 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::queue::{self, Did, Telling};
+use crate::protocol::amend::Amendment;
 use crate::protocol::ids::{CommandId, Seq};
 
 /// What one user said in one go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Wish {
     Message,
     Cancel,
-    Remove(CommandId),
+    /// A change to what waits.
+    Amend(Amendment),
 }
 
 #[derive(Debug, Default)]
@@ -31,10 +34,10 @@ pub(super) struct Truth {
     refused: BTreeSet<CommandId>,
     /// Prompts that reached the agent's child.
     prompted: BTreeSet<CommandId>,
+    /// What the agent side heard and did, over its starts.
+    did: Vec<Did>,
     /// The child has a prompt that it has not answered.
     busy: bool,
-    /// Nothing keeps the clients' commands from the agent side for long.
-    pub(super) agent_hears_all: bool,
     /// Turns of the older journal are nobody's.
     rolled_back: bool,
 }
@@ -91,11 +94,16 @@ impl Truth {
         if std::mem::replace(&mut self.busy, true) {
             return Err(format!("the child gets {id} while it has another prompt"));
         }
+        self.did.push(Did::Prompted);
         if self.prompted.insert(id.clone()) {
             Ok(())
         } else {
             Err(format!("the child gets {id} twice"))
         }
+    }
+
+    pub(super) fn did(&mut self, did: Did) {
+        self.did.push(did);
     }
 
     pub(super) fn child_free(&mut self) {
@@ -115,7 +123,16 @@ impl Truth {
         let read = Read::new(lines)?;
         self.nothing_is_lost(lines, &read)?;
         self.all_is_answered(&read)?;
-        self.cancels_hit(&read)
+        read.cancels_hit()?;
+        // Commands of the endpoint's numbers: what a start had read of the journal is its first so many lines.
+        let up_to = |last: u64| {
+            let count = usize::try_from(last).unwrap_or(usize::MAX);
+            let some = lines
+                .get(..count)
+                .ok_or("a start has read more than there is")?;
+            Ok(Read::new(some)?.telling)
+        };
+        queue::took_in_order(&self.did, &read.telling, up_to)
     }
 
     /// Nothing is left to do.
@@ -163,58 +180,11 @@ impl Truth {
             if !read.commands.contains_key(id) {
                 return Err(format!("{id} was said and is not in the journal"));
             }
-            if !read.taken.contains_key(id) && !read.removed.contains_key(id) {
-                return Err(format!("{id} was neither taken nor removed"));
-            }
         }
+        read.telling.all_taken()?;
         for (id, turn) in &read.taken {
             if turn.outcome.is_none() {
                 return Err(format!("{id} was taken and has no answer"));
-            }
-        }
-        Ok(())
-    }
-
-    /// A cancel ends the turn that is open where it stands, else the oldest untaken prompt before it (design decision 5);
-    /// nobody else's prompt ends `cancelled`. An agent side that hears of it when all that is over may judge otherwise.
-    fn cancels_hit(&self, read: &Read) -> Result<(), String> {
-        let mut meant = BTreeSet::new();
-        for cancel in &read.cancels {
-            let open = read.taken.iter().find(|(_, turn)| {
-                turn.seq < *cancel && turn.answered.is_none_or(|answered| answered > *cancel)
-            });
-            if let Some((id, _)) = open {
-                meant.insert(id.clone());
-                continue;
-            }
-            let waits = |id: &CommandId| {
-                let taken = read.taken.get(id).is_some_and(|turn| turn.seq < *cancel);
-                let removed = read.removed.get(id).is_some_and(|seq| seq < cancel);
-                !taken && !removed && !meant.contains(id)
-            };
-            let oldest = read
-                .messages
-                .iter()
-                .filter(|(seq, _)| seq < cancel)
-                .find(|(_, id)| waits(id));
-            if let Some((_, id)) = oldest {
-                meant.insert(id.clone());
-            }
-        }
-        let mut hit = 0;
-        for (id, turn) in &read.taken {
-            let cancelled = turn.outcome.as_deref() == Some("cancelled");
-            if !cancelled || read.removed.contains_key(id) {
-                continue;
-            }
-            hit += 1;
-            if hit > read.cancels.len() {
-                return Err(format!(
-                    "more turns were cancelled than there were cancels: {id}"
-                ));
-            }
-            if self.agent_hears_all && !meant.contains(id) {
-                return Err(format!("{id} ended cancelled and no cancel meant it"));
             }
         }
         Ok(())
@@ -223,8 +193,6 @@ impl Truth {
 
 #[derive(Debug)]
 struct Turn {
-    seq: u64,
-    answered: Option<u64>,
     outcome: Option<String>,
 }
 
@@ -232,17 +200,15 @@ struct Turn {
 #[derive(Debug, Default)]
 struct Read {
     commands: BTreeMap<CommandId, u64>,
-    messages: Vec<(u64, CommandId)>,
     taken: BTreeMap<CommandId, Turn>,
-    removed: BTreeMap<CommandId, u64>,
-    cancels: Vec<u64>,
+    telling: Telling,
     sources: BTreeSet<(String, u64)>,
     said: BTreeSet<String>,
     /// The open turn: its request's id, and its command.
     open: Option<(Value, CommandId)>,
 }
 
-fn id_at(value: &Value, pointer: &str) -> Option<CommandId> {
+pub(super) fn id_at(value: &Value, pointer: &str) -> Option<CommandId> {
     value.pointer(pointer)?.as_str()?.parse().ok()
 }
 
@@ -283,16 +249,7 @@ impl Read {
 
     fn command(&mut self, seq: u64, line: &Value) -> Result<(), String> {
         let id = id_at(line, "/id").ok_or("a command without an id")?;
-        match line["message"]["method"].as_str() {
-            Some("_posthog/user_message") => self.messages.push((seq, id.clone())),
-            Some("_posthog/cancel") => self.cancels.push(seq),
-            Some("_ashore/queue_remove") => {
-                if let Some(other) = id_at(line, "/message/params/command") {
-                    self.removed.entry(other).or_insert(seq);
-                }
-            }
-            _ => (),
-        }
+        self.telling.said(seq, &id, line)?;
         match self.commands.insert(id.clone(), seq) {
             Some(before) => Err(format!("{id} stands in lines {before} and {seq}")),
             None => Ok(()),
@@ -310,11 +267,9 @@ impl Read {
                 ));
             }
             self.open = Some((id.clone(), command.clone()));
-            let turn = Turn {
-                seq,
-                answered: None,
-                outcome: None,
-            };
+            let edit = id_at(message, "/params/_meta/ashore/edit");
+            self.telling.took(seq, &command, edit.as_ref())?;
+            let turn = Turn { outcome: None };
             return match self.taken.insert(command.clone(), turn) {
                 Some(_) => Err(format!("line {seq}: {command} is taken a second time")),
                 None => Ok(()),
@@ -333,14 +288,27 @@ impl Read {
         if open != *id {
             return Err(format!("line {seq} answers {id}, but {open} is open"));
         }
+        self.telling.answered();
         let outcome = message
             .pointer("/result/stopReason")
             .and_then(Value::as_str);
         if let Some(turn) = self.taken.get_mut(&command) {
-            turn.answered = Some(seq);
             turn.outcome = Some(outcome.unwrap_or("error").to_owned());
         }
         Ok(())
+    }
+
+    /// Nobody's prompt ends `cancelled` but one that a cancel, a steer or a change meant (design decision 5), however late
+    /// the agent side hears of it.
+    fn cancels_hit(&self) -> Result<(), String> {
+        let mut cancelled = self
+            .taken
+            .iter()
+            .filter(|(_, turn)| turn.outcome.as_deref() == Some("cancelled"));
+        match cancelled.find(|(id, _)| !self.telling.may_end.contains(*id)) {
+            Some((id, _)) => Err(format!("{id} ended cancelled and no cancel meant it")),
+            None => Ok(()),
+        }
     }
 
     /// A file of a turn stands between its request and its response (design decision 7).

@@ -49,14 +49,12 @@ impl World {
     pub(super) fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let options = Options::draw(&mut dice);
-        let mut truth = Truth::default();
-        truth.agent_hears_all = options.agent_hears_all();
         Self {
             options,
             dice: Mutex::new(dice),
             trees: Trees::new(seed),
             trace: Mutex::default(),
-            truth: Mutex::new(truth),
+            truth: Mutex::default(),
             start: Instant::now(),
             calm: AtomicBool::new(false),
             failure: Mutex::default(),

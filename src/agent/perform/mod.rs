@@ -19,7 +19,6 @@ use crate::agent::acp::{Heard, Order};
 use crate::agent::child::Running;
 use crate::agent::journal::{Closed, Journal};
 use crate::agent::opening::{LOGIN_NEEDED, Opening, Session};
-use crate::agent::reading;
 use crate::agent::recall::Recall;
 use crate::agent::road::Road;
 use crate::agent::run::Surroundings;
@@ -30,7 +29,6 @@ use crate::agent::whole;
 use crate::agent::wishes::{Edits, Look, Places, Wisher};
 use crate::protocol::command::What;
 use crate::protocol::entry::{PermissionRequest, RpcError};
-use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::launch::Launch;
 use crate::protocol::line;
 
@@ -72,7 +70,7 @@ pub(crate) struct Server {
     pub(crate) launch: Launch,
     pub(crate) around: Surroundings,
     pub(crate) root: PathBuf,
-    pub(crate) road: Road,
+    road: Road,
     pub(crate) turns: Turns,
     pub(crate) journal: Journal,
     pub(crate) wisher: Wisher,
@@ -226,28 +224,10 @@ impl Server {
                 }
                 Effect::EndChild => self.live = None,
                 Effect::Perform(what) => self.do_other(what).await?,
-                Effect::Weigh(seq) => {
-                    let event = self.weigh(seq).await;
-                    effects.extend(self.turns.apply(event));
-                }
                 Effect::Quit => self.ending = Some(Ending::Closed),
             }
         }
         Ok(())
-    }
-
-    /// A cancel, with what the journal had open at its line when that is in doubt.
-    pub(crate) async fn weigh(&mut self, seq: Seq) -> Event {
-        let open = self.open_then(seq).await;
-        Event::Cancel { seq, open }
-    }
-
-    /// Which turn the journal had open at that line, when that is in doubt.
-    pub(crate) async fn open_then(&mut self, seq: Seq) -> Option<Option<CommandId>> {
-        match self.turns.looks_back() {
-            Some(after) => reading::open_at(&self.road, after, seq).await,
-            None => None,
-        }
     }
 
     /// The next thing around the child; never resolves while nothing happens.

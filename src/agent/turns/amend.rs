@@ -3,24 +3,47 @@
 //! Pure, like the rest of the turns. A change was accepted while the message was not taken; that our request line may be
 //! on its way at that moment is the race that each arm answers.
 
-use crate::agent::turns::{Effect, Phase, Queued, Turn, Turns};
+use crate::agent::turns::{Effect, Phase, Queued, Turn, Turns, Waiting};
+use crate::plant::planted;
 use crate::protocol::amend::{Amend, Amendment};
 use crate::protocol::command::Prompt;
 use crate::protocol::ids::{CommandId, Seq};
-use crate::protocol::line;
 
 impl Turns {
-    pub(super) fn amend(&mut self, effects: &mut Vec<Effect>, amendment: Amendment) {
-        let ids = self.queue.iter().map(|queued| Some(&queued.command));
+    /// `id`: the command that the change is itself.
+    pub(super) fn amend(
+        &mut self,
+        effects: &mut Vec<Effect>,
+        seq: Seq,
+        id: CommandId,
+        amendment: Amendment,
+    ) {
+        let names = amendment.names();
+        let ids = self.queue.iter().map(|queued| {
+            let by_command = names.contains(&&queued.waiting.command);
+            Some(if by_command {
+                &queued.waiting.command
+            } else {
+                &queued.message
+            })
+        });
         let Some((from, to)) = amendment.place(ids) else {
-            return self.too_late(effects, amendment);
+            return self.too_late(effects, seq, id, amendment);
         };
         let Some(mut queued) = self.queue.remove(from) else {
             return;
         };
         match amendment.how {
             Amend::Remove => return,
-            Amend::Edit(prompt) => queued.prompt = prompt,
+            Amend::Edit(prompt) => {
+                queued.waiting.prompt = prompt;
+                if queued.waiting.command == amendment.command {
+                    queued.waiting.edit = Some(id);
+                } else {
+                    // These are not the first words that came too late: the newest ones run.
+                    queued.waiting.command = id;
+                }
+            }
             Amend::Move { .. } | Amend::Steer => (),
         }
         self.queue.insert(to, queued);
@@ -30,61 +53,71 @@ impl Turns {
     pub(super) fn steer(
         &mut self,
         effects: &mut Vec<Effect>,
-        seq: Seq,
-        open: Option<Option<CommandId>>,
-        amendment: &Amendment,
+        ends: Option<&CommandId>,
+        amendment: Amendment,
     ) {
-        let waits = |queued: &Queued| queued.command == amendment.command;
-        if !self.queue.iter().any(waits) {
+        if !self
+            .queue
+            .iter()
+            .any(|queued| queued.is(&amendment.command))
+        {
             // RACE: it was taken by itself meanwhile, which is what was wished.
             return;
         }
-        self.amend(effects, amendment.clone());
-        // One that is being stopped already makes room by itself; a cancel now would be for what waits.
-        if matches!(&self.phase, Phase::Taking(turn) | Phase::Running(turn) if !turn.cancelled) {
-            self.cancel(effects, seq, open);
+        let id = amendment.command.clone();
+        self.amend(effects, Seq::ZERO, id, amendment);
+        if let Some(ends) = ends {
+            self.stop_turn_of(effects, ends);
         }
     }
 
     /// RACE: the endpoint accepted the change while our request line was on its way.
-    fn too_late(&mut self, effects: &mut Vec<Effect>, amendment: Amendment) {
+    fn too_late(
+        &mut self,
+        effects: &mut Vec<Effect>,
+        seq: Seq,
+        id: CommandId,
+        amendment: Amendment,
+    ) {
         match amendment.how {
             // It was not taken then, so it is not to run now.
             Amend::Remove => self.stop_turn_of(effects, &amendment.command),
-            Amend::Edit(prompt) => self.run_anew(effects, amendment.command, prompt),
+            Amend::Edit(prompt) => self.run_anew(effects, seq, id, amendment.command, prompt),
             Amend::Move { .. } | Amend::Steer => (),
         }
     }
 
-    /// The turn with the old words ends, and the new ones are next.
-    fn run_anew(&mut self, effects: &mut Vec<Effect>, command: CommandId, prompt: Prompt) {
-        let turn = match &self.phase {
-            Phase::Taking(turn) | Phase::Running(turn) if turn.cancelled => None,
-            Phase::Taking(turn)
-            | Phase::Running(turn)
-            | Phase::Closing { turn, .. }
-            | Phase::Answering(turn) => Some(turn),
-            Phase::Idle => None,
-        };
-        let Some(turn) = turn.filter(|turn| turn.command.as_ref() == Some(&command)) else {
-            let note =
-                "a change to a message came too late: the agent has had the message as it was";
-            effects.push(Effect::Journal(line::note(note)));
+    /// The turn with the old words ends, and the new ones are next: as the command that brought them, since a command is
+    /// taken once (design decision 5).
+    fn run_anew(
+        &mut self,
+        effects: &mut Vec<Effect>,
+        seq: Seq,
+        id: CommandId,
+        message: CommandId,
+        prompt: Prompt,
+    ) {
+        if self.ended.contains(&message) {
             return;
+        }
+        self.stop_turn_of(effects, &message);
+        let id = if planted!(LateWordsTakeTheOldName) {
+            message.clone()
+        } else {
+            id
         };
-        let seq = turn.seq;
-        self.stop_turn_of(effects, &command);
-        self.queue.push_front(Queued {
-            command,
+        let waiting = Waiting {
             seq,
+            command: id,
             prompt,
+            edit: None,
             cancelled: false,
-            behind: Some(seq),
-        });
+        };
+        self.queue.push_front(Queued { message, waiting });
     }
 
-    fn stop_turn_of(&mut self, effects: &mut Vec<Effect>, command: &CommandId) {
-        let is_it = |turn: &Turn| turn.command.as_ref() == Some(command) && !turn.cancelled;
+    pub(super) fn stop_turn_of(&mut self, effects: &mut Vec<Effect>, command: &CommandId) {
+        let is_it = |turn: &Turn| turn.is(command) && !turn.cancelled;
         match &mut self.phase {
             Phase::Taking(turn) if is_it(turn) => turn.cancelled = true,
             Phase::Running(turn) if is_it(turn) => {
@@ -105,7 +138,7 @@ mod tests {
     use super::*;
     use crate::agent::turns::Event;
     use crate::agent::turns::tests::{end_turn, id, other, ready, said, story};
-    use crate::protocol::command::What;
+    use crate::protocol::command::{Command, What};
 
     fn amendment(command: &str, how: Amend) -> Amendment {
         Amendment {
@@ -118,10 +151,9 @@ mod tests {
         other(seq, What::Amend(amendment(command, how)))
     }
 
-    fn steer(seq: u64, command: &str, open: Option<Option<CommandId>>) -> Event {
+    fn steer(command: &str, ends: Option<CommandId>) -> Event {
         Event::Steer {
-            seq: Seq(seq),
-            open,
+            ends,
             amendment: amendment(command, Amend::Steer),
         }
     }
@@ -204,11 +236,11 @@ mod tests {
         let begin = vec![said(1, "a"), said(2, "b"), said(3, "c"), Event::Durable];
         story(&mut turns, begin);
         assert_eq!(
-            story(&mut turns, vec![steer(4, "c", None)]),
+            story(&mut turns, vec![steer("c", Some(id("a")))]),
             ["interrupt 1"]
         );
         // The same wish again, and one for what is running, change nothing.
-        let again = vec![steer(5, "c", None), steer(6, "a", None)];
+        let again = vec![steer("c", Some(id("a"))), steer("a", Some(id("a")))];
         assert_eq!(story(&mut turns, again), Vec::<String>::new());
         let ended = story(&mut turns, vec![end_turn(), Event::Scanned]);
         assert_eq!(
@@ -222,18 +254,18 @@ mod tests {
     fn a_steer_spares_a_turn_that_it_did_not_mean() {
         let table = [
             // At its line nothing was open, or another turn was.
-            (Some(None), vec!["interrupt 1"]),
-            (Some(Some(id("before"))), vec![]),
-            (Some(Some(id("a"))), vec!["interrupt 1"]),
+            (None, vec![]),
+            (Some(id("before")), vec![]),
+            (Some(id("a")), vec!["interrupt 1"]),
         ];
-        for (open, expected) in table {
+        for (ends, expected) in table {
             let mut turns = ready();
             let begin = vec![said(1, "a"), said(2, "b"), said(3, "c"), Event::Durable];
             story(&mut turns, begin);
-            let heard = story(&mut turns, vec![steer(4, "c", open.clone())]);
-            assert_eq!(heard, expected, "{open:?}");
+            let heard = story(&mut turns, vec![steer("c", ends.clone())]);
+            assert_eq!(heard, expected, "{ends:?}");
             story(&mut turns, vec![end_turn(), Event::Scanned]);
-            assert_eq!(rest(&mut turns), ["c", "b"], "{open:?}");
+            assert_eq!(rest(&mut turns), ["c", "b"], "{ends:?}");
         }
     }
 
@@ -260,8 +292,77 @@ mod tests {
         assert_eq!(heard, Vec::<String>::new());
         story(&mut turns, vec![Event::Scanned]);
         assert_eq!(rest(&mut turns), ["A"]);
-        // Long after, all that is left is to say so.
+        // Even long after: they were accepted when nothing had taken the message.
         let heard = story(&mut turns, vec![amend(9, "a", words("B"))]);
-        assert_eq!(heard, ["note"]);
+        assert_eq!(heard, ["take 3", "wait"]);
+    }
+
+    /// What the request lines name: the command, and the change that gave it its words.
+    fn taken(effects: &[Effect]) -> Vec<(String, Option<String>)> {
+        let one = |effect: &Effect| match effect {
+            Effect::Journal(message) if message["method"] == "session/prompt" => {
+                let ours = &message["params"]["_meta"]["ashore"];
+                let text = |key: &str| ours[key].as_str().map(str::to_owned);
+                Some((text("command")?, text("edit")))
+            }
+            _ => None,
+        };
+        effects.iter().filter_map(one).collect()
+    }
+
+    fn edit(seq: u64, of: &str, by: &str) -> Event {
+        Event::Heard {
+            seq: Seq(seq),
+            command: Command {
+                id: Some(id(by)),
+                what: What::Amend(amendment(of, words(by))),
+            },
+        }
+    }
+
+    #[test]
+    fn words_that_came_too_late_run_as_the_command_that_brought_them() {
+        let run = |events: Vec<Event>| -> Vec<Effect> {
+            let mut turns = ready();
+            events
+                .into_iter()
+                .flat_map(|event| turns.apply(event))
+                .collect()
+        };
+        let named =
+            |command: &str, edit: Option<&str>| (command.to_owned(), edit.map(str::to_owned));
+        // In time: the message is taken, and names its words.
+        let waits = vec![
+            said(1, "a"),
+            said(2, "b"),
+            edit(3, "b", "e"),
+            Event::Durable,
+        ];
+        let rest = || [end_turn(), Event::Scanned, Event::Durable, Event::Durable];
+        let effects = run(waits.into_iter().chain(rest()).collect());
+        assert_eq!(taken(&effects), [named("a", None), named("b", Some("e"))]);
+        // Too late, twice: every command is taken once, and the newest words are the last.
+        let late = vec![said(1, "a"), edit(2, "a", "e"), edit(3, "a", "f")];
+        let rest = [
+            Event::Durable,
+            Event::Scanned,
+            Event::Durable,
+            Event::Durable,
+        ];
+        let effects = run(late.into_iter().chain(rest).collect());
+        assert_eq!(taken(&effects), [named("a", None), named("f", None)]);
+        // A cancel of the message is one of its words too.
+        let late = vec![said(1, "a"), edit(2, "a", "e")];
+        let cancel = Event::Cancel {
+            ends: Some(id("a")),
+        };
+        let rest = [cancel, edit(4, "a", "f"), Event::Durable, Event::Scanned];
+        let rest = rest.into_iter().chain([Event::Durable, Event::Durable]);
+        let effects = run(late.into_iter().chain(rest).collect());
+        assert_eq!(taken(&effects), [named("a", None), named("f", None)]);
+        let prompts = effects
+            .iter()
+            .filter(|effect| matches!(effect, Effect::Prompt { .. }));
+        assert_eq!(prompts.count(), 0);
     }
 }

@@ -21,17 +21,16 @@ use crate::protocol::line;
 /// What has happened.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
-    /// A command of a client, in journal order; a cancel comes as `Cancel`.
+    /// A command of a client, in journal order; a cancel and a steer come as such.
     Heard { seq: Seq, command: Command },
-    /// `open`: which turn the journal had open at that line, when that is known; asked when [`Turns::looks_back`] asked for it.
-    Cancel {
-        seq: Seq,
-        open: Option<Option<CommandId>>,
-    },
-    /// A waiting prompt is to run now; `open` as with `Cancel`.
+    /// A prompt that waited when this start began.
+    Waits(Waiting),
+    /// `ends`: the message whose turn is to end, as the endpoint saw it when it took the cancel. One that is over stays as
+    /// it ended, and nothing else ends in its place.
+    Cancel { ends: Option<CommandId> },
+    /// A waiting prompt is to run now; `ends` as with `Cancel`.
     Steer {
-        seq: Seq,
-        open: Option<Option<CommandId>>,
+        ends: Option<CommandId>,
         amendment: Amendment,
     },
     /// The child has a session.
@@ -79,30 +78,49 @@ pub(crate) enum Effect {
     },
     /// Not about turns: a mode, an option, a permission.
     Perform(What),
-    /// A cancel that could not be judged before: look back and bring it again.
-    Weigh(Seq),
     Quit,
+}
+
+/// A prompt that no turn has taken, as what became of it since it was said.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Waiting {
+    pub(crate) seq: Seq,
+    /// The command that it will be taken as.
+    pub(crate) command: CommandId,
+    pub(crate) prompt: Prompt,
+    /// The change that gave it these words.
+    pub(crate) edit: Option<CommandId>,
+    /// To be answered `cancelled` without reaching the child.
+    pub(crate) cancelled: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 struct Queued {
-    command: CommandId,
-    seq: Seq,
-    prompt: Prompt,
-    /// To be answered `cancelled` without reaching the child.
-    cancelled: bool,
-    /// The command of the turn that was not yet over when this one was heard.
-    behind: Option<Seq>,
+    /// The message that its words belong to; that one was taken already when the words came too late for it.
+    message: CommandId,
+    waiting: Waiting,
+}
+
+impl Queued {
+    fn is(&self, command: &CommandId) -> bool {
+        self.message == *command || self.waiting.command == *command
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
 struct Turn {
     number: u64,
+    /// The command it was taken as, and the message that its words belong to.
     command: Option<CommandId>,
-    seq: Seq,
-    behind: Option<Seq>,
+    message: Option<CommandId>,
     blocks: Vec<Value>,
     cancelled: bool,
+}
+
+impl Turn {
+    fn is(&self, command: &CommandId) -> bool {
+        self.command.as_ref() == Some(command) || self.message.as_ref() == Some(command)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -145,8 +163,8 @@ pub(crate) struct Turns {
     child: Child,
     /// Turns so far; also the JSON-RPC id of the last request line.
     count: u64,
-    /// Cancels that came while a response was on its way.
-    held: Vec<Seq>,
+    /// Messages that a cancel has ended: new words that came too late for one of them do not run.
+    ended: BTreeSet<CommandId>,
     /// Changes of clients that are not yet answered: no prompt behind one of them is taken.
     edits: BTreeSet<Seq>,
     closing: bool,
@@ -163,7 +181,7 @@ impl Turns {
             phase: Phase::Idle,
             child: Child::Absent,
             count,
-            held: Vec::new(),
+            ended: BTreeSet::new(),
             edits: BTreeSet::new(),
             closing: false,
         }
@@ -193,20 +211,6 @@ impl Turns {
         self.count
     }
 
-    /// To judge a cancel, the journal behind this line must be looked at first: the turn before may have been open
-    /// when the cancel was journaled, although we have answered it since.
-    pub(crate) fn looks_back(&self) -> Option<Seq> {
-        match &self.phase {
-            // Whether it repeats the one before it or means the next prompt.
-            Phase::Taking(turn) | Phase::Running(turn) if turn.cancelled => {
-                turn.behind.or(Some(turn.seq))
-            }
-            Phase::Taking(turn) | Phase::Running(turn) => turn.behind,
-            Phase::Idle => self.queue.front().and_then(|queued| queued.behind),
-            Phase::Closing { .. } | Phase::Answering(_) => None,
-        }
-    }
-
     /// Closes what a former start left open: it is answered, never run again.
     pub(crate) fn resume(&mut self, left: Option<Left>) -> Vec<Effect> {
         let mut effects = vec![Effect::DropPermissions];
@@ -214,9 +218,8 @@ impl Turns {
             Some(left) => {
                 let turn = Turn {
                     number: left.number,
+                    message: left.command.clone(),
                     command: left.command,
-                    seq: Seq::ZERO,
-                    behind: None,
                     blocks: Vec::new(),
                     cancelled: false,
                 };
@@ -232,12 +235,12 @@ impl Turns {
         let mut effects = Vec::new();
         match event {
             Event::Heard { seq, command } => self.heard(&mut effects, seq, command),
-            Event::Cancel { seq, open } => self.cancel(&mut effects, seq, open),
-            Event::Steer {
-                seq,
-                open,
-                amendment,
-            } => self.steer(&mut effects, seq, open, &amendment),
+            Event::Waits(waiting) => {
+                self.queue_up(&mut effects, waiting);
+                self.go_on(&mut effects);
+            }
+            Event::Cancel { ends } => self.cancel(&mut effects, ends),
+            Event::Steer { ends, amendment } => self.steer(&mut effects, ends.as_ref(), amendment),
             Event::Ready => {
                 self.child = Child::Ready;
                 self.go_on(&mut effects);
@@ -259,11 +262,22 @@ impl Turns {
         let id = command.id.unwrap_or_else(|| keyless(seq));
         match command.what {
             What::UserMessage(prompt) => {
-                self.queue_up(effects, seq, id, prompt);
+                let waiting = Waiting {
+                    seq,
+                    command: id,
+                    prompt,
+                    edit: None,
+                    cancelled: false,
+                };
+                self.queue_up(effects, waiting);
                 self.go_on(effects);
             }
-            What::Amend(amendment) => self.amend(effects, amendment),
-            What::Cancel => self.cancel(effects, seq, None),
+            What::Amend(amendment) => {
+                self.amend(effects, seq, id, amendment);
+                self.go_on(effects);
+            }
+            // What it ends stands beside it.
+            What::Cancel => (),
             What::Close => self.shut(effects),
             What::FileChanged(changes) => {
                 self.edits.insert(seq);
@@ -281,26 +295,14 @@ impl Turns {
         }
     }
 
-    fn queue_up(&mut self, effects: &mut Vec<Effect>, seq: Seq, id: CommandId, prompt: Prompt) {
+    fn queue_up(&mut self, effects: &mut Vec<Effect>, waiting: Waiting) {
         if self.queue.len() >= MOST_QUEUED {
             let full = format!("more than {MOST_QUEUED} messages wait; this one is not taken");
             effects.push(Effect::Journal(line::note(&full)));
             return;
         }
-        let behind = match &self.phase {
-            Phase::Idle => self.queue.back().and_then(|before| before.behind),
-            Phase::Taking(turn)
-            | Phase::Running(turn)
-            | Phase::Closing { turn, .. }
-            | Phase::Answering(turn) => Some(turn.seq),
-        };
-        self.queue.push_back(Queued {
-            command: id,
-            seq,
-            prompt,
-            cancelled: false,
-            behind,
-        });
+        let message = waiting.command.clone();
+        self.queue.push_back(Queued { message, waiting });
     }
 
     /// Takes the next prompt when nothing is in the way.
@@ -315,6 +317,7 @@ impl Turns {
         let Some(next) = self.queue.front() else {
             return;
         };
+        let next = &next.waiting;
         match self.child {
             Child::Absent if !next.cancelled => {
                 self.child = Child::Starting;
@@ -335,24 +338,25 @@ impl Turns {
 
     fn take(&mut self, effects: &mut Vec<Effect>, next: Queued) {
         self.count += 1;
-        for waiting in &mut self.queue {
-            waiting.behind.get_or_insert(next.seq);
-        }
-        let blocks = translate::blocks(&next.prompt);
-        effects.push(Effect::Journal(line::prompt_request(
+        let Queued { message, waiting } = next;
+        let blocks = translate::blocks(&waiting.prompt);
+        let request = line::prompt_request(
             &json!(self.count),
             self.run.as_str(),
             &blocks,
-            Some(&next.command),
-        )));
+            Some(&waiting.command),
+        );
+        effects.push(Effect::Journal(match &waiting.edit {
+            Some(edit) => line::in_the_words_of(request, edit),
+            None => request,
+        }));
         effects.push(Effect::Wait);
         self.phase = Phase::Taking(Turn {
             number: self.count,
-            command: Some(next.command),
-            seq: next.seq,
-            behind: next.behind,
+            command: Some(waiting.command),
+            message: Some(message),
             blocks,
-            cancelled: next.cancelled,
+            cancelled: waiting.cancelled,
         });
         if planted!(PromptBeforeTaken) {
             self.durable(effects);
@@ -373,10 +377,7 @@ impl Turns {
                 effects.push(Effect::Prompt { blocks });
                 self.phase = Phase::Running(turn);
             }
-            Phase::Answering(_) => {
-                effects.extend(self.held.drain(..).map(Effect::Weigh));
-                self.go_on(effects);
-            }
+            Phase::Answering(_) => self.go_on(effects),
             other @ (Phase::Idle | Phase::Running(_) | Phase::Closing { .. }) => self.phase = other,
         }
     }
@@ -470,54 +471,27 @@ impl Turns {
         self.phase = Phase::Answering(turn);
     }
 
-    fn cancel(&mut self, effects: &mut Vec<Effect>, seq: Seq, open: Option<Option<CommandId>>) {
-        match &mut self.phase {
-            // An earlier one has hit this turn. When the journal has no turn open at this one's line, it means the next.
-            Phase::Taking(turn) | Phase::Running(turn) if turn.cancelled => {
-                if open == Some(None) {
-                    self.cancel_waiting(seq);
-                }
-            }
-            Phase::Taking(turn) | Phase::Running(turn) => {
-                let meant = match open {
-                    Some(Some(command)) => Some(&command) == turn.command.as_ref(),
-                    Some(None) => turn.seq < seq,
-                    None => true,
-                };
-                if meant {
-                    turn.cancelled = true;
-                    let turn = turn.number;
-                    if matches!(self.phase, Phase::Running(_)) {
-                        effects.push(Effect::Interrupt { turn });
-                    }
-                }
-            }
-            // It is over for the child; its outcome stands. Whether this one meant it is seen when it is answered.
-            Phase::Closing { .. } | Phase::Answering(_) => self.held.push(seq),
-            Phase::Idle => {
-                let ended_by_itself = matches!(open, Some(Some(_)));
-                if !ended_by_itself {
-                    self.cancel_waiting(seq);
-                }
-                self.go_on(effects);
-            }
-        }
-    }
-
-    /// The oldest prompt before this line that no cancel has hit yet.
-    fn cancel_waiting(&mut self, seq: Seq) {
-        let mut waiting = self
-            .queue
-            .iter_mut()
-            .filter(|queued| !queued.cancelled && queued.seq < seq);
-        let oldest = if planted!(CancelsWrongPrompt) {
-            waiting.last()
+    /// Ends the one that is named: its turn, or its waiting without a turn. One that is over is left as it is.
+    fn cancel(&mut self, effects: &mut Vec<Effect>, ends: Option<CommandId>) {
+        let ends = if planted!(CancelsWrongPrompt) {
+            let waits = self.queue.front();
+            waits.map(|queued| queued.message.clone()).or(ends)
         } else {
-            waiting.next()
+            ends
         };
-        if let Some(oldest) = oldest {
-            oldest.cancelled = true;
+        let Some(ends) = ends else { return };
+        if planted!(LateCancelHitsNext)
+            && let Phase::Running(turn) = &self.phase
+            && let Some(running) = turn.command.clone()
+        {
+            self.stop_turn_of(effects, &running);
         }
+        for queued in self.queue.iter_mut().filter(|queued| queued.is(&ends)) {
+            queued.waiting.cancelled = true;
+        }
+        self.stop_turn_of(effects, &ends);
+        self.ended.insert(ends);
+        self.go_on(effects);
     }
 
     fn shut(&mut self, effects: &mut Vec<Effect>) {
@@ -545,7 +519,7 @@ impl Turns {
 }
 
 /// A foreign client's command, had the endpoint not given it a key.
-fn keyless(seq: Seq) -> CommandId {
+pub(crate) fn keyless(seq: Seq) -> CommandId {
     format!("seq-{seq}")
         .parse()
         .expect("letters, a dash and digits are an id")

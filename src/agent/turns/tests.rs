@@ -29,10 +29,10 @@ pub(super) fn other(seq: u64, what: What) -> Event {
     }
 }
 
-fn cancel(seq: u64, open: Option<Option<CommandId>>) -> Event {
+/// The endpoint says what it ends.
+fn cancel(ends: &str) -> Event {
     Event::Cancel {
-        seq: Seq(seq),
-        open,
+        ends: Some(id(ends)),
     }
 }
 
@@ -60,7 +60,6 @@ fn words(effects: &[Effect]) -> Vec<String> {
         Effect::Take { seq, changes, .. } => format!("edits {seq} {}", changes.len()),
         Effect::EndChild => "end".into(),
         Effect::Perform(_) => "perform".into(),
-        Effect::Weigh(seq) => format!("weigh {seq}"),
         Effect::Quit => "quit".into(),
     };
     effects.iter().map(one).collect()
@@ -100,7 +99,7 @@ fn a_prompt_before_the_session_stands_starts_the_child_once() {
 fn a_cancel_interrupts_the_running_turn_once_and_passes_the_same_barrier() {
     let mut turns = ready();
     story(&mut turns, vec![said(1, "a"), Event::Durable]);
-    let heard = story(&mut turns, vec![cancel(2, None), cancel(3, None)]);
+    let heard = story(&mut turns, vec![cancel("a"), cancel("a")]);
     assert_eq!(heard, ["interrupt 1"]);
     let broken = Event::Answered(Err(failure("aborted")));
     let closed = story(&mut turns, vec![broken, Event::Scanned]);
@@ -116,7 +115,7 @@ fn a_cancel_without_an_open_turn_answers_the_oldest_untaken_prompt_without_the_c
     story(&mut turns, vec![said(1, "a"), said(2, "b")]);
     let heard = story(
         &mut turns,
-        vec![cancel(3, None), Event::Durable, Event::Scanned],
+        vec![cancel("a"), Event::Durable, Event::Scanned],
     );
     assert_eq!(
         heard,
@@ -134,85 +133,45 @@ fn a_cancel_without_an_open_turn_answers_the_oldest_untaken_prompt_without_the_c
 }
 
 #[test]
-fn each_cancel_before_anything_is_taken_hits_a_prompt_of_its_own() {
+fn each_cancel_before_anything_is_taken_ends_the_prompt_that_it_names() {
     let mut turns = Turns::new("r".parse().unwrap(), 0);
-    story(&mut turns, vec![said(1, "a"), cancel(2, Some(None))]);
-    assert_eq!(turns.looks_back(), Some(Seq(1)));
-    let second = vec![said(3, "b"), cancel(4, Some(None)), Event::Durable];
-    assert_eq!(story(&mut turns, second), ["scan 1"]);
+    let both = vec![said(1, "a"), cancel("a"), said(3, "b"), cancel("b")];
+    assert_eq!(story(&mut turns, both), ["start", "take 1", "wait"]);
     let rest = vec![
+        Event::Durable,
         Event::Scanned,
         Event::Durable,
         Event::Durable,
         Event::Scanned,
     ];
-    let cancelled = ["cancelled 1", "turn_complete", "wait"];
-    let next = ["take 2", "wait", "scan 2", "cancelled 2"];
     let rest = story(&mut turns, rest);
-    assert_eq!(rest[..3], cancelled);
-    assert_eq!(rest[3..7], next);
-    // One that repeats the first is no second one.
-    let mut turns = ready();
-    story(
-        &mut turns,
-        vec![said(1, "a"), cancel(2, None), said(3, "b")],
-    );
     assert_eq!(
-        story(&mut turns, vec![cancel(4, Some(Some(id("a"))))]),
-        Vec::<String>::new()
+        rest[..4],
+        ["scan 1", "cancelled 1", "turn_complete", "wait"]
     );
-    story(&mut turns, vec![Event::Durable, Event::Scanned]);
-    let next = story(&mut turns, vec![Event::Durable, Event::Durable]);
-    assert_eq!(next, ["take 2", "wait", "prompt b"]);
+    assert_eq!(rest[4..8], ["take 2", "wait", "scan 2", "cancelled 2"]);
 }
 
 #[test]
-fn a_cancel_while_a_turn_closes_is_judged_when_it_is_answered() {
+fn a_cancel_of_what_is_over_ends_nothing_else() {
     let mut turns = ready();
-    story(&mut turns, vec![said(1, "a"), said(2, "b"), Event::Durable]);
-    let closing = story(
-        &mut turns,
-        vec![end_turn(), cancel(9, None), Event::Scanned],
-    );
-    assert!(!closing.contains(&"weigh 9".to_owned()));
-    assert_eq!(story(&mut turns, vec![Event::Durable])[0], "weigh 9");
-    assert_eq!(turns.looks_back(), Some(Seq(1)));
+    let begin = vec![said(1, "a"), said(2, "b"), Event::Durable, end_turn()];
+    story(&mut turns, begin);
+    // Heard while the turn closes, while its answer is on its way, while the next one is taken, and while that runs.
+    for event in [Event::Scanned, Event::Durable, Event::Durable] {
+        assert_eq!(story(&mut turns, vec![cancel("a")]), Vec::<String>::new());
+        story(&mut turns, vec![event]);
+    }
+    let late = vec![cancel("a"), Event::Cancel { ends: None }];
+    assert_eq!(story(&mut turns, late), Vec::<String>::new());
+    assert_eq!(story(&mut turns, vec![cancel("b")]), ["interrupt 2"]);
 }
 
 #[test]
-fn a_cancel_never_reaches_a_prompt_that_came_after_it() {
-    let mut turns = Turns::new("r".parse().unwrap(), 0);
-    let heard = story(
-        &mut turns,
-        vec![cancel(1, None), said(2, "a"), Event::Ready],
-    );
-    assert_eq!(heard, ["start", "take 1", "wait"]);
-    assert_eq!(story(&mut turns, vec![Event::Durable]), ["prompt a"]);
-}
-
-#[test]
-fn a_cancel_that_meant_the_turn_before_spares_the_next_one() {
+fn a_cancel_while_the_request_is_on_its_way_ends_it_before_the_child_has_it() {
     let mut turns = ready();
-    story(
-        &mut turns,
-        vec![said(1, "a"), said(2, "b"), Event::Durable, end_turn()],
-    );
-    story(&mut turns, vec![Event::Scanned]);
-    // Heard while the answer of `a` is on its way: judged by the journal afterwards.
-    assert_eq!(
-        story(&mut turns, vec![cancel(5, None)]),
-        Vec::<String>::new()
-    );
-    assert_eq!(
-        story(&mut turns, vec![Event::Durable]),
-        ["weigh 5", "take 2", "wait"]
-    );
-    assert_eq!(turns.looks_back(), Some(Seq(1)));
-    story(&mut turns, vec![Event::Durable]);
-    let spared = story(&mut turns, vec![cancel(5, Some(Some(id("a"))))]);
-    assert_eq!(spared, Vec::<String>::new());
-    let meant = story(&mut turns, vec![cancel(5, Some(None))]);
-    assert_eq!(meant, ["interrupt 2"]);
+    let heard = story(&mut turns, vec![said(1, "a"), cancel("a"), Event::Durable]);
+    assert_eq!(heard, ["take 1", "wait", "scan 1"]);
 }
 
 #[test]
@@ -255,10 +214,7 @@ fn what_a_former_start_left_open_is_answered_and_not_run_again() {
 #[test]
 fn an_agent_that_ignores_a_cancel_is_ended_and_its_turn_is_cancelled() {
     let mut turns = ready();
-    story(
-        &mut turns,
-        vec![said(1, "a"), Event::Durable, cancel(2, None)],
-    );
+    story(&mut turns, vec![said(1, "a"), Event::Durable, cancel("a")]);
     let heard = story(
         &mut turns,
         vec![
@@ -352,6 +308,6 @@ fn a_cancelled_prompt_and_the_start_of_the_agent_wait_for_no_files() {
     let mut turns = Turns::new("r".parse().unwrap(), 0);
     let heard = story(&mut turns, vec![edited(1), said(2, "b")]);
     assert_eq!(heard, ["edits 1 0", "start"]);
-    let cancelled = story(&mut turns, vec![Event::Ready, cancel(3, None)]);
+    let cancelled = story(&mut turns, vec![Event::Ready, cancel("b")]);
     assert_eq!(cancelled, ["take 1", "wait"]);
 }

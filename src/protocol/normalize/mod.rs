@@ -45,6 +45,7 @@ struct Wrapper {
     timestamp: Option<jiff::Timestamp>,
     /// The key of a client message.
     id: Option<CommandId>,
+    ends: Option<CommandId>,
     from: Option<String>,
     client: bool,
 }
@@ -54,6 +55,7 @@ fn entry(mut value: Value) -> Entry {
     let wrapper = Wrapper {
         timestamp: text("timestamp").and_then(|time| time.parse().ok()),
         id: value.get("id").and_then(command_id),
+        ends: value.get("ends").and_then(command_id),
         from: text("from"),
         client: text("type").as_deref() == Some("client_message"),
     };
@@ -74,6 +76,7 @@ fn entry(mut value: Value) -> Entry {
         None => {
             let bare = Wrapper {
                 id: None,
+                ends: None,
                 from: None,
                 ..wrapper
             };
@@ -93,6 +96,7 @@ fn foreign(word: &str, timestamp: Option<jiff::Timestamp>, value: Value) -> Entr
         from: From::Agent,
         who: None,
         command: None,
+        ends: None,
         message: value.into(),
         said,
     }
@@ -108,6 +112,7 @@ fn read(wrapper: Wrapper, message: Value) -> Entry {
         timestamp: wrapper.timestamp,
         from: direction(&wrapper, &message, &said),
         command: key(&wrapper, &message, &said),
+        ends: wrapper.ends.filter(|_| wrapper.client),
         who: wrapper.from.filter(|_| wrapper.client),
         message: message.into(),
         said,

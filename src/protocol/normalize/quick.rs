@@ -124,6 +124,7 @@ pub(super) fn entry(text: &str) -> Option<Entry> {
         from: From::Agent,
         who: None,
         command: None,
+        ends: None,
         message: Message::update_in(text, begin..begin + params.session_id.len()),
         said: Said::Update(update),
     })

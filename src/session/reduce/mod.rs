@@ -117,10 +117,10 @@ impl Session {
     fn command(&mut self, at: At, what: &What, entry: &Entry) {
         match what {
             What::UserMessage(_) => self.client_said(what, entry),
-            What::Amend(amendment) => self.amended(amendment),
+            What::Amend(amendment) => self.amended(amendment, entry),
+            What::Cancel => self.cancelled(entry),
             // What comes of these is told by the agent side, with the turn's end or an update.
-            What::Cancel
-            | What::Close
+            What::Close
             | What::Permission(_)
             | What::SetMode(_)
             | What::SetConfig { .. }

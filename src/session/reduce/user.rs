@@ -39,13 +39,14 @@ impl Session {
                 text,
                 from: entry.who.clone(),
                 partial: prompt.is_partial(),
+                ..QueuedPrompt::default()
             });
         }
     }
 
     /// What waits stands as it is to be taken. A change that came too late is refused by the endpoint; one for words
     /// that are drawn already changes nothing.
-    pub(super) fn amended(&mut self, amendment: &Amendment) {
+    pub(super) fn amended(&mut self, amendment: &Amendment, entry: &Entry) {
         let ids = self.queued.iter().map(|one| one.command.as_ref());
         let Some((from, to)) = amendment.place(ids) else {
             return;
@@ -56,10 +57,37 @@ impl Session {
             Amend::Edit(prompt) => {
                 one.text = normalize::words_of(prompt).0;
                 one.partial = prompt.is_partial();
+                one.edit = entry.command.clone();
             }
             Amend::Move { .. } | Amend::Steer => (),
         }
         self.queued.insert(to, one);
+    }
+
+    pub(super) fn cancelled(&mut self, entry: &Entry) {
+        let mut queued = self.queued.iter_mut();
+        let ended = queued.find(|one| entry.ends.is_some() && one.command == entry.ends);
+        if let Some(one) = ended {
+            one.cancelled = true;
+        }
+    }
+
+    /// Words that were accepted and came too late for the turn that took their message wait for one of their own.
+    fn keep_late_words(&mut self, queued: &QueuedPrompt, params: &Value) {
+        let ours = params.pointer("/_meta/ashore/command").is_some();
+        let had = params.pointer("/_meta/ashore/edit").and_then(Value::as_str);
+        if let Some(edit) = &queued.edit
+            && ours
+            && !queued.cancelled
+            && had != Some(edit.as_str())
+        {
+            let late = QueuedPrompt {
+                command: Some(edit.clone()),
+                edit: None,
+                ..queued.clone()
+            };
+            self.queued.insert(0, late);
+        }
     }
 
     /// The reference delivers before it logs, so an echo can stand before the words it repeats.
@@ -100,6 +128,9 @@ impl Session {
         let (text, attachments) = normalize::prompt_words(params);
         let command = entry.command.clone();
         let queued = self.take_queued(command.as_ref(), &text);
+        if let Some(queued) = &queued {
+            self.keep_late_words(queued, params);
+        }
         if self.has_begun_with(&text, command.as_ref()) {
             self.claims_echo(&text, command.as_ref(), None);
             return self.name_turn(request);
@@ -114,8 +145,7 @@ impl Session {
         let mut prompt = QueuedPrompt {
             command,
             text,
-            from: None,
-            partial: false,
+            ..QueuedPrompt::default()
         };
         if let Some(queued) = queued {
             // A foreign agent may wrap what it was told; the user's own words are the ones to show.
@@ -218,8 +248,7 @@ impl Session {
         let prompt = queued.unwrap_or(QueuedPrompt {
             command: command.cloned(),
             text: text.clone(),
-            from: None,
-            partial: false,
+            ..QueuedPrompt::default()
         });
         self.draw(at, prompt, Vec::new());
         if from_queue {
@@ -307,10 +336,8 @@ impl Session {
         let prompt = match queued {
             Some(place) => self.queued.remove(place),
             None => QueuedPrompt {
-                command: None,
                 text: message.to_owned(),
-                from: None,
-                partial: false,
+                ..QueuedPrompt::default()
             },
         };
         self.draw(at, prompt, Vec::new());
@@ -371,6 +398,13 @@ mod tests {
         line::notification_line(Timestamp::UNIX_EPOCH, &request)
     }
 
+    fn reworded(number: u64, command: &str, edit: &str, text: &str) -> String {
+        let blocks = [json!({"type": "text", "text": text})];
+        let request = line::prompt_request(&json!(number), "run", &blocks, Some(&id(command)));
+        let request = line::in_the_words_of(request, &id(edit));
+        line::notification_line(Timestamp::UNIX_EPOCH, &request)
+    }
+
     fn queue(session: &Session) -> Vec<&str> {
         session.queued.iter().map(|one| one.text.as_str()).collect()
     }
@@ -410,12 +444,32 @@ mod tests {
         lines.extend([
             taken(2, "b", "b"),
             taken(3, "d", "d"),
-            taken(4, "c", "other words"),
-            // Had the old words been on their way, the new ones get a turn of their own.
-            taken(5, "c", "other words"),
+            reworded(4, "c", "x", "other words"),
         ]);
         let done = session(&lines);
         assert_eq!(queue(&done), Vec::<&str>::new());
         assert_eq!(drawn(&done), ["a", "b", "d", "other words"]);
+    }
+
+    #[test]
+    fn words_that_came_too_late_for_their_turn_are_next_unless_the_message_was_cancelled() {
+        let mut lines = vec![
+            says("a"),
+            says("b"),
+            amends("a", Amend::Edit(prompt("other words"))),
+            taken(1, "a", "a"),
+        ];
+        let late = session(&lines);
+        assert_eq!(queue(&late), ["other words", "b"]);
+        assert_eq!(drawn(&late), ["a"]);
+        lines.push(taken(2, "x", "other words"));
+        let done = session(&lines);
+        assert_eq!(queue(&done), ["b"]);
+        assert_eq!(drawn(&done), ["a", "other words"]);
+        let mut cancel: Value = serde_json::from_str(&client("c", What::Cancel)).unwrap();
+        cancel["ends"] = json!("a");
+        lines.truncate(4);
+        lines.insert(3, cancel.to_string());
+        assert_eq!(queue(&session(&lines)), ["b"]);
     }
 }
