@@ -155,8 +155,12 @@ fn cover(picture: &mut Buffer, at: Position, width: usize, with: &Cell) {
     for under in 1..width {
         let x =
             at.x.saturating_add(u16::try_from(under).unwrap_or(u16::MAX));
-        if let Some(place) = picture.cell_mut(Position { x, ..at }) {
+        let at = Position { x, ..at };
+        if let Some(place) = picture.cell_mut(at) {
+            // What is covered may have covered others itself.
+            let covered = place.symbol().width();
             place.clone_from(with);
+            cover(picture, at, covered, &Cell::EMPTY);
         }
     }
 }

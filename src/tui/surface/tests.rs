@@ -226,3 +226,22 @@ fn after_clearing_everything_is_written_again() {
     terminal.resize(area).unwrap();
     assert!(written(&mut terminal, &page(0)) >= whole);
 }
+
+#[test]
+fn what_stood_under_the_second_half_of_a_wide_character_is_gone() {
+    let line = |text: &str, number| Picture {
+        lines: vec![vec![(text.to_owned(), number)]],
+        cursor: None,
+    };
+    let mut terminal = Terminal::new(Surface::new(Vec::new(), small)).unwrap();
+    let mut parser = Parser::new(non_zero(ROWS), non_zero(COLUMNS), 0);
+    let spaces = |count: usize| " ".repeat(count);
+    for picture in [
+        line(&format!("{}漢", spaces(22)), 0),
+        line(&format!("{}漢", spaces(21)), 1),
+    ] {
+        let shown = draw(&mut terminal, &picture);
+        parser.process(&std::mem::take(&mut terminal.backend_mut().out));
+        agrees(parser.screen(), &shown).unwrap();
+    }
+}
