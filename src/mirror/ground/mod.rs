@@ -1,7 +1,7 @@
 //! What the mirror stands on: folders, files, threads, the clock and chance of the system.
 //!
 //! One call here is one call there; nothing is decided. In tests a thread may stand on simulated machines instead
-//! ([`simulated`]), whose disks lose what was not synced and die between any two calls.
+//! (`simulated`), whose disks lose what was not synced and die between any two calls.
 
 #[cfg(test)]
 pub(crate) mod simulated;
