@@ -102,7 +102,8 @@ impl Client {
         let mut seen = 0;
         while seen < number {
             let line = self.line().expect("it goes on");
-            seen += usize::from(line["mirror"]["result"] == "settled");
+            let (result, way) = (&line["mirror"]["result"], &line["mirror"]["direction"]);
+            seen += usize::from(result == "settled" && way == "down");
         }
     }
 

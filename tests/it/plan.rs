@@ -250,7 +250,8 @@ fn holder(home: &Home) -> std::process::Child {
         .expect("starts");
     let mut heard = BufReader::new(client.stdout.take().expect("a pipe"));
     let mut line = String::new();
-    while !line.contains("\"mirror\"") {
+    // What was changed here goes up at the same time.
+    while !line.contains(r#""mirror":{"path":"held""#) {
         line.clear();
         assert!(
             heard.read_line(&mut line).expect("readable") > 0,
