@@ -33,6 +33,7 @@ pub(crate) enum Bug {
     PromptBeforeTaken,
     PromptDuringTurn,
     CancelsWrongPrompt,
+    EndedForgotten,
     LateCancelHitsNext,
     BarrierSkipped,
     PromptBeforeEdits,

@@ -10,7 +10,7 @@ use crate::agent::turns::{Event, Left, Waiting, keyless};
 use crate::plant::planted;
 use crate::protocol::amend::{Amend, Amendment};
 use crate::protocol::command::{Command, What};
-use crate::protocol::entry::{Entry, Ext, Said};
+use crate::protocol::entry::{Ends, Entry, Ext, Said};
 use crate::protocol::file::FileState;
 use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::path::RelPath;
@@ -84,10 +84,13 @@ impl Recall {
         }
     }
 
-    /// One whose turn is open was ended by the former start, or will be answered for it.
-    fn cancel(&mut self, ends: Option<&CommandId>) {
+    /// A turn that is open was ended by the former start, or will be answered for it.
+    fn cancel(&mut self, ends: Option<&Ends>) {
+        let Some(Ends::Waiting(ended)) = ends else {
+            return;
+        };
         let mut waiting = self.waiting.iter_mut();
-        if let Some(one) = waiting.find(|one| Some(&one.command) == ends) {
+        if let Some(one) = waiting.find(|one| one.command == *ended) {
             one.cancelled = true;
         }
     }
@@ -323,7 +326,7 @@ mod tests {
         let cancelled = |ends: &str, lines: Vec<Said>| {
             let mut recall = recall(lines);
             let mut cancel = entry(message("x", What::Cancel));
-            cancel.ends = Some(ends.parse().unwrap());
+            cancel.ends = Some(Ends::Waiting(ends.parse().unwrap()));
             recall.read(Seq(100), &cancel);
             kinds(recall)
         };

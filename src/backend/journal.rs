@@ -228,7 +228,7 @@ impl Journal {
             if !repeat {
                 may(&ledger, &command.what, life)?;
                 let draft = match ledger.ends(&command.what) {
-                    Some(ends) => draft.stamp("ends", ends.as_str()),
+                    Some(ends) => draft.stamp("ends", ends),
                     None => draft,
                 };
                 for draft in std::iter::once(draft).chain(answer_line(&command.what, who)) {
@@ -498,7 +498,7 @@ fn admit(
             if number <= sent.saturating_sub(u64::from(planted!(BatchOffByOne))) {
                 continue;
             }
-            draft = draft.stamp("src", &format!("{}:{number}", batch.source));
+            draft = draft.stamp("src", format!("{}:{number}", batch.source));
         }
         if counts(ledger, &draft.value, answers) {
             ledger.note(&draft.value);

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::plant::planted;
 use crate::protocol::amend::{Amend, Amendment};
 use crate::protocol::command::{Command, What};
+use crate::protocol::entry::Ends;
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::run::Status;
@@ -142,21 +143,22 @@ impl Ledger {
         self.answered.get(request).map(String::as_str)
     }
 
-    /// The message whose turn this command ends: the one that is open, and without one the next that waits and that no
-    /// cancel has ended yet (design decision 5). A steer ends no waiting one.
-    pub fn ends(&self, what: &What) -> Option<CommandId> {
+    /// What this command ends: the turn that is open, and without one the next message that waits and that no cancel has
+    /// ended yet (design decision 5). A steer ends no waiting one.
+    pub fn ends(&self, what: &What) -> Option<Ends> {
         let waits = match what {
             What::Cancel => true,
             What::Amend(amendment) if amendment.how == Amend::Steer => false,
             _ => return None,
         };
         match self.standing.unanswered.first() {
-            Some(open) => open.command.clone(),
+            // A turn of another kind of id is not our agent side's.
+            Some(open) => open.id.as_u64().map(Ends::Turn),
             None => {
                 let mut untaken = self.standing.untaken.iter();
                 let next =
                     untaken.find(|id| planted!(TwoCancelsOnePrompt) || !self.ended.contains(*id));
-                next.filter(|_| waits).cloned()
+                next.filter(|_| waits).cloned().map(Ends::Waiting)
             }
         }
     }
@@ -200,9 +202,9 @@ impl Ledger {
             }
             What::Amend(amendment) => self.amend(id, &amendment),
             What::Cancel => {
-                let ends = self.ends(&command.what);
-                let waits = |id: &CommandId| self.standing.untaken.contains(id);
-                self.ended.extend(ends.filter(waits));
+                if let Some(Ends::Waiting(id)) = self.ends(&command.what) {
+                    self.ended.insert(id);
+                }
             }
             What::SetMode(_)
             | What::SetConfig { .. }
@@ -430,20 +432,20 @@ mod tests {
     fn a_cancel_ends_the_open_turn_else_the_next_that_waits_and_each_another() {
         let ends = |lines: &[Value]| {
             let ends = ledger(lines).ends(&What::Cancel);
-            ends.map(|id| id.to_string())
+            ends.map(|ends| Value::from(ends).to_string())
         };
         let end = said(json!({"id": 1, "result": {"stopReason": "end_turn"}}));
         let to_front = client("m", "_ashore/steer", json!({"command": "b"}));
         let mut lines = vec![message("a"), message("b")];
-        assert_eq!(ends(&lines).as_deref(), Some("a"));
+        assert_eq!(ends(&lines).as_deref(), Some("\"a\""));
         lines.push(cancel("c1"));
-        assert_eq!(ends(&lines).as_deref(), Some("b"));
+        assert_eq!(ends(&lines).as_deref(), Some("\"b\""));
         lines.extend([cancel("c2"), taken(1, "a")]);
-        assert_eq!(ends(&lines).as_deref(), Some("a"));
+        assert_eq!(ends(&lines).as_deref(), Some("1"));
         lines.push(end);
         assert_eq!(ends(&lines), None, "the one that waits has been ended");
         let steered = [message("a"), message("b"), to_front];
-        assert_eq!(ends(&steered).as_deref(), Some("b"));
+        assert_eq!(ends(&steered).as_deref(), Some("\"b\""));
     }
 
     #[test]

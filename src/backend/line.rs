@@ -74,19 +74,20 @@ impl Draft {
         }
     }
 
-    /// Adds a field to the wrapper. The value needs no escaping.
+    /// Adds a field to the wrapper.
     #[must_use]
-    pub fn stamp(mut self, key: &str, value: &str) -> Self {
+    pub fn stamp(mut self, key: &str, value: impl Into<Value>) -> Self {
+        let value = value.into();
         let comma = if self.value.as_object().is_none_or(Map::is_empty) {
             ""
         } else {
             ","
         };
         if let Some(end) = self.text.rfind('}') {
-            let stamp = format!("{comma}{}:{}}}", json!(key), json!(value));
+            let stamp = format!("{comma}{}:{value}}}", json!(key));
             self.text.replace_range(end.., &stamp);
         }
-        self.value[key] = json!(value);
+        self.value[key] = value;
         self
     }
 }

@@ -225,7 +225,9 @@ impl Worker {
         for order in drained.drain(..) {
             match order {
                 Order::Remote { seq, change } => {
-                    let change = Waiting::from(change);
+                    let mut change = Waiting::from(change);
+                    // Of a wave whose first part has been accepted.
+                    change.accepted = change.turn.is_some() && change.turn == self.known.accepted;
                     if self.inbox.arrive(seq, change.clone()) {
                         facts.extend([Fact::Waiting(seq, change), Fact::Seen(seq)]);
                     }
@@ -366,11 +368,15 @@ impl Worker {
     }
 
     async fn accept_deletes(&mut self) {
-        let turn = self.known.deletes.0;
-        let accepted = self.inbox.accept_deletes().into_iter();
+        let counted = self.known.deletes.0;
+        let accepted = self.inbox.accept_deletes();
+        let turns = accepted.iter().filter_map(|(_, change)| change.turn);
+        let turn = turns.chain(counted).max().map(Fact::Accepted);
+        let accepted = accepted.into_iter();
         let facts: Vec<Fact> = accepted
             .map(|(seq, change)| Fact::Waiting(seq, change))
-            .chain([Fact::Deletes(turn, 0)])
+            .chain([Fact::Deletes(counted, 0)])
+            .chain(turn)
             .collect();
         self.save(&facts).await;
     }

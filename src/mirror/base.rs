@@ -186,6 +186,8 @@ pub(crate) struct Known {
     pub(crate) checked_at: Option<jiff::Timestamp>,
     /// Deletes done in the turn named: a restart must not count them anew.
     pub(crate) deletes: (Option<u64>, usize),
+    /// The turn whose deletes the user said are meant, also those that are still to come.
+    pub(crate) accepted: Option<u64>,
 }
 
 /// One fact to write down. `None` takes it away.
@@ -208,6 +210,7 @@ pub(crate) enum Fact {
     Root(RootId),
     Checked(jiff::Timestamp),
     Deletes(Option<u64>, usize),
+    Accepted(u64),
 }
 
 impl Known {
@@ -237,6 +240,7 @@ impl Known {
             Fact::Root(root) => self.root = Some(root),
             Fact::Checked(at) => self.checked_at = Some(at),
             Fact::Deletes(turn, number) => self.deletes = (turn, number),
+            Fact::Accepted(turn) => self.accepted = Some(turn),
         }
     }
 }
@@ -375,6 +379,7 @@ impl Base {
             root: self.meta("root").await?,
             checked_at: self.meta("checked_at").await?,
             deletes: self.meta("deletes").await?.unwrap_or_default(),
+            accepted: self.meta("accepted").await?,
         })
     }
 
@@ -564,6 +569,7 @@ async fn write(tx: &mut Transaction<'_, Sqlite>, fact: &Fact) -> Result<(), sqlx
         Fact::Root(root) => meta(tx, "root", root).await,
         Fact::Checked(at) => meta(tx, "checked_at", at).await,
         Fact::Deletes(turn, number) => meta(tx, "deletes", &(turn, number)).await,
+        Fact::Accepted(turn) => meta(tx, "accepted", turn).await,
     }
 }
 

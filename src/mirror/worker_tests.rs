@@ -274,6 +274,12 @@ impl Live {
         self.until(|live| live.status.state == state).await;
     }
 
+    /// Halted, and that many changes wait and are written down.
+    async fn halted_before(&mut self, down: u64) {
+        self.until(|live| live.status.state == MirrorState::Halted && live.status.down == down)
+            .await;
+    }
+
     pub(super) fn results(&self) -> Vec<(&str, Outcome)> {
         self.files
             .iter()
@@ -567,6 +573,35 @@ async fn a_wave_of_deletes_halts_and_goes_on_only_when_it_is_meant() {
 }
 
 #[tokio::test]
+async fn a_wave_that_was_accepted_before_all_of_it_had_come_is_accepted_whole() {
+    let names: Vec<String> = (0..200).map(|n| format!("d/f{n}")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    let world = World::new(&files);
+    let mut live = world.seeded(&files).await;
+    live.order(Order::Pause).await;
+    let change = |n: usize| world.change(n as u64 + 1, &names[n], None);
+    for n in 0..60 {
+        live.order(change(n)).await;
+    }
+    live.until(|live| live.status.down == 60).await;
+    live.order(Order::Resume(Resume::Plain)).await;
+    live.halted_before(60).await;
+    live.order(Order::Resume(Resume::AcceptDeletes)).await;
+    live.settled(60).await;
+    live.killed().await;
+    let mut live = world.live().await;
+    live.order(Order::Pause).await;
+    for n in 60..199 {
+        live.order(change(n)).await;
+    }
+    live.until(|live| live.status.down == 139).await;
+    live.order(Order::Resume(Resume::Plain)).await;
+    live.settled(199).await;
+    assert_eq!(live.status.state, MirrorState::Live);
+    assert!(world.read(&names[199]).is_some());
+}
+
+#[tokio::test]
 async fn a_wave_of_deletes_that_was_cut_in_two_by_a_kill_is_still_one_wave() {
     let names: Vec<String> = (0..80).map(|n| format!("d/f{n}")).collect();
     let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
@@ -579,7 +614,7 @@ async fn a_wave_of_deletes_that_was_cut_in_two_by_a_kill_is_still_one_wave() {
             live.settled(30).await;
         }
     }
-    live.state(MirrorState::Halted).await;
+    live.halted_before(30).await;
     live.killed().await;
     let mut live = world.live().await;
     live.state(MirrorState::Halted).await;
@@ -613,7 +648,7 @@ async fn another_directory_in_the_place_of_the_mirrored_one_halts() {
     rustix::fs::rename(world.root(), &moved).unwrap();
     std::fs::create_dir(world.root()).unwrap();
     live.order(world.change(1, "b", Some("b"))).await;
-    live.state(MirrorState::Halted).await;
+    live.halted_before(1).await;
     assert_eq!(world.read("b"), None);
     assert!(!moved.join("b").exists());
     live.killed().await;

@@ -42,11 +42,39 @@ pub struct Entry {
     pub who: Option<String>,
     /// Set on client messages, and on prompt request lines by `_meta.ashore.command`.
     pub command: Option<CommandId>,
-    /// Of a cancel or a steer: the message whose turn it ends, as the endpoint saw it when it took this line.
-    pub ends: Option<CommandId>,
+    /// Of a cancel or a steer.
+    pub ends: Option<Ends>,
     /// The JSON-RPC message, raw.
     pub message: Message,
     pub said: Said,
+}
+
+/// What a cancel or a steer ends, as the endpoint saw it when it took that line (contract 10.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ends {
+    /// The turn that was open: the JSON-RPC id of its prompt request.
+    Turn(u64),
+    /// A message that waited, whatever its words are by then.
+    Waiting(CommandId),
+}
+
+impl Ends {
+    pub fn from_json(value: &Value) -> Option<Self> {
+        match value {
+            Value::Number(id) => id.as_u64().map(Self::Turn),
+            Value::String(id) => id.parse().ok().map(Self::Waiting),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+}
+
+impl std::convert::From<Ends> for Value {
+    fn from(ends: Ends) -> Self {
+        match ends {
+            Ends::Turn(id) => id.into(),
+            Ends::Waiting(command) => command.as_str().into(),
+        }
+    }
 }
 
 /// What an entry says.

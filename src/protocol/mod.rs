@@ -263,9 +263,9 @@
 //! that; later, or when it was removed, the answer is 409 with the reason. Words that were changed while the message was
 //! being taken run as a prompt of their own, under the change's id: its request names it in `_meta.ashore.edit`.
 //!
-//! The endpoint names in `ends`, in the wrapper of a cancel or a steer, the command whose turn it ends: the one that is
-//! open at this line, else (for a cancel) the next waiting message that no cancel has ended. The agent side ends that one
-//! and no other, however late it hears of it.
+//! The endpoint names in `ends`, in the wrapper of a cancel or a steer, what that ends: by a number the turn that is open
+//! at this line, which is the JSON-RPC id of its request; else (for a cancel) by its id the next waiting message that no
+//! cancel has ended, in whatever words. The agent side ends that and nothing else, however late it hears of it.
 //!
 //! `_ashore/file_changed` is posted behind the blobs it names. Each path of it is answered once, with the command's id:
 //!

@@ -33,7 +33,7 @@ use crate::client::stream::{self, End, Heard, Raw, Source, View};
 use crate::mirror::blobs;
 use crate::protocol::amend::Amend;
 use crate::protocol::command::{Command, What};
-use crate::protocol::entry::{Decoded, Entry, RpcError, Said};
+use crate::protocol::entry::{Decoded, Ends, Entry, RpcError, Said};
 use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::line;
 
@@ -248,7 +248,7 @@ impl Server {
         &mut self,
         seq: Seq,
         command: Command,
-        ends: Option<CommandId>,
+        ends: Option<Ends>,
     ) -> Result<(), Closed> {
         self.world.note(format_args!("agent hears {seq}"));
         self.world.truth().did(Did::Heard(seq.0));
@@ -322,7 +322,13 @@ impl Server {
             && let Some(command) = id_at(message, "/params/_meta/ashore/command")
         {
             let edit = id_at(message, "/params/_meta/ashore/edit");
-            self.world.truth().did(Did::Took { command, edit });
+            let turn = message["id"].as_u64().unwrap_or_default();
+            let took = Did::Took {
+                turn,
+                command,
+                edit,
+            };
+            self.world.truth().did(took);
         }
     }
 

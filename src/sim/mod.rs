@@ -79,6 +79,8 @@ struct Lived {
     /// What it was like, and the newest that happened.
     options: String,
     tail: String,
+    /// What the journal had come to, when it failed.
+    journal: String,
 }
 
 /// Lives the life of a seed.
@@ -97,16 +99,20 @@ fn live(seed: u64) -> Lived {
             () = world.failed.notified() => (),
             () = cast.life() => (),
         }
-        let lines = cast.endpoint.lines().len();
+        let lines = cast.endpoint.lines();
         cast.end().await;
         stand_on(None);
         if process::panicked() {
             world.fail("a task has panicked");
         }
+        let failure = world.failure();
+        let told = lines.iter().zip(1..).filter(|_| failure.is_some());
+        let told = told.map(|(line, seq)| format!("{seq:>5} {}", String::from_utf8_lossy(line)));
         Lived {
             hash: world.hash(),
-            lines,
-            failure: world.failure(),
+            lines: lines.len(),
+            journal: told.collect::<Vec<_>>().join("\n"),
+            failure,
             options: format!("{:#?}", world.options),
             tail: world.tail(usize::MAX),
         }
@@ -269,8 +275,10 @@ impl Cast {
                 .filter(|waits| *waits > 0)
                 .map(|waits| format!("{waits} commands wait at {name}"))
         });
+        let hangs = || self.net.has_hanging().then(|| "a call hangs".to_owned());
         // The dear question last.
         unread
+            .or_else(hangs)
             .or_else(|| self.world.truth().settled(&self.endpoint.lines()).err())
             .or_else(|| self.files_differ())
     }

@@ -1,7 +1,7 @@
 //! The network: calls that are lost on either way, streams that come in pieces, are cut, end too early or fall silent,
 //! and an endpoint that lies about the numbers of a client's events.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -81,6 +81,24 @@ pub(super) struct Net {
     endpoint: Arc<Endpoint>,
     /// Until when nothing gets through, by peer.
     cut: Mutex<Vec<Instant>>,
+    /// Calls that stand half-open: who made them waits until they time out.
+    hanging: AtomicUsize,
+}
+
+/// Such a call, as long as somebody waits for it.
+struct Hangs<'a>(&'a AtomicUsize);
+
+impl<'a> Hangs<'a> {
+    fn new(hanging: &'a AtomicUsize) -> Self {
+        hanging.fetch_add(1, Ordering::Relaxed);
+        Self(hanging)
+    }
+}
+
+impl Drop for Hangs<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Streams that stand half-open, by peer: their readers cannot know it yet.
@@ -92,6 +110,7 @@ impl Net {
             world: Arc::clone(world),
             endpoint: Arc::clone(endpoint),
             cut: Mutex::new(vec![Instant::now(); super::CLIENTS + 1]),
+            hanging: AtomicUsize::new(0),
         })
     }
 
@@ -108,6 +127,10 @@ impl Net {
 
     pub(super) fn is_stalled(&self, peer: Peer) -> bool {
         self.world.stalled[peer.index()].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_hanging(&self) -> bool {
+        self.hanging.load(Ordering::Relaxed) > 0
     }
 
     fn is_cut(&self, peer: Peer) -> bool {
@@ -130,6 +153,7 @@ impl Net {
         let lost = if spared { 0 } else { world.options.lost_calls };
         if world.trouble(lost) {
             // Half-open: nobody says that it never arrived.
+            let _hangs = Hangs::new(&self.hanging);
             return std::future::pending().await;
         }
         let patient = world.dice().chance(500);

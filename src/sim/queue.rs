@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::truth::id_at;
 use crate::protocol::ids::CommandId;
@@ -41,8 +41,14 @@ enum Change {
 enum Said {
     Message,
     Change(CommandId, Change),
-    /// What it ends.
-    Cancel(Option<CommandId>),
+    Cancel(Option<Ends>),
+}
+
+/// What a cancel ends: an open turn by its number, or a message that waits.
+#[derive(Debug, Clone)]
+enum Ends {
+    Turn(u64),
+    Message(CommandId),
 }
 
 /// What the agent side did, in its order; a line is named by its number.
@@ -52,6 +58,7 @@ pub(super) enum Did {
     Started(u64),
     Heard(u64),
     Took {
+        turn: u64,
         command: CommandId,
         edit: Option<CommandId>,
     },
@@ -130,7 +137,7 @@ impl Queue {
 pub(super) struct Telling {
     queue: Queue,
     said: BTreeMap<u64, (CommandId, Said)>,
-    open: Option<CommandId>,
+    open: Option<(u64, CommandId)>,
     /// Messages and changes that may end `cancelled`, and why that is.
     pub(super) may_end: BTreeSet<CommandId>,
 }
@@ -161,16 +168,28 @@ impl Telling {
     }
 
     /// A cancel ends the turn that is open where it stands, else the next that waits and that none has ended.
-    fn cancel(&mut self, seq: u64, line: &Value) -> Result<Option<CommandId>, String> {
-        let waits = self.queue.waiting.iter().map(|item| &item.command);
-        let next = waits.clone().find(|id| !self.queue.ended.contains(*id));
-        let ends = self.open.clone().or_else(|| next.cloned());
-        if id_at(line, "/ends") != ends {
-            return Err(format!("line {seq} should end {ends:?}: {line}"));
-        }
-        if let Some(ends) = &ends {
-            self.queue.ended.insert(ends.clone());
-            self.may_end.insert(ends.clone());
+    fn cancel(&mut self, seq: u64, line: &Value) -> Result<Option<Ends>, String> {
+        let ends = if let Some((turn, command)) = &self.open {
+            self.may_end.insert(command.clone());
+            Some(Ends::Turn(*turn))
+        } else {
+            let mut waits = self.queue.waiting.iter();
+            let next = waits.find(|item| !self.queue.ended.contains(&item.command));
+            if let Some(item) = next {
+                self.queue.ended.insert(item.command.clone());
+                self.may_end
+                    .extend([item.message.clone(), item.command.clone()]);
+                self.may_end.extend(item.edit.clone());
+            }
+            next.map(|item| Ends::Message(item.command.clone()))
+        };
+        let told = match &ends {
+            Some(Ends::Turn(turn)) => json!(turn),
+            Some(Ends::Message(command)) => json!(command.as_str()),
+            None => Value::Null,
+        };
+        if line["ends"] != told {
+            return Err(format!("line {seq} should end {told}: {line}"));
         }
         Ok(ends)
     }
@@ -193,7 +212,11 @@ impl Telling {
                     .extend([item.message.clone(), item.command.clone()]);
                 self.may_end.extend(item.edit.clone());
             }
-            Change::Steer => self.may_end.extend(self.open.clone()),
+            Change::Steer => {
+                let open = self.open.iter();
+                self.may_end
+                    .extend(open.map(|(_, command)| command.clone()));
+            }
             Change::Move(_) => (),
         }
         self.queue.change(id, &target, &change);
@@ -204,10 +227,11 @@ impl Telling {
     pub(super) fn took(
         &mut self,
         seq: u64,
+        turn: u64,
         command: &CommandId,
         edit: Option<&CommandId>,
     ) -> Result<(), String> {
-        self.open = Some(command.clone());
+        self.open = Some((turn, command.clone()));
         let Some(at) = self.queue.at(command) else {
             let was_edit = |(_, (id, said)): (&u64, &(CommandId, Said))| {
                 id == command && matches!(said, Said::Change(_, Change::Edit))
@@ -256,16 +280,26 @@ pub(super) fn took_in_order(
 ) -> Result<(), String> {
     let mut queue = Queue::default();
     let mut taken = None;
+    let mut stopped = BTreeSet::new();
     for one in did {
         match one {
             Did::Started(last) => queue = at(*last)?.queue,
             Did::Heard(seq) => match told.said.get(seq) {
                 Some((id, Said::Message)) => queue.push(id),
                 Some((id, Said::Change(target, change))) => queue.change(id, target, change),
-                Some((_, Said::Cancel(ends))) => queue.ended.extend(ends.clone()),
-                None => (),
+                Some((_, Said::Cancel(Some(Ends::Message(message))))) => {
+                    queue.ended.insert(message.clone());
+                }
+                Some((_, Said::Cancel(Some(Ends::Turn(turn))))) => {
+                    stopped.insert(*turn);
+                }
+                Some((_, Said::Cancel(None))) | None => (),
             },
-            Did::Took { command, edit } => {
+            Did::Took {
+                turn,
+                command,
+                edit,
+            } => {
                 let next = (!queue.waiting.is_empty()).then(|| queue.waiting.remove(0));
                 let fits = next
                     .as_ref()
@@ -275,11 +309,12 @@ pub(super) fn took_in_order(
                         "the agent side takes {command} in the words of {edit:?}, and next was {next:?}"
                     ));
                 }
-                taken = next;
+                taken = next.map(|item| (*turn, item));
             }
             Did::Prompted => {
-                let item = taken.take().ok_or("the child gets what nobody took")?;
-                if queue.ended.contains(&item.command) || queue.ended.contains(&item.message) {
+                let (turn, item) = taken.take().ok_or("the child gets what nobody took")?;
+                let ended = |id: &CommandId| queue.ended.contains(id);
+                if ended(&item.command) || ended(&item.message) || stopped.contains(&turn) {
                     return Err(format!(
                         "the child gets {}, which was cancelled",
                         item.command

@@ -38,6 +38,7 @@ const PLANTED: &[(Bug, u64)] = &[
     (Bug::PromptBeforeTaken, 11),
     (Bug::PromptDuringTurn, 1),
     (Bug::CancelsWrongPrompt, 16),
+    (Bug::EndedForgotten, 796),
     (Bug::LateCancelHitsNext, 80),
     (Bug::BarrierSkipped, 8),
     (Bug::PromptBeforeEdits, 2),
@@ -146,7 +147,7 @@ fn one() {
     plant(planted());
     let seed = number("ASHORE_SIM_SEED").unwrap_or_default();
     let lived = live(seed);
-    println!("{}\n{}", lived.options, lived.tail);
+    println!("{}\n{}\n{}", lived.options, lived.journal, lived.tail);
     assert!(lived.failure.is_none(), "{}", report(seed, &lived));
 }
 

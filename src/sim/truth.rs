@@ -268,7 +268,8 @@ impl Read {
             }
             self.open = Some((id.clone(), command.clone()));
             let edit = id_at(message, "/params/_meta/ashore/edit");
-            self.telling.took(seq, &command, edit.as_ref())?;
+            let number = id.as_u64().ok_or("a turn without a number")?;
+            self.telling.took(seq, number, &command, edit.as_ref())?;
             let turn = Turn { outcome: None };
             return match self.taken.insert(command.clone(), turn) {
                 Some(_) => Err(format!("line {seq}: {command} is taken a second time")),

@@ -7,6 +7,7 @@ use crate::agent::turns::{Effect, Phase, Queued, Turn, Turns, Waiting};
 use crate::plant::planted;
 use crate::protocol::amend::{Amend, Amendment};
 use crate::protocol::command::Prompt;
+use crate::protocol::entry::Ends;
 use crate::protocol::ids::{CommandId, Seq};
 
 impl Turns {
@@ -53,7 +54,7 @@ impl Turns {
     pub(super) fn steer(
         &mut self,
         effects: &mut Vec<Effect>,
-        ends: Option<&CommandId>,
+        ends: Option<Ends>,
         amendment: Amendment,
     ) {
         if !self
@@ -66,8 +67,8 @@ impl Turns {
         }
         let id = amendment.command.clone();
         self.amend(effects, Seq::ZERO, id, amendment);
-        if let Some(ends) = ends {
-            self.stop_turn_of(effects, ends);
+        if let Some(Ends::Turn(number)) = ends {
+            self.stop_turn(effects, |turn| turn.number == number);
         }
     }
 
@@ -81,7 +82,7 @@ impl Turns {
     ) {
         match amendment.how {
             // It was not taken then, so it is not to run now.
-            Amend::Remove => self.stop_turn_of(effects, &amendment.command),
+            Amend::Remove => self.stop_turn(effects, |turn| turn.is(&amendment.command)),
             Amend::Edit(prompt) => self.run_anew(effects, seq, id, amendment.command, prompt),
             Amend::Move { .. } | Amend::Steer => (),
         }
@@ -100,7 +101,7 @@ impl Turns {
         if self.ended.contains(&message) {
             return;
         }
-        self.stop_turn_of(effects, &message);
+        self.stop_turn(effects, |turn| turn.is(&message));
         let id = if planted!(LateWordsTakeTheOldName) {
             message.clone()
         } else {
@@ -116,8 +117,8 @@ impl Turns {
         self.queue.push_front(Queued { message, waiting });
     }
 
-    pub(super) fn stop_turn_of(&mut self, effects: &mut Vec<Effect>, command: &CommandId) {
-        let is_it = |turn: &Turn| turn.is(command) && !turn.cancelled;
+    pub(super) fn stop_turn(&mut self, effects: &mut Vec<Effect>, which: impl Fn(&Turn) -> bool) {
+        let is_it = |turn: &Turn| which(turn) && !turn.cancelled;
         match &mut self.phase {
             Phase::Taking(turn) if is_it(turn) => turn.cancelled = true,
             Phase::Running(turn) if is_it(turn) => {
@@ -151,9 +152,9 @@ mod tests {
         other(seq, What::Amend(amendment(command, how)))
     }
 
-    fn steer(command: &str, ends: Option<CommandId>) -> Event {
+    fn steer(command: &str, ends: Option<u64>) -> Event {
         Event::Steer {
-            ends,
+            ends: ends.map(Ends::Turn),
             amendment: amendment(command, Amend::Steer),
         }
     }
@@ -236,11 +237,11 @@ mod tests {
         let begin = vec![said(1, "a"), said(2, "b"), said(3, "c"), Event::Durable];
         story(&mut turns, begin);
         assert_eq!(
-            story(&mut turns, vec![steer("c", Some(id("a")))]),
+            story(&mut turns, vec![steer("c", Some(1))]),
             ["interrupt 1"]
         );
         // The same wish again, and one for what is running, change nothing.
-        let again = vec![steer("c", Some(id("a"))), steer("a", Some(id("a")))];
+        let again = vec![steer("c", Some(1)), steer("a", Some(1))];
         assert_eq!(story(&mut turns, again), Vec::<String>::new());
         let ended = story(&mut turns, vec![end_turn(), Event::Scanned]);
         assert_eq!(
@@ -255,14 +256,14 @@ mod tests {
         let table = [
             // At its line nothing was open, or another turn was.
             (None, vec![]),
-            (Some(id("before")), vec![]),
-            (Some(id("a")), vec!["interrupt 1"]),
+            (Some(9), vec![]),
+            (Some(1), vec!["interrupt 1"]),
         ];
         for (ends, expected) in table {
             let mut turns = ready();
             let begin = vec![said(1, "a"), said(2, "b"), said(3, "c"), Event::Durable];
             story(&mut turns, begin);
-            let heard = story(&mut turns, vec![steer("c", ends.clone())]);
+            let heard = story(&mut turns, vec![steer("c", ends)]);
             assert_eq!(heard, expected, "{ends:?}");
             story(&mut turns, vec![end_turn(), Event::Scanned]);
             assert_eq!(rest(&mut turns), ["c", "b"], "{ends:?}");
@@ -354,7 +355,7 @@ mod tests {
         // A cancel of the message is one of its words too.
         let late = vec![said(1, "a"), edit(2, "a", "e")];
         let cancel = Event::Cancel {
-            ends: Some(id("a")),
+            ends: Some(Ends::Waiting(id("a"))),
         };
         let rest = [cancel, edit(4, "a", "f"), Event::Durable, Event::Scanned];
         let rest = rest.into_iter().chain([Event::Durable, Event::Durable]);
@@ -364,5 +365,43 @@ mod tests {
             .iter()
             .filter(|effect| matches!(effect, Effect::Prompt { .. }));
         assert_eq!(prompts.count(), 0);
+    }
+
+    #[test]
+    fn a_cancel_of_the_turn_with_the_old_words_spares_the_new_ones() {
+        let mut turns = ready();
+        let cancel = Event::Cancel {
+            ends: Some(Ends::Turn(1)),
+        };
+        let how = Amend::Edit(Prompt::default());
+        let events = vec![said(1, "a"), Event::Durable, amend(2, "a", how), cancel];
+        assert_eq!(
+            story(&mut turns, events),
+            ["take 1", "wait", "prompt a", "interrupt 1"]
+        );
+        story(&mut turns, vec![end_turn(), Event::Scanned]);
+        assert_eq!(
+            story(&mut turns, vec![Event::Durable, Event::Durable]),
+            ["take 2", "wait", "prompt "]
+        );
+    }
+
+    #[test]
+    fn new_words_for_a_message_that_was_cancelled_before_this_start_do_not_run() {
+        let mut turns = ready();
+        let waiting = Waiting {
+            seq: Seq(1),
+            command: id("a"),
+            prompt: Prompt::default(),
+            edit: None,
+            cancelled: true,
+        };
+        let late = amend(3, "a", Amend::Edit(Prompt::default()));
+        let rest = vec![Event::Waits(waiting), late, Event::Durable, Event::Scanned];
+        story(&mut turns, rest);
+        assert_eq!(
+            story(&mut turns, vec![Event::Durable]),
+            Vec::<String>::new()
+        );
     }
 }

@@ -14,7 +14,7 @@ use crate::agent::translate;
 use crate::plant::planted;
 use crate::protocol::amend::Amendment;
 use crate::protocol::command::{Command, LocalChange, Prompt, What};
-use crate::protocol::entry::RpcError;
+use crate::protocol::entry::{Ends, RpcError};
 use crate::protocol::ids::{CommandId, RunId, Seq};
 use crate::protocol::line;
 
@@ -25,12 +25,12 @@ pub(crate) enum Event {
     Heard { seq: Seq, command: Command },
     /// A prompt that waited when this start began.
     Waits(Waiting),
-    /// `ends`: the message whose turn is to end, as the endpoint saw it when it took the cancel. One that is over stays as
-    /// it ended, and nothing else ends in its place.
-    Cancel { ends: Option<CommandId> },
+    /// `ends`: as the endpoint saw it when it took the cancel. What is over stays as it ended, and nothing else ends in its
+    /// place.
+    Cancel { ends: Option<Ends> },
     /// A waiting prompt is to run now; `ends` as with `Cancel`.
     Steer {
-        ends: Option<CommandId>,
+        ends: Option<Ends>,
         amendment: Amendment,
     },
     /// The child has a session.
@@ -236,11 +236,14 @@ impl Turns {
         match event {
             Event::Heard { seq, command } => self.heard(&mut effects, seq, command),
             Event::Waits(waiting) => {
+                if waiting.cancelled && !planted!(EndedForgotten) {
+                    self.ended.insert(waiting.command.clone());
+                }
                 self.queue_up(&mut effects, waiting);
                 self.go_on(&mut effects);
             }
             Event::Cancel { ends } => self.cancel(&mut effects, ends),
-            Event::Steer { ends, amendment } => self.steer(&mut effects, ends.as_ref(), amendment),
+            Event::Steer { ends, amendment } => self.steer(&mut effects, ends, amendment),
             Event::Ready => {
                 self.child = Child::Ready;
                 self.go_on(&mut effects);
@@ -471,27 +474,27 @@ impl Turns {
         self.phase = Phase::Answering(turn);
     }
 
-    /// Ends the one that is named: its turn, or its waiting without a turn. One that is over is left as it is.
-    fn cancel(&mut self, effects: &mut Vec<Effect>, ends: Option<CommandId>) {
-        let ends = if planted!(CancelsWrongPrompt) {
-            let waits = self.queue.front();
-            waits.map(|queued| queued.message.clone()).or(ends)
-        } else {
-            ends
+    /// Ends what is named: that turn, or that message with all its words, whether it waits or was taken meanwhile.
+    fn cancel(&mut self, effects: &mut Vec<Effect>, ends: Option<Ends>) {
+        let ends = match self.queue.front() {
+            Some(next) if planted!(CancelsWrongPrompt) => Some(Ends::Waiting(next.message.clone())),
+            _ => ends,
         };
-        let Some(ends) = ends else { return };
-        if planted!(LateCancelHitsNext)
-            && let Phase::Running(turn) = &self.phase
-            && let Some(running) = turn.command.clone()
-        {
-            self.stop_turn_of(effects, &running);
+        match ends {
+            Some(Ends::Turn(number)) if planted!(LateCancelHitsNext) => {
+                self.stop_turn(effects, |turn| turn.number >= number);
+            }
+            Some(Ends::Turn(number)) => self.stop_turn(effects, |turn| turn.number == number),
+            Some(Ends::Waiting(message)) => {
+                for queued in self.queue.iter_mut().filter(|queued| queued.is(&message)) {
+                    queued.waiting.cancelled = true;
+                }
+                self.stop_turn(effects, |turn| turn.is(&message));
+                self.ended.insert(message);
+                self.go_on(effects);
+            }
+            None => (),
         }
-        for queued in self.queue.iter_mut().filter(|queued| queued.is(&ends)) {
-            queued.waiting.cancelled = true;
-        }
-        self.stop_turn_of(effects, &ends);
-        self.ended.insert(ends);
-        self.go_on(effects);
     }
 
     fn shut(&mut self, effects: &mut Vec<Effect>) {

@@ -29,10 +29,17 @@ pub(super) fn other(seq: u64, what: What) -> Event {
     }
 }
 
-/// The endpoint says what it ends.
-fn cancel(ends: &str) -> Event {
+/// The endpoint says what it ends: a message that waits there.
+fn cancel(message: &str) -> Event {
     Event::Cancel {
-        ends: Some(id(ends)),
+        ends: Some(Ends::Waiting(id(message))),
+    }
+}
+
+/// Or a turn that is open there.
+fn cancel_turn(number: u64) -> Event {
+    Event::Cancel {
+        ends: Some(Ends::Turn(number)),
     }
 }
 
@@ -99,7 +106,7 @@ fn a_prompt_before_the_session_stands_starts_the_child_once() {
 fn a_cancel_interrupts_the_running_turn_once_and_passes_the_same_barrier() {
     let mut turns = ready();
     story(&mut turns, vec![said(1, "a"), Event::Durable]);
-    let heard = story(&mut turns, vec![cancel("a"), cancel("a")]);
+    let heard = story(&mut turns, vec![cancel_turn(1), cancel_turn(1)]);
     assert_eq!(heard, ["interrupt 1"]);
     let broken = Event::Answered(Err(failure("aborted")));
     let closed = story(&mut turns, vec![broken, Event::Scanned]);
@@ -159,12 +166,13 @@ fn a_cancel_of_what_is_over_ends_nothing_else() {
     story(&mut turns, begin);
     // Heard while the turn closes, while its answer is on its way, while the next one is taken, and while that runs.
     for event in [Event::Scanned, Event::Durable, Event::Durable] {
-        assert_eq!(story(&mut turns, vec![cancel("a")]), Vec::<String>::new());
+        let late = vec![cancel("a"), cancel_turn(1)];
+        assert_eq!(story(&mut turns, late), Vec::<String>::new());
         story(&mut turns, vec![event]);
     }
     let late = vec![cancel("a"), Event::Cancel { ends: None }];
     assert_eq!(story(&mut turns, late), Vec::<String>::new());
-    assert_eq!(story(&mut turns, vec![cancel("b")]), ["interrupt 2"]);
+    assert_eq!(story(&mut turns, vec![cancel_turn(2)]), ["interrupt 2"]);
 }
 
 #[test]
@@ -214,7 +222,10 @@ fn what_a_former_start_left_open_is_answered_and_not_run_again() {
 #[test]
 fn an_agent_that_ignores_a_cancel_is_ended_and_its_turn_is_cancelled() {
     let mut turns = ready();
-    story(&mut turns, vec![said(1, "a"), Event::Durable, cancel("a")]);
+    story(
+        &mut turns,
+        vec![said(1, "a"), Event::Durable, cancel_turn(1)],
+    );
     let heard = story(
         &mut turns,
         vec![

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::protocol::command::{Command, Prompt};
-use crate::protocol::entry::{Decoded, Entry, From, RpcError, Said};
+use crate::protocol::entry::{Decoded, Ends, Entry, From, RpcError, Said};
 use crate::protocol::ids::CommandId;
 use crate::protocol::normalize::fields::present;
 
@@ -45,7 +45,7 @@ struct Wrapper {
     timestamp: Option<jiff::Timestamp>,
     /// The key of a client message.
     id: Option<CommandId>,
-    ends: Option<CommandId>,
+    ends: Option<Ends>,
     from: Option<String>,
     client: bool,
 }
@@ -55,7 +55,7 @@ fn entry(mut value: Value) -> Entry {
     let wrapper = Wrapper {
         timestamp: text("timestamp").and_then(|time| time.parse().ok()),
         id: value.get("id").and_then(command_id),
-        ends: value.get("ends").and_then(command_id),
+        ends: value.get("ends").and_then(Ends::from_json),
         from: text("from"),
         client: text("type").as_deref() == Some("client_message"),
     };

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::protocol::acp::{Block, Chunk};
 use crate::protocol::amend::{Amend, Amendment};
 use crate::protocol::command::What;
-use crate::protocol::entry::Entry;
+use crate::protocol::entry::{Ends, Entry};
 use crate::protocol::ids::CommandId;
 use crate::protocol::normalize;
 use crate::session::index::{Voice, Words};
@@ -65,9 +65,11 @@ impl Session {
     }
 
     pub(super) fn cancelled(&mut self, entry: &Entry) {
+        let Some(Ends::Waiting(ended)) = &entry.ends else {
+            return;
+        };
         let mut queued = self.queued.iter_mut();
-        let ended = queued.find(|one| entry.ends.is_some() && one.command == entry.ends);
-        if let Some(one) = ended {
+        if let Some(one) = queued.find(|one| one.command.as_ref() == Some(ended)) {
             one.cancelled = true;
         }
     }
