@@ -670,6 +670,9 @@ impl Worker {
         if over {
             self.is_over(&path);
         }
+        if taken.change.refused.is_none() {
+            self.ups.unpark_around(&path);
+        }
         self.note_refusal(&taken).await;
         self.tell(&taken, &end, answered);
         self.look_again(&path, &end);

@@ -301,6 +301,7 @@ impl Worker {
             // It went on changing here; what the last look saw may be what went up.
             Some(_) | None => self.start_look(BTreeSet::from([path.clone()])),
         }
+        self.ups.unpark_around(path);
         self.told_up(path, change.now, sent.base, Outcome::Settled, None);
         true
     }

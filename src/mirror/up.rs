@@ -122,6 +122,15 @@ impl Ups {
         self.parked.clear();
     }
 
+    /// Something else stands there by now on the other side: what that kept out above or below it is tried once more.
+    pub(crate) fn unpark_around(&mut self, changed: &RelPath) {
+        self.parked.retain(|path, _| {
+            let mut above = std::iter::successors(path.parent(), RelPath::parent);
+            let mut below = std::iter::successors(changed.parent(), RelPath::parent);
+            !above.any(|at| at == *changed) && !below.any(|at| at == *path)
+        });
+    }
+
     pub(crate) fn loading(&self) -> usize {
         self.loading.len()
     }

@@ -300,6 +300,35 @@ async fn an_edit_refused_for_what_cannot_be_put_here_is_not_told_again_as_it_is(
 }
 
 #[tokio::test]
+async fn what_a_file_there_kept_out_goes_up_when_that_is_gone() {
+    let world = World::new(&[("z", "z")]);
+    let (mut live, mut there) = begun(&world, &[("z", "z")]).await;
+    std::fs::create_dir_all(world.root().join("e/f")).unwrap();
+    world.edit("e/f/g", "mine");
+    live.until(|live| live.edits.len() == 1).await;
+    assert_eq!(changes(&live.edits[0])[0].path, path("e/f/g"));
+    let command = live.edits[0].id.clone();
+    live.order(Order::Posted(command.clone().unwrap())).await;
+    live.order(there.write(&world, "e/f", Some("a file"))).await;
+    let stale = Stale {
+        path: path("e/f/g"),
+        current: None,
+        reason: Some("a file stands where its folder would be".into()),
+        command,
+    };
+    let seq = there.next();
+    live.order(Order::Refused { seq, stale }).await;
+    live.settled(2).await;
+    assert_eq!(live.edits.len(), 1);
+    live.order(there.write(&world, "e/f", None)).await;
+    there.answered = 1;
+    there
+        .until(&mut live, |_, there| there.text("e/f/g").is_some())
+        .await;
+    assert_eq!(world.read("e/f/g").as_deref(), Some("mine"));
+}
+
+#[tokio::test]
 async fn a_change_of_theirs_over_ours_comes_down_though_the_echo_comes_with_it() {
     let world = World::new(&[("a", "0")]);
     let (mut live, mut there) = begun(&world, &[("a", "0")]).await;
