@@ -399,6 +399,7 @@ impl Worker {
             blobs: old.blobs.clone(),
             remote: old.remote.clone(),
             base: old.base.clone(),
+            hurry: Arc::clone(&old.hurry),
             lock: old.lock.clone(),
         });
         self.save(&[Fact::Root(id)]).await;

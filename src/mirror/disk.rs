@@ -425,6 +425,29 @@ impl Disk {
     }
 
     /// The folder a path stands in; with `make`, made where it is missing.
+    /// What stands there survives the power, with the names that lead to it.
+    pub(crate) fn sync(&self, path: &RelPath) -> Result<(), Error> {
+        let what = "write it to the disk";
+        let (parent, _) = match self.parent(path, false) {
+            // Nothing stands there.
+            Err(Error::Changed) => return Ok(()),
+            result => result?,
+        };
+        match parent.file(path.name()) {
+            Ok(file) => file.sync().map_err(fail(what))?,
+            // A folder, a link, or nothing: its name is all there is of it.
+            Err(_) => (),
+        }
+        let above = std::iter::successors(path.parent(), RelPath::parent);
+        for folder in above {
+            let folder = self.root.below(folder.as_str());
+            folder
+                .and_then(|folder| folder.sync())
+                .map_err(fail(what))?;
+        }
+        self.root.sync().map_err(fail(what))
+    }
+
     pub(super) fn parent(
         &self,
         path: &RelPath,

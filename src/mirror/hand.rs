@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::mirror::base::{self, Base, Fact, Noted, Waiting, Written};
 use crate::mirror::blobs::{self, Blobs, Wanted};
 use crate::mirror::disk::{self, Disk, Prepared};
@@ -47,6 +49,8 @@ pub(crate) struct Hand {
     /// Where an undo finds what does not lie here; a command that acts for a moment has it as well.
     pub(crate) remote: Option<Arc<dyn Blobs>>,
     pub(crate) base: Base,
+    /// Somebody waits: what was out of reach is tried at once.
+    pub(crate) hurry: Arc<Notify>,
     /// `None` where nobody else could hold the directory.
     pub(crate) lock: Option<Arc<Held>>,
 }
@@ -191,7 +195,11 @@ impl Hand {
         let here = standing(&local);
         let base = if change.forced { here } else { job.base };
         match decide(base, &local, change.now, self.limits.file) {
-            Move::Agree => (),
+            // It may be a write of ours that a kill cut short, or one of an editor's that no disk has yet.
+            Move::Agree => {
+                let path = change.path.clone();
+                self.blocking(move |hand| hand.disk.sync(&path)).await?;
+            }
             // A delete that ends a conflict is one of theirs that was here.
             Move::Push(_) if base.is_none() && change.refused.is_none() && job.noted.is_none() => {
                 return Ok(End::Skipped(Refusal::NotInBase.to_string()));
@@ -529,29 +537,46 @@ impl Hand {
                 "the content is not here: attach to the run first".to_owned(),
             ));
         };
+        match self.until_reached(|| blobs.get(wanted, into)).await {
+            Ok(()) => Ok(()),
+            Err(blobs::Error::Disk { source, .. })
+                if matches!(
+                    source.kind(),
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+                ) =>
+            {
+                Err(Trouble::Disk(disk::Error::Full))
+            }
+            Err(
+                error @ (blobs::Error::Gone(_)
+                | blobs::Error::Wrong { .. }
+                | blobs::Error::Refused(_)
+                | blobs::Error::Unreachable(_)
+                | blobs::Error::Disk { .. }),
+            ) => Err(Trouble::Content(format!("{error}: nothing was written"))),
+        }
+    }
+
+    /// Asks for as long as the other side is only out of reach.
+    pub(super) async fn until_reached<T, F>(
+        &self,
+        mut ask: impl FnMut() -> F,
+    ) -> Result<T, blobs::Error>
+    where
+        F: Future<Output = Result<T, blobs::Error>>,
+    {
         let mut wait = FIRST_WAIT;
         loop {
-            match blobs.get(wanted, into).await {
-                Ok(()) => return Ok(()),
+            match ask().await {
                 Err(blobs::Error::Unreachable(why)) => {
-                    tracing::debug!(%why, hash = %wanted.hash, "a content is out of reach; trying again");
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
+                    tracing::debug!(%why, "the contents are out of reach; trying again");
+                    tokio::select! {
+                        biased;
+                        () = self.hurry.notified() => wait = FIRST_WAIT,
+                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                    }
                 }
-                Err(blobs::Error::Disk { source, .. })
-                    if matches!(
-                        source.kind(),
-                        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-                    ) =>
-                {
-                    return Err(Trouble::Disk(disk::Error::Full));
-                }
-                Err(
-                    error @ (blobs::Error::Gone(_)
-                    | blobs::Error::Wrong { .. }
-                    | blobs::Error::Refused(_)
-                    | blobs::Error::Disk { .. }),
-                ) => return Err(Trouble::Content(format!("{error}: nothing was written"))),
+                result => return result,
             }
         }
     }

@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::mirror::blobs::{self, Blobs};
+use crate::mirror::blobs::Blobs;
 use crate::mirror::disk::{Disk, Error, fail};
 use crate::mirror::ground::Temporary;
 use crate::mirror::hand::{Hand, is_empty_folder};
@@ -17,9 +16,6 @@ use crate::mirror::up::Edit;
 use crate::protocol::file::{FileState, Mode};
 use crate::protocol::hash::{ContentHash, Hasher};
 use crate::protocol::path::RelPath;
-
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What became of a batch of edits.
 #[derive(Debug, Default)]
@@ -59,7 +55,7 @@ impl Hand {
         // One content that nobody has seen needs no question.
         let ask = hashes.len() > 1 || hashes.iter().any(|hash| have.contains(hash));
         let lacking: BTreeSet<ContentHash> = if ask {
-            let asked = again(|| blobs.missing(&hashes)).await;
+            let asked = self.until_reached(|| blobs.missing(&hashes)).await;
             asked.unwrap_or(hashes).into_iter().collect()
         } else {
             hashes.into_iter().collect()
@@ -96,7 +92,9 @@ impl Hand {
             let Some(staged) = taken.map_err(|error| error.to_string())? else {
                 continue;
             };
-            let sent = again(|| blobs.put(now.hash, now.size, staged.path())).await;
+            let sent = self
+                .until_reached(|| blobs.put(now.hash, now.size, staged.path()))
+                .await;
             return sent.map(|()| true).map_err(|error| error.to_string());
         }
         Ok(false)
@@ -149,24 +147,6 @@ impl Disk {
             }
             hasher.update(&buffer[..n]);
             into.write_all(&buffer[..n]).map_err(fail(what))?;
-        }
-    }
-}
-
-/// For as long as the other side is only out of reach.
-async fn again<T, F>(mut ask: impl FnMut() -> F) -> Result<T, blobs::Error>
-where
-    F: Future<Output = Result<T, blobs::Error>>,
-{
-    let mut wait = FIRST_WAIT;
-    loop {
-        match ask().await {
-            Err(blobs::Error::Unreachable(why)) => {
-                tracing::debug!(%why, "an edit cannot be sent; trying again");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
-            }
-            result => return result,
         }
     }
 }

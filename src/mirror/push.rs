@@ -441,6 +441,7 @@ impl Worker {
 
     fn flush(&mut self, to: Waiter) {
         self.ups.unpark();
+        self.hand.hurry.notify_waiters();
         self.scan_wanted = true;
         self.flushes.push(Flush {
             scan: self.scans_begun + 1,

@@ -24,6 +24,12 @@ impl Worker {
                 Local::Ignored(_) | Local::Obstacle(_) => continue,
             };
             if same(here, after) {
+                let at = path.clone();
+                // The kill may have come before the disk had it.
+                let synced = self.hand.blocking(move |hand| hand.disk.sync(&at)).await;
+                if synced.is_err() {
+                    continue;
+                }
                 tracing::debug!(%path, "was written before a kill");
                 facts.push(Fact::Base(path, after));
             }

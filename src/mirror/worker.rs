@@ -184,6 +184,7 @@ async fn start_for(
         blobs: setup.blobs.clone().filter(|_| stay == Stay::Live),
         remote: setup.blobs,
         base,
+        hurry: Arc::default(),
         lock: Some(Arc::new(held)),
     };
     let (orders, inbox) = mpsc::channel(ORDERS);

@@ -21,8 +21,10 @@ pub(super) struct Words {
 /// What the journal says of files.
 #[derive(Debug, Default)]
 struct Told {
-    /// Every content that was ever told to stand anywhere.
+    /// Every content that was ever told to stand anywhere, or was sent to.
     contents: BTreeSet<String>,
+    /// What the agent side itself took from a path.
+    given_up: BTreeSet<(String, String)>,
     /// What each change of a command was made from.
     bases: BTreeMap<(String, String), Option<String>>,
     /// The line of each content's `file_changed` and `file_applied`, of each message, and of its taking.
@@ -39,6 +41,9 @@ fn text(value: &Value) -> Option<String> {
 impl Told {
     fn read(trees: &Trees, lines: &[Vec<u8>]) -> Result<Self, String> {
         let mut told = Self::default();
+        let given_up = trees.agent().taken().into_iter();
+        told.given_up
+            .extend(given_up.map(|(path, content)| (path.to_string(), content.to_string())));
         for state in trees.baseline().values() {
             told.contents.insert(state.hash.to_string());
         }
@@ -71,7 +76,11 @@ impl Told {
                 let stood = text(&params["baseHash"]);
                 // An empty folder gives way to whoever expects nothing.
                 let bare = base.is_none() && params["baseMode"] == "040000";
-                if stood != *base && stood != content && !bare {
+                // What was told last may have gone by itself since, untold.
+                let replaced = stood
+                    .clone()
+                    .is_some_and(|stood| self.given_up.contains(&(path.to_owned(), stood)));
+                if stood != *base && stood != content && replaced && !bare {
                     return Err(format!(
                         "line {number}: a change of {path} was made from {base:?} and put over {stood:?}"
                     ));
@@ -94,6 +103,7 @@ impl Told {
                 for change in changes.and_then(Value::as_array).into_iter().flatten() {
                     let path = text(&change["relativePath"]).unwrap_or_default();
                     let content = text(&change["contentHash"]);
+                    self.contents.extend(content.clone());
                     self.sent.extend(content.map(|content| (content, number)));
                     let base = text(&change["baseHash"]);
                     self.bases.insert((id.clone(), path), base);

@@ -72,6 +72,7 @@ async fn live(
         blobs: Some(Arc::new(road)),
         remote: None,
         base,
+        hurry: Arc::default(),
         lock: None,
     };
     let worker = worker::take_up(hand, known, number == 0).await;

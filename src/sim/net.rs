@@ -343,10 +343,15 @@ impl Pipe {
             let lie = if lie == awaited { id + 1 } else { lie };
             format!("{data}\nid: {lie}\n\n")
         };
-        Some(match dice.below(8) {
+        let kind = dice.below(8);
+        // Of these the truth comes along.
+        if matches!(kind, 3 | 6 | 7) {
+            self.told = id;
+        }
+        Some(match kind {
             0 => numbered(id + 1 + dice.below(5)),
             1 => numbered(dice.below(id)),
-            2 => numbered(self.told),
+            2 => numbered(awaited - 1),
             3 => format!("{text}{text}"),
             4 => String::new(),
             5 => format!("{data}\nid: x{id}\n\n"),

@@ -206,8 +206,11 @@ impl Telling {
             return Err(format!("line {seq} changes {target}, which does not wait"));
         };
         match change {
-            // Those may be on their way already.
+            // Those may be on their way already; new words for what was cancelled are cancelled with it.
             Change::Edit | Change::Remove => {
+                if self.queue.ended.contains(&item.command) {
+                    self.may_end.insert(id.clone());
+                }
                 self.may_end
                     .extend([item.message.clone(), item.command.clone()]);
                 self.may_end.extend(item.edit.clone());
