@@ -87,6 +87,9 @@ pub(crate) struct Worker {
     pub(super) wave: Wave,
     /// Until then what is gone here is not told: more may be going.
     pub(super) going: Option<Instant>,
+    /// When what was refused is offered again, and how often it was since somebody last waited.
+    pub(super) again_at: Option<Instant>,
+    pub(super) times: u32,
     /// Looked at while a job had them: to be looked at again.
     pub(super) again: BTreeSet<RelPath>,
     /// Something was staged since our folder was last cleared away.
@@ -128,6 +131,8 @@ impl Worker {
             flushes: Vec::new(),
             wave: Wave::default(),
             going: None,
+            again_at: None,
+            times: 0,
             again: BTreeSet::new(),
             untidy: false,
         }
@@ -166,6 +171,7 @@ impl Worker {
                     Err(error) => self.note(format!("the mirror stumbled over itself: {error}")),
                 },
                 () = until(self.going) => self.gone(),
+                () = until(self.again_at) => self.offer_again(),
                 batch = batches.recv(), if watched => match batch {
                     Some(batch) => self.batch(batch),
                     None => watched = false,

@@ -34,6 +34,10 @@ const UPLOADS: usize = 2;
 const UNANSWERED: usize = 4000;
 /// What is gone here waits this long for more to go: a directory that is being emptied is no row of single deletes.
 const GOING: Duration = Duration::from_millis(300);
+/// What was refused although nothing stands in its way is offered again after so long, and then after twice as long each
+/// time; after so many times it waits for the next message.
+const AGAIN: Duration = Duration::from_secs(5);
+const TIMES: u32 = 6;
 /// Deletes made here within this time are one wave.
 const WAVE: Duration = Duration::from_secs(10);
 
@@ -147,6 +151,12 @@ impl Worker {
         self.going = None;
         let gone = self.around(|around| self.ups.deletes(around));
         self.scan_wanted |= gone > 1 && gone * 4 > self.known.base.len();
+    }
+
+    /// The while is over.
+    pub(super) fn offer_again(&mut self) {
+        self.again_at = None;
+        self.ups.unpark_refused();
     }
 
     /// Their bytes are there: what still holds is written down and told.
@@ -337,7 +347,11 @@ impl Worker {
         // as it is, or the two would say so to each other for ever.
         let open = matches!(end, End::Kept | End::Skipped(_) | End::Failed(_));
         if open && taken.change.refused.is_some() {
-            self.ups.park(path, sent.now);
+            self.ups.park_for_now(path, sent.now);
+            if self.again_at.is_none() && self.times < TIMES {
+                self.again_at = Some(Instant::now() + AGAIN * 2_u32.pow(self.times));
+                self.times += 1;
+            }
         }
     }
 
@@ -441,6 +455,7 @@ impl Worker {
 
     fn flush(&mut self, to: Waiter) {
         self.ups.unpark();
+        self.times = 0;
         self.hand.hurry.notify_waiters();
         self.scan_wanted = true;
         self.flushes.push(Flush {

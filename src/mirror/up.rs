@@ -75,6 +75,8 @@ pub(crate) struct Ups {
     loading: BTreeMap<RelPath, Option<FileState>>,
     /// Not taken by the other side as it stands here: it waits until something else does.
     parked: BTreeMap<RelPath, Option<FileState>>,
+    /// Of these, what was refused although nothing stands in its way: perhaps only for that moment.
+    refused: BTreeSet<RelPath>,
     /// Deletes that the user said are meant.
     meant: BTreeSet<RelPath>,
     /// Told, and not yet accepted by the endpoint.
@@ -117,9 +119,23 @@ impl Ups {
         self.parked.insert(path.clone(), now);
     }
 
+    /// As `park`, but it is offered once more after a while.
+    pub(crate) fn park_for_now(&mut self, path: &RelPath, now: Option<FileState>) {
+        self.park(path, now);
+        self.refused.insert(path.clone());
+    }
+
     /// What was parked is tried once more.
     pub(crate) fn unpark(&mut self) {
         self.parked.clear();
+        self.refused.clear();
+    }
+
+    /// The while is over.
+    pub(crate) fn unpark_refused(&mut self) {
+        for path in std::mem::take(&mut self.refused) {
+            self.parked.remove(&path);
+        }
     }
 
     /// Something else stands there by now on the other side: what that kept out above or below it is tried once more.
