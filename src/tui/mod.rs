@@ -6,6 +6,7 @@ pub mod action;
 pub mod composer;
 pub mod effect;
 pub mod event;
+pub mod fuzzy;
 pub mod keymap;
 mod on;
 pub mod outside;
