@@ -2,6 +2,7 @@
 
 use crate::attach;
 use crate::protocol::ids::{RunId, RunRef};
+use crate::tui::tty::report::Manners;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
@@ -21,6 +22,8 @@ pub enum Effect {
     /// To the clipboard, through the terminal.
     Copy(String),
     Bell,
+    /// Make use of what the terminal knows.
+    Adopt(Manners),
     /// Forget what the terminal shows and draw everything again.
     Redraw,
     Suspend,

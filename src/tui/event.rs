@@ -9,6 +9,7 @@ use crate::attach::state::Attached;
 use crate::protocol::ids::RunRef;
 use crate::protocol::run::Status;
 use crate::tui::keymap::Key;
+use crate::tui::tty::report::Report;
 
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -24,6 +25,10 @@ pub enum Event {
     Resized(u16, u16),
     FocusGained,
     FocusLost,
+    /// The wheel was turned so many steps; up is negative.
+    Wheel(i16),
+    /// An answer of the terminal that came after the first picture, or what it tells by itself.
+    Told(Report),
     /// The picture has been drawn; this part of the transcript is on it.
     Drawn(Drawn),
     /// A signal asks us to go.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyModifiers};
 
 use crate::config::keys::nearest_of;
 use crate::tui::action::Action;
@@ -337,15 +337,8 @@ impl Keymap {
 }
 
 impl Key {
-    /// `None` for releases, which mean nothing.
-    pub fn from_terminal(event: KeyEvent) -> Option<Self> {
-        if event.is_release() {
-            return None;
-        }
-        Some(Self::normal(event.code, event.modifiers))
-    }
-
-    fn normal(code: KeyCode, modifiers: KeyModifiers) -> Self {
+    /// In the one form that keys are compared in.
+    pub(crate) fn normal(code: KeyCode, modifiers: KeyModifiers) -> Self {
         let known = KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT;
         let mut modifiers = modifiers & known;
         let mut code = code;
@@ -593,10 +586,7 @@ mod tests {
             (KeyCode::Char('+'), KeyModifiers::NONE, "+"),
         ];
         for (code, modifiers, text) in table {
-            assert_eq!(
-                Key::from_terminal(KeyEvent::new(code, modifiers)),
-                Some(key(text))
-            );
+            assert_eq!(Key::normal(code, modifiers), key(text));
         }
         assert!("hyper+x".parse::<Key>().is_err());
         assert!("".parse::<Key>().is_err());

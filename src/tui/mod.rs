@@ -3,6 +3,7 @@
 //! Uses `protocol`, `session`, `attach`, `config`. `update` and `view` are pure; `run` does what they order.
 
 pub mod action;
+pub mod citizen;
 pub mod composer;
 pub mod effect;
 pub mod event;
@@ -17,5 +18,6 @@ pub mod store;
 mod surface;
 pub mod terminal;
 pub mod theme;
+pub mod tty;
 pub mod update;
 pub mod view;

@@ -220,6 +220,9 @@ impl Outside for Hands {
                 self.note("the terminal does not take text", terminal::copy(&text))
             }
             Effect::Bell => self.note("the terminal does not ring", terminal::bell()),
+            Effect::Adopt(manners) => {
+                self.note("the terminal does not listen", terminal::adopt(manners));
+            }
             // The loop does these itself.
             Effect::Redraw | Effect::Suspend | Effect::Quit { .. } => (),
         }

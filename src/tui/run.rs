@@ -139,7 +139,7 @@ where
         match effect {
             Effect::Quit { message, code } => left = Some(Left { message, code }),
             Effect::Suspend => {
-                terminal::suspend()
+                terminal::suspend(state.citizen.manners)
                     .await
                     .context("cannot come back to the terminal")?;
                 forget(terminal)?;
@@ -156,7 +156,8 @@ where
             | Effect::SaveDraft { .. }
             | Effect::SaveHistory(_)
             | Effect::Copy(_)
-            | Effect::Bell) => outside.perform(other),
+            | Effect::Bell
+            | Effect::Adopt(_)) => outside.perform(other),
         }
     }
     Ok(left)

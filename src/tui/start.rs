@@ -9,6 +9,7 @@ use anyhow::Context;
 use futures::StreamExt;
 use ratatui::Terminal;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::attach::perform::Opened;
 use crate::protocol::ids::RunId;
@@ -22,6 +23,7 @@ use crate::tui::store::Store;
 use crate::tui::surface::Surface;
 use crate::tui::terminal::{self, Modes};
 use crate::tui::theme::Theme;
+use crate::tui::tty::reader;
 use crate::tui::update::tell_notes;
 use crate::tui::view::paint::Paint;
 
@@ -50,6 +52,12 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
     let (scene, of, prompt) = begin(wish.first, &mut hands);
     let at_once = prompt.is_some();
     let modes = Modes::enter().context("this terminal cannot show the screen")?;
+    let mut said = reader::start().context("cannot listen to the terminal")?;
+    let asked = Instant::now();
+    let (manners, early) = terminal::ask(&mut said)
+        .await
+        .context("cannot ask the terminal")?;
+    terminal::adopt(manners).context("this terminal cannot show the screen")?;
     let mut terminal = Terminal::new(Surface::new(stdout(), terminal::size))
         .context("this terminal cannot show the screen")?;
     let size = terminal
@@ -61,11 +69,12 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
         draft: prompt.unwrap_or_else(|| wish.store.draft(of.as_ref())),
         history: wish.store.history(),
         size: (size.width, size.height),
-        now: tokio::time::Instant::now().into_std(),
+        now: Instant::now().into_std(),
         wall: hands.wall(),
         zone: jiff::tz::TimeZone::system(),
     });
     state.keymap = wish.keymap;
+    state.citizen.manners = manners;
     tell_notes(&mut state);
     if at_once {
         for effect in draft::launch(&mut state, false) {
@@ -73,15 +82,16 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
         }
     }
     let mut paint = Paint::new(wish.theme).with_ascii(wish.ascii);
-    let keys = terminal::inputs().context("cannot listen to the terminal")?;
+    let keys = terminal::inputs(early, said).context("cannot listen to the terminal")?;
     let told = futures::stream::unfold(events, |mut events| async move {
         events.recv().await.map(|event| (event, events))
     });
     // Keys first: a flood from the wire must not hold them up. Whatever is ready is drained before a picture.
-    let all = futures::stream::select_with_strategy(keys, told.boxed(), |(): &mut ()| {
+    let mut all = futures::stream::select_with_strategy(keys, told.boxed(), |(): &mut ()| {
         futures::stream::PollNext::Left
     });
-    let left = run(&mut terminal, &mut state, &mut paint, all, &mut hands).await;
+    let left = run(&mut terminal, &mut state, &mut paint, &mut all, &mut hands).await;
+    terminal::hear_out(state.citizen.manners, asked, &mut all).await;
     // The terminal first: leaving is not to feel slow.
     drop(modes);
     hands.leave().await;

@@ -12,6 +12,7 @@ use crate::protocol::ids::{CommandId, RunRef, Seq};
 use crate::protocol::path::RelPath;
 use crate::session::state::{OpenPermission, Session, Turn};
 use crate::session::tool::ToolCall;
+use crate::tui::citizen::Citizen;
 use crate::tui::composer::Composer;
 use crate::tui::event::{Drawn, Place, RunRow};
 use crate::tui::keymap::Keymap;
@@ -50,6 +51,7 @@ pub struct State {
     /// Columns and rows.
     pub size: (u16, u16),
     pub focused: bool,
+    pub citizen: Citizen,
     pub now: Instant,
     pub wall: Timestamp,
     pub zone: jiff::tz::TimeZone,
@@ -248,6 +250,7 @@ impl State {
             interrupted: None,
             size: start.size,
             focused: true,
+            citizen: Citizen::default(),
             now: start.now,
             wall: start.wall,
             zone: start.zone,

@@ -3,28 +3,36 @@
 //! A shell. Decides nothing.
 
 use std::io::{self, Write, stdout};
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
 use crossterm::event::{
     DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange,
-    Event as Input, EventStream, KeyboardEnhancementFlags, PopKeyboardEnhancementFlags,
-    PushKeyboardEnhancementFlags,
+    KeyboardEnhancementFlags, PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
 };
 use crossterm::{cursor, execute, terminal};
 use futures::{Stream, StreamExt};
 use ratatui::layout::Size;
 use rustix::process::{Signal, kill_current_process_group};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::tui::event::Event;
-use crate::tui::keymap::Key;
+use crate::tui::tty::reader;
+use crate::tui::tty::report::{Manners, PATIENCE, QUESTIONS, Report};
+use crate::tui::tty::sieve::Said;
+
+/// What a terminal has not answered after this long it never will.
+const LATE: Duration = Duration::from_secs(3);
 
 /// The modes are on. Global because a panic and a signal must be able to undo them from anywhere.
 static ENTERED: AtomicBool = AtomicBool::new(false);
 /// The keyboard flags were pushed.
 static FLAGS: AtomicBool = AtomicBool::new(false);
+/// The terminal was asked to say when its scheme changes.
+static SCHEME: AtomicBool = AtomicBool::new(false);
 
 /// Turns the modes off when dropped.
 #[derive(Debug)]
@@ -55,21 +63,66 @@ fn enter() -> io::Result<()> {
         EnableBracketedPaste,
         EnableFocusChange
     )?;
-    if tells_keys_apart() {
-        FLAGS.store(true, Ordering::SeqCst);
+    Ok(())
+}
+
+/// Asks the terminal what it is, and waits for its answers no longer than [`PATIENCE`]; gives what it said meanwhile
+/// beside them. Later answers come with the keys.
+pub async fn ask(said: &mut mpsc::Receiver<Said>) -> io::Result<(Manners, Vec<Said>)> {
+    write(QUESTIONS)?;
+    let (mut manners, mut early) = (Manners::default(), Vec::new());
+    let answers = async {
+        while !manners.answered {
+            match said.recv().await {
+                Some(Said::Report(report)) => manners.learn(report),
+                Some(other) => early.push(other),
+                None => break,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, answers).await.ok();
+    Ok((manners, early))
+}
+
+/// Makes use of what the terminal has been found to know. Again is once.
+pub fn adopt(manners: Manners) -> io::Result<()> {
+    if !ENTERED.load(Ordering::SeqCst) {
+        return Ok(());
+    }
+    if manners.keyboard && !FLAGS.swap(true, Ordering::SeqCst) {
         execute!(
-            out,
+            stdout(),
             PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES)
         )?;
+    }
+    if manners.tells_scheme && !SCHEME.swap(true, Ordering::SeqCst) {
+        write("\x1b[?2031h")?;
     }
     Ok(())
 }
 
-/// Asked once, before keys are read: later the answer would be taken for keys. Who does not answer is waited for two
-/// seconds, and cannot.
-fn tells_keys_apart() -> bool {
-    static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| terminal::supports_keyboard_enhancement().unwrap_or(false))
+/// Before leaving soon after asking: what the terminal has not answered yet would come to whoever has it next.
+pub async fn hear_out(
+    manners: Manners,
+    asked: Instant,
+    events: &mut (impl Stream<Item = Event> + Unpin),
+) {
+    let last = async {
+        while let Some(event) = events.next().await {
+            if matches!(event, Event::Told(Report::Device)) {
+                return;
+            }
+        }
+    };
+    if !manners.answered && asked.elapsed() < LATE {
+        tokio::time::timeout(PATIENCE, last).await.ok();
+    }
+}
+
+fn write(text: &str) -> io::Result<()> {
+    let mut out = stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// Everything off; twice is once. Errors are not told: there is nowhere left to tell them.
@@ -80,6 +133,9 @@ pub fn restore() {
     let mut out = stdout();
     if FLAGS.swap(false, Ordering::SeqCst) {
         execute!(out, PopKeyboardEnhancementFlags).ok();
+    }
+    if SCHEME.swap(false, Ordering::SeqCst) {
+        out.write_all(b"\x1b[?2031l").ok();
     }
     execute!(
         out,
@@ -116,15 +172,18 @@ fn hook_panics() {
 }
 
 /// Stops this program until the shell brings it back, with the terminal as the shell knows it meanwhile.
-pub async fn suspend() -> io::Result<()> {
+pub async fn suspend(manners: Manners) -> io::Result<()> {
     let mut back = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
+    let held = reader::hold();
     restore();
     kill_current_process_group(Signal::TSTP)?;
     // Without a shell to stop for, the signal does nothing and nobody would wake us: then we go on.
     tokio::time::timeout(Duration::from_millis(300), back.recv())
         .await
         .ok();
-    enter()
+    enter()?;
+    drop(held);
+    adopt(manners)
 }
 
 /// How large it is now.
@@ -133,34 +192,43 @@ pub(crate) fn size() -> io::Result<Size> {
     Ok(Size { width, height })
 }
 
-/// Keys, pastes, sizes and the signals that ask us to go.
-pub fn inputs() -> io::Result<impl Stream<Item = Event> + Unpin> {
+/// What the terminal says, its size, and the signals that ask us to go. `early` comes first.
+pub fn inputs(
+    early: Vec<Said>,
+    mut said: mpsc::Receiver<Said>,
+) -> io::Result<impl Stream<Item = Event> + Unpin> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
+    let mut resize = signal(SignalKind::window_change())?;
     let signals = futures::stream::poll_fn(move |context| {
         let asked = terminate.poll_recv(context).is_ready() | hang_up.poll_recv(context).is_ready();
         if asked {
-            std::task::Poll::Ready(Some(Event::Terminated))
-        } else {
-            std::task::Poll::Pending
+            return std::task::Poll::Ready(Some(Event::Terminated));
         }
+        while resize.poll_recv(context).is_ready() {
+            if let Ok(Size { width, height }) = size() {
+                return std::task::Poll::Ready(Some(Event::Resized(width, height)));
+            }
+        }
+        std::task::Poll::Pending
     });
-    let keys = EventStream::new()
-        .take_while(|input| std::future::ready(input.is_ok()))
-        .filter_map(|input| std::future::ready(input.ok().and_then(read)))
+    let later = futures::stream::poll_fn(move |context| said.poll_recv(context));
+    let keys = futures::stream::iter(early)
+        .chain(later)
+        .map(event)
         // The terminal is gone: that is a hang-up, however it is told.
         .chain(futures::stream::iter([Event::Terminated]));
-    Ok(futures::stream::select(keys.boxed(), signals))
+    Ok(futures::stream::select(keys, signals))
 }
 
-fn read(input: Input) -> Option<Event> {
-    match input {
-        Input::Key(key) => Key::from_terminal(key).map(Event::Key),
-        Input::Paste(text) => Some(Event::Paste(text)),
-        Input::Resize(columns, rows) => Some(Event::Resized(columns, rows)),
-        Input::FocusGained => Some(Event::FocusGained),
-        Input::FocusLost => Some(Event::FocusLost),
-        Input::Mouse(_) => None,
+fn event(said: Said) -> Event {
+    match said {
+        Said::Key(key) => Event::Key(key),
+        Said::Paste(text) => Event::Paste(text),
+        Said::Wheel(steps) => Event::Wheel(steps),
+        Said::Focus(true) => Event::FocusGained,
+        Said::Focus(false) => Event::FocusLost,
+        Said::Report(report) => Event::Told(report),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::Event;
 use crate::tui::keymap::{Context, Key};
-use crate::tui::on::{browse, draft, launch, link, picker, popup, question, queue};
+use crate::tui::on::{browse, citizen, draft, launch, link, picker, popup, question, queue};
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
 /// Ctrl+C twice within this long leaves.
@@ -37,13 +37,15 @@ fn step(state: &mut State, event: Event) -> Vec<Effect> {
             Vec::new()
         }
         Event::FocusGained => {
-            state.focused = true;
+            citizen::focus(state, true);
             Vec::new()
         }
         Event::FocusLost => {
-            state.focused = false;
+            citizen::focus(state, false);
             draft::save(state)
         }
+        Event::Wheel(steps) => citizen::wheel(state, steps),
+        Event::Told(report) => citizen::told(state, report),
         Event::Drawn(drawn) => {
             browse::settle(state, drawn);
             Vec::new()

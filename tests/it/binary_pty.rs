@@ -31,6 +31,7 @@ fn is_given_back(terminal: &Terminal) {
     };
     assert_eq!(count(b"\x1b[>1u"), count(b"\x1b[<1u"), "keyboard flags");
     assert_eq!(count(b"\x1b[?1004h"), count(b"\x1b[?1004l"), "focus events");
+    assert_eq!(count(b"\x1b[?2031h"), count(b"\x1b[?2031l"), "its scheme");
     assert!(count(b"\x1b[>1u") > 0, "the flags were never pushed");
 }
 
@@ -339,6 +340,12 @@ fn a_panic_gives_the_terminal_back_and_then_says_what_it_has_to() {
     const NAME: &str = "binary_pty::a_panic_gives_the_terminal_back_and_then_says_what_it_has_to";
     if std::env::var_os(INSIDE).is_some() {
         let _modes = ashore::tui::terminal::Modes::enter().expect("a terminal");
+        let manners = ashore::tui::tty::report::Manners {
+            keyboard: true,
+            tells_scheme: true,
+            ..Default::default()
+        };
+        ashore::tui::terminal::adopt(manners).expect("a terminal");
         panic!("the deliberate one");
     }
     let home = Home::new();

@@ -12,6 +12,7 @@ mod journeys;
 mod lifetime;
 mod link;
 mod plan;
+mod probe;
 mod quality;
 mod readme;
 mod samples;

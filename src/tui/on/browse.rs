@@ -98,7 +98,7 @@ fn rows(state: &State) -> usize {
     }
 }
 
-fn scroll(state: &mut State, lines: i64) {
+pub(crate) fn scroll(state: &mut State, lines: i64) {
     let mut place = match state.scroll {
         Scroll::Follow => state.drawn.top,
         Scroll::At(place) => place,

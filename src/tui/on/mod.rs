@@ -1,6 +1,7 @@
 //! What `update` does, one subject a file. Pure, like `update` itself.
 
 pub(crate) mod browse;
+pub(crate) mod citizen;
 pub(crate) mod draft;
 pub(crate) mod launch;
 pub(crate) mod link;

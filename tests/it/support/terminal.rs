@@ -89,8 +89,25 @@ impl Terminal {
         home: &Home,
         program: &str,
         arguments: &[&str],
+        size: (u16, u16),
+        more: &[(&str, &str)],
+    ) -> Self {
+        Self::answering(home, program, arguments, size, more, ANSWER)
+    }
+
+    /// The real program on a terminal of 80 by 24 that answers this when it is asked what it is.
+    pub(crate) fn that_answers(home: &Home, arguments: &[&str], answer: &'static str) -> Self {
+        let program = env!("CARGO_BIN_EXE_ashore");
+        Self::answering(home, program, arguments, (80, 24), &[], answer)
+    }
+
+    fn answering(
+        home: &Home,
+        program: &str,
+        arguments: &[&str],
         (columns, rows): (u16, u16),
         more: &[(&str, &str)],
+        answer: &'static str,
     ) -> Self {
         let pair = native_pty_system()
             .openpty(size(columns, rows))
@@ -123,7 +140,7 @@ impl Terminal {
         let writer = Arc::new(Mutex::new(writer));
         let (of_reader, answers) = (shared.clone(), writer.clone());
         // Ends with the pty.
-        std::thread::spawn(move || read(reader, &of_reader, &answers));
+        std::thread::spawn(move || read(reader, &of_reader, &answers, answer));
         Self {
             shared,
             master: pair.master,
@@ -259,7 +276,12 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn read(mut reader: Box<dyn Read + Send>, shared: &Shared, answers: &Mutex<Box<dyn Write + Send>>) {
+fn read(
+    mut reader: Box<dyn Read + Send>,
+    shared: &Shared,
+    answers: &Mutex<Box<dyn Write + Send>>,
+    answer: &str,
+) {
     let mut chunk = [0; 4096];
     loop {
         // A pty whose other side is closed is an error on Linux.
@@ -278,11 +300,13 @@ fn read(mut reader: Box<dyn Read + Send>, shared: &Shared, answers: &Mutex<Box<d
             return;
         }
         if asked {
-            // A terminal that knows the keyboard's flags, and what it is itself.
-            lock(answers).write_all(b"\x1b[?0u\x1b[?62c").ok();
+            lock(answers).write_all(answer.as_bytes()).ok();
         }
     }
 }
 
-/// Asks for the keyboard's flags, then for the kind of terminal.
+/// A terminal that knows the keyboard's flags, and what it is itself.
+const ANSWER: &str = "\x1b[?0u\x1b[?62c";
+
+/// Asks for the keyboard's flags, then for the kind of terminal: the last of the questions.
 const QUESTION: &[u8] = b"\x1b[?u\x1b[c";

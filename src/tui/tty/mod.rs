@@ -1,0 +1,8 @@
+//! The language of terminals: what they send, what they are asked, what they are told beside the picture.
+//!
+//! Everything but `reader` is pure: bytes in, values out, or the other way round.
+
+pub mod keys;
+pub mod reader;
+pub mod report;
+pub mod sieve;

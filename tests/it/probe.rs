@@ -1,0 +1,78 @@
+//! The real program on terminals that answer at once, late, in pieces, and not at all.
+
+use ashore::tui::tty::report::QUESTIONS;
+
+use crate::support::home::Home;
+use crate::support::terminal::Terminal;
+
+const CTRL_D: &str = "\x04";
+const CTRL_U: &str = "\x15";
+
+/// Everything that is asked, answered by a light terminal that knows it all.
+const ANSWERS: &str = "\x1b]11;rgb:ffff/ffff/ffff\x1b\\\x1b[?2026;2$y\x1b[?2031;2$y\x1b[?1004;2$y\x1b[?0u\x1b[?62;22c";
+
+fn count(terminal: &Terminal, what: &str) -> usize {
+    let bytes = terminal.bytes();
+    bytes
+        .windows(what.len())
+        .filter(|window| *window == what.as_bytes())
+        .count()
+}
+
+#[test]
+fn a_terminal_that_answers_nothing_shows_the_screen_and_is_told_nothing_it_may_not_know() {
+    let home = Home::new();
+    let mut terminal = Terminal::that_answers(&home, &["run"], "");
+    terminal.shows("what shall be done?");
+    assert_eq!(count(&terminal, QUESTIONS), 1);
+    terminal.write("a[;uc");
+    terminal.shows("> a[;uc");
+    terminal.write(CTRL_U);
+    terminal.write("\x1b[200~b\x1b[201~");
+    terminal.shows("> b");
+    terminal.write(CTRL_U);
+    terminal.shows("what shall be done?");
+    terminal.write(CTRL_D);
+    assert_eq!(terminal.ends().exit_code(), 0);
+    for unknown in ["\x1b[>1u", "\x1b[<1u", "\x1b[?2031h", "\x1b[?2026h"] {
+        assert_eq!(count(&terminal, unknown), 0, "{unknown:?}");
+    }
+}
+
+#[test]
+fn answers_that_come_late_and_in_pieces_are_used_and_never_typed() {
+    let home = Home::new();
+    let mut terminal = Terminal::that_answers(&home, &["run"], "");
+    terminal.shows("what shall be done?");
+    // Torn in the middle of a colour, with keys before, between and behind.
+    let (first, second) = ANSWERS.split_at(12);
+    terminal.write(&format!("a{first}"));
+    terminal.shows("> a");
+    terminal.write(&format!("{second}b"));
+    terminal.shows("> ab");
+    terminal.writes(0, "\x1b[>1u");
+    terminal.writes(0, "\x1b[?2031h");
+    // A change of its colours, and an answer that nobody waits for.
+    terminal.write("\x1b[?997;2nc\x1b]11;rgb:0000/0000/0000\x07\x1b[?2026;2$yd");
+    terminal.shows("> abcd");
+    terminal.write(CTRL_U);
+    terminal.shows("what shall be done?");
+    terminal.write(CTRL_D);
+    assert_eq!(terminal.ends().exit_code(), 0);
+    assert_eq!(count(&terminal, "\x1b[>1u"), count(&terminal, "\x1b[<1u"));
+    assert_eq!(
+        count(&terminal, "\x1b[?2031h"),
+        count(&terminal, "\x1b[?2031l")
+    );
+}
+
+#[test]
+fn what_is_typed_before_the_answers_is_written_once() {
+    let home = Home::new();
+    let terminal = Terminal::that_answers(
+        &home,
+        &["run"],
+        "early \x1b]11;rgb:0/0/0\x07\x1b[200~and pasted\x1b[201~\x1b[?62c",
+    );
+    terminal.shows("> early and pasted");
+}
