@@ -57,7 +57,7 @@ mod tests {
         for (needle, wanted) in table {
             assert_eq!(found(needle, &paths), wanted, "{needle:?}");
         }
-        assert_eq!(found("run", &["a turn in", "runs"]), ["runs", "a turn in"]);
+        assert_eq!(found("run", &["a rush in", "runs"]), ["runs", "a rush in"]);
     }
 
     proptest! {
