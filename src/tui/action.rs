@@ -60,6 +60,10 @@ pub enum Action {
     Top,
     Bottom,
     Fold,
+    /// Search what was said.
+    Find,
+    FindNext,
+    FindBefore,
     Retry,
     Chat,
     Tools,

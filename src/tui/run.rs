@@ -62,6 +62,7 @@ where
     let mut due = Instant::now();
     let mut tick = Instant::now() + TICK;
     loop {
+        let soon = state.soon().map(Instant::from_std);
         tokio::select! {
             biased;
             () = sleep_until(due), if state.changed => {
@@ -85,6 +86,12 @@ where
                     if let Some(left) = step(terminal, state, event, outside).await? {
                         return Ok(left);
                     }
+                }
+            }
+            () = sleep_until(soon.unwrap_or(tick)), if soon.is_some() => {
+                let clock = clock(outside);
+                if let Some(left) = step(terminal, state, clock, outside).await? {
+                    return Ok(left);
                 }
             }
             () = sleep_until(tick), if state.elapses() => {

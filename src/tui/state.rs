@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::attach::state::{Attached, Link};
+use crate::protocol::acp::ToolStatus;
 use crate::protocol::ids::{CommandId, RunRef, Seq};
 use crate::protocol::path::RelPath;
 use crate::session::state::{OpenPermission, Session, Turn};
 use crate::session::tool::ToolCall;
+use crate::session::transcript::{Body, Cell, Level};
 use crate::tui::citizen::Citizen;
 use crate::tui::composer::Composer;
 use crate::tui::event::{Drawn, Place, RunRow};
+use crate::tui::find::Find;
 use crate::tui::keymap::Keymap;
 
 /// How long an answer key is deaf after a question has appeared or a character was typed.
@@ -36,6 +39,7 @@ pub struct State {
     /// The line that is selected in the files or tools pane.
     pub row: usize,
     pub folds: Folds,
+    pub find: Find,
     pub popup: Option<Popup>,
     pub question: Question,
     /// The message that is being changed in place of the draft.
@@ -148,6 +152,8 @@ pub enum Scroll {
     Follow,
     /// This line is the first one; may lie outside the item, the view walks to where it really is.
     At(Place),
+    /// Where the match that is looked at can be seen.
+    Match,
 }
 
 /// What is unfolded beyond what unfolds by itself.
@@ -156,6 +162,23 @@ pub struct Folds {
     pub all: bool,
     /// Cells that are the other way than they would be.
     pub flipped: BTreeSet<Seq>,
+}
+
+impl Folds {
+    /// Is this cell unfolded?
+    pub fn open(&self, cell: &Cell) -> bool {
+        self.all || (unfolds(&cell.body) != self.flipped.contains(&cell.seq))
+    }
+}
+
+/// Unfolded without being asked.
+fn unfolds(body: &Body) -> bool {
+    match body {
+        Body::Tool(tool) => tool.status == ToolStatus::Failed,
+        Body::Notice(notice) => notice.level == Level::Error,
+        Body::User { .. } | Body::Agent { .. } => true,
+        Body::Thought { .. } | Body::Attachment(_) | Body::TurnEnd { .. } => false,
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -240,6 +263,7 @@ impl State {
             selected: None,
             row: 0,
             folds: Folds::default(),
+            find: Find::default(),
             popup: None,
             question: Question::default(),
             changing: None,
@@ -367,6 +391,13 @@ impl State {
         self.session().into_iter().flat_map(Session::calls)
     }
 
+    /// When something is to be done without waiting for anything else: at once while a search has not been
+    /// everywhere.
+    pub fn soon(&self) -> Option<Instant> {
+        let cells = self.session()?.transcript.cells.len();
+        self.find.is_behind(cells).then_some(self.now)
+    }
+
     /// Something on the picture changes with time alone.
     pub fn elapses(&self) -> bool {
         let launching = matches!(
@@ -394,7 +425,8 @@ impl State {
 }
 
 /// The slash commands that never go to the agent.
-pub const OURS: [(&str, &str); 5] = [
+pub const OURS: [(&str, &str); 6] = [
+    ("find", "search what was said"),
     ("runs", "list the runs"),
     ("stop", "end the run"),
     ("detach", "leave; the run goes on"),

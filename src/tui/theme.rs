@@ -30,11 +30,14 @@ pub enum Role {
     Comment,
     Number,
     Name,
+    /// What is looked for, and the one of them that is looked at.
+    Match,
+    Here,
 }
 
 impl Role {
     /// Every role with its word in a theme file, in the order of the enum.
-    pub const ALL: [(Role, &'static str); 22] = [
+    pub const ALL: [(Role, &'static str); 24] = [
         (Self::Text, "text"),
         (Self::Dim, "dim"),
         (Self::Accent, "accent"),
@@ -57,6 +60,8 @@ impl Role {
         (Self::Comment, "comment"),
         (Self::Number, "number"),
         (Self::Name, "name"),
+        (Self::Match, "match"),
+        (Self::Here, "here"),
     ];
 }
 

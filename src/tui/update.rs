@@ -7,7 +7,7 @@ use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::Event;
 use crate::tui::keymap::{Context, Key};
-use crate::tui::on::{browse, citizen, draft, launch, link, picker, popup, question, queue};
+use crate::tui::on::{browse, citizen, draft, find, launch, link, picker, popup, question, queue};
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
 /// Ctrl+C twice within this long leaves.
@@ -31,6 +31,7 @@ fn step(state: &mut State, event: Event) -> Vec<Effect> {
     match event {
         Event::Tick { now, wall } => tick(state, now, wall),
         Event::Key(key) => press(state, key),
+        Event::Paste(text) if find::paste(state, &text) => Vec::new(),
         Event::Paste(text) => draft::paste(state, &text),
         Event::Resized(columns, rows) => {
             state.size = (columns, rows);
@@ -96,7 +97,7 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
             None => Vec::new(),
         };
     }
-    if let Some(effects) = picker::write(state, key) {
+    if let Some(effects) = picker::write(state, key).or_else(|| find::write(state, key)) {
         return effects;
     }
     // A question takes its own keys only; everything else works as if it were not there.
@@ -195,6 +196,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         | Action::Reject
         | Action::Details => question::act(state, action),
         _ if matches!(state.scene, Scene::Picker(_)) => picker::act(state, action),
+        _ if find::is_about(action) => find::act(state, action),
         _ if queue::is_about(action) => queue::act(state, action),
         _ if draft::is_edit(action) => draft::act(state, action),
         _ => browse::act(state, action),
@@ -226,7 +228,7 @@ fn escape(state: &mut State) -> Vec<Effect> {
     if let Some(effects) = queue::put_back(state) {
         return effects;
     }
-    if question::put_aside(state) {
+    if find::close(state) || question::put_aside(state) {
         return Vec::new();
     }
     match &state.scene {
@@ -323,6 +325,7 @@ pub(crate) fn reset(state: &mut State) {
     state.row = 0;
     state.pane = Pane::Chat;
     state.folds = crate::tui::state::Folds::default();
+    state.find.forget_all();
     state.question = crate::tui::state::Question::default();
     state.changing = None;
     state.popup = None;

@@ -51,6 +51,8 @@ const PURE: &[&str] = &[
     "client/retry.rs",
     "attach/update.rs",
     "attach/update/",
+    "tui/find.rs",
+    "tui/source.rs",
     "tui/update.rs",
     "tui/on/",
     "tui/citizen.rs",

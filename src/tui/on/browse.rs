@@ -64,7 +64,7 @@ pub(crate) fn swap(state: &mut State) {
 /// The picture says where it really is: the wish is replaced by the fact.
 pub(crate) fn settle(state: &mut State, drawn: Drawn) {
     state.drawn = drawn;
-    if matches!(state.scroll, Scroll::At(_)) {
+    if matches!(state.scroll, Scroll::At(_) | Scroll::Match) {
         state.scroll = if drawn.at_end {
             Scroll::Follow
         } else {
@@ -100,7 +100,7 @@ fn rows(state: &State) -> usize {
 
 pub(crate) fn scroll(state: &mut State, lines: i64) {
     let mut place = match state.scroll {
-        Scroll::Follow => state.drawn.top,
+        Scroll::Follow | Scroll::Match => state.drawn.top,
         Scroll::At(place) => place,
     };
     if matches!(state.scroll, Scroll::Follow) && lines > 0 {

@@ -250,6 +250,7 @@ pub(crate) fn launch(state: &mut State, accept_size: bool) -> Vec<Effect> {
 
 fn action_of(text: &str) -> Option<Action> {
     match text.strip_prefix('/')?.trim_end() {
+        "find" => Some(Action::Find),
         "runs" => Some(Action::Runs),
         "stop" => Some(Action::Stop),
         "help" => Some(Action::Help),

@@ -3,6 +3,7 @@
 pub(crate) mod browse;
 pub(crate) mod citizen;
 pub(crate) mod draft;
+pub(crate) mod find;
 pub(crate) mod launch;
 pub(crate) mod link;
 pub(crate) mod picker;

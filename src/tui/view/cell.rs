@@ -5,7 +5,6 @@
 use jiff::Timestamp;
 use ratatui::text::{Line, Span};
 
-use crate::protocol::acp::ToolStatus;
 use crate::session::transcript::{Body, Cell, Level, Notice};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::view::call;
@@ -40,16 +39,6 @@ impl Look<'_> {
     /// Before text that belongs to a head.
     pub(crate) fn indent(&self) -> Span<'static> {
         Span::raw(if self.narrow() { " " } else { "   " })
-    }
-}
-
-/// Unfolded without being asked.
-pub(crate) fn unfolds(body: &Body) -> bool {
-    match body {
-        Body::Tool(tool) => tool.status == ToolStatus::Failed,
-        Body::Notice(notice) => notice.level == Level::Error,
-        Body::User { .. } | Body::Agent { .. } => true,
-        Body::Thought { .. } | Body::Attachment(_) | Body::TurnEnd { .. } => false,
     }
 }
 

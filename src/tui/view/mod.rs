@@ -7,6 +7,7 @@ mod code;
 mod composer;
 mod diff;
 mod files;
+mod find;
 mod glyphs;
 mod head;
 mod markdown;

@@ -10,6 +10,7 @@ use ratatui::text::{Line, Span};
 use crate::protocol::ids::RunId;
 use crate::tui::event::Drawn;
 use crate::tui::theme::{Role, Theme};
+use crate::tui::view::find::Mark;
 use crate::tui::view::markdown::Markdown;
 
 /// Cells kept; above it all are forgotten, and the visible ones drawn anew.
@@ -33,6 +34,8 @@ pub(crate) struct Kept {
     pub(crate) key: Option<Key>,
     pub(crate) markdown: Markdown,
     pub(crate) lines: Vec<Line<'static>>,
+    /// What is looked for in them, and the stamp of that search.
+    pub(crate) marks: Option<(u64, Vec<Mark>)>,
 }
 
 /// Everything the lines of a cell depend on.

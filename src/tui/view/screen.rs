@@ -16,7 +16,8 @@ use crate::tui::view::paint::Paint;
 use crate::tui::view::rows::{Rows, remark, rule};
 use crate::tui::view::text::{Break, clean, clean_line, wrap};
 use crate::tui::view::{
-    composer, glyphs, head, panes, picker, popup, question, queue, status, transcript, welcome,
+    composer, find, glyphs, head, panes, picker, popup, question, queue, status, transcript,
+    welcome,
 };
 
 pub fn view(state: &State, paint: &mut Paint, frame: &mut Frame) {
@@ -96,13 +97,9 @@ fn run(
             }
         }
     }
-    remark(
-        state,
-        paint,
-        if asked_rows > 0 { above } else { lower },
-        buffer,
-    );
-    cursor
+    let line = if asked_rows > 0 { above } else { lower };
+    remark(state, paint, line, buffer);
+    find::draw(state, paint, line, buffer).or(cursor)
 }
 
 /// From the bottom up: the status line, the draft and what stands over it.

@@ -18,6 +18,7 @@ use crate::tui::event::{Drawn, Place};
 use crate::tui::state::{Focus, Scroll, State};
 use crate::tui::theme::Role;
 use crate::tui::view::cell::{self, Look};
+use crate::tui::view::find::{self, Mark};
 use crate::tui::view::paint::{Kept, Key, Paint};
 use crate::tui::view::text::{Break, clean, clean_line, fit, wrap};
 
@@ -52,11 +53,13 @@ fn draw(state: &State, attached: &Attached, paint: &mut Paint, area: Rect, buffe
     let top = match state.scroll {
         Scroll::Follow => list.end(rows),
         Scroll::At(place) => list.walk(place, rows),
+        Scroll::Match => list.at_match(rows),
     };
     let mut item = top.item;
     let mut line = usize::try_from(top.line).unwrap_or(0);
     let mut bottom = top;
     let mut row = 0;
+    let mut shown = Vec::new();
     while row < rows && item < list.len() {
         let selected = state.focus == Focus::Browse && state.selected == Some(item);
         let mark = list.paint.span(Role::Accent, "▎");
@@ -74,6 +77,7 @@ fn draw(state: &State, attached: &Attached, paint: &mut Paint, area: Rect, buffe
             if selected && (lines[line].width() > 0) {
                 buffer.set_span(area.x, y, &mark, 1);
             }
+            shown.push((item, line));
             bottom = Place {
                 item,
                 line: i64::try_from(line).unwrap_or(0),
@@ -85,6 +89,9 @@ fn draw(state: &State, attached: &Attached, paint: &mut Paint, area: Rect, buffe
             item += 1;
             line = 0;
         }
+    }
+    if state.find.pattern.is_some() {
+        list.mark(&shown, area, buffer);
     }
     let at_end = (item..list.len())
         .all(|rest| list.lines(rest).len() <= if rest == item { line } else { 0 });
@@ -171,6 +178,91 @@ impl List<'_> {
         }
     }
 
+    /// Where the match that is looked at can be seen: where we are, or else a third down.
+    fn at_match(&mut self, rows: usize) -> Place {
+        let top = self.walk(self.state.drawn.top, rows);
+        let Some(here) = self.state.find.here else {
+            return top;
+        };
+        let item = here.cell + 1;
+        let marks = self.marks(item);
+        let mark = marks.iter().find(|mark| mark.nth >= here.nth);
+        // What a call does not show in full has more matches than marks.
+        let line = mark.or(marks.last()).map_or(0, |mark| mark.line);
+        let mut below = i64::try_from(line).unwrap_or(0);
+        let third = i64::try_from(rows / 3).unwrap_or(0);
+        let wish = Place {
+            item,
+            line: below - third,
+        };
+        if (item, below) < (top.item, top.line) {
+            return self.walk(wish, rows);
+        }
+        below -= top.line;
+        for between in top.item..item {
+            below += self.height(between);
+            if below >= i64::try_from(rows).unwrap_or(0) {
+                return self.walk(wish, rows);
+            }
+        }
+        if below < i64::try_from(rows).unwrap_or(0) {
+            top
+        } else {
+            self.walk(wish, rows)
+        }
+    }
+
+    /// Where the words that are looked for stand in the lines of a cell.
+    fn marks(&mut self, item: usize) -> &[Mark] {
+        let (state, attached) = (self.state, self.attached);
+        let Some((pattern, index)) = state.find.pattern.as_ref().zip(item.checked_sub(1)) else {
+            return &[];
+        };
+        let Some(cell) = attached.session.transcript.cells.get(index) else {
+            return &[];
+        };
+        self.lines(item);
+        let head = usize::from(self.has_gap(index)) + self.head(cell, index);
+        let Some(kept) = self.paint.cells.get_mut(&item) else {
+            return &[];
+        };
+        let stamp = state.find.stamp;
+        if kept.marks.as_ref().is_none_or(|(of, _)| *of != stamp) {
+            kept.marks = Some((stamp, find::marks(pattern, &kept.lines, head)));
+        }
+        kept.marks.as_ref().map_or(&[], |(_, marks)| marks)
+    }
+
+    /// Lines of ours over what was said.
+    fn head(&self, cell: &Cell, index: usize) -> usize {
+        match &cell.body {
+            Body::User { .. } | Body::Thought { .. } | Body::TurnEnd { .. } => 1,
+            Body::Agent { .. } => usize::from(is_first(self.cells(), index)),
+            Body::Tool(_) | Body::Attachment(_) | Body::Notice(_) => 0,
+        }
+    }
+
+    /// Marks what is looked for in the lines of the screen, given from the top down.
+    fn mark(&mut self, shown: &[(usize, usize)], area: Rect, buffer: &mut Buffer) {
+        let here = self.state.find.here;
+        let styles = [Role::Match, Role::Here].map(|role| self.paint.style(role));
+        for (y, (item, line)) in (area.y..).zip(shown) {
+            let marks = self.marks(*item);
+            let first = marks.partition_point(|mark| mark.line < *line);
+            for mark in marks[first..].iter().take_while(|mark| mark.line == *line) {
+                let looked_at =
+                    here.is_some_and(|here| here.cell + 1 == *item && here.nth == mark.nth);
+                let place = Rect {
+                    x: area.x.saturating_add(mark.column),
+                    y,
+                    width: mark.columns,
+                    height: 1,
+                };
+                buffer.set_style(place.intersection(area), styles[usize::from(looked_at)]);
+            }
+        }
+    }
+
     fn height(&mut self, item: usize) -> i64 {
         i64::try_from(self.lines(item).len()).unwrap_or(i64::MAX)
     }
@@ -183,6 +275,7 @@ impl List<'_> {
                 kept = Kept::default();
             }
             kept.lines = self.make(item, &key, &mut kept);
+            kept.marks = None;
             kept.key = Some(key);
         }
         &self.paint.cells.entry(item).or_insert(kept).lines
@@ -211,8 +304,7 @@ impl List<'_> {
                     seq: cell.seq.0,
                     revision: u64::from(cell.revision) * 2 + u64::from(working),
                     columns: self.columns,
-                    open: folds.all
-                        || (cell::unfolds(&cell.body) != folds.flipped.contains(&cell.seq)),
+                    open: folds.open(cell),
                     gap: self.has_gap(index),
                     second: if working && cell::elapses(&cell.body) {
                         second
@@ -248,11 +340,8 @@ impl List<'_> {
             Body::Tool(_) | Body::Notice(_) | Body::Attachment(_) | Body::Thought { .. } => true,
             Body::User { .. } | Body::Agent { .. } | Body::TurnEnd { .. } => false,
         };
-        let folds = &self.state.folds;
-        let open =
-            folds.all || (cell::unfolds(&before.body) != folds.flipped.contains(&before.seq));
         !(close(&before.body) && close(&self.cells()[index].body))
-            || open
+            || self.state.folds.open(before)
             || has_body(&before.body, self.columns)
     }
 

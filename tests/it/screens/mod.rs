@@ -2,6 +2,7 @@
 
 mod anything;
 mod behaviour;
+mod finding;
 mod pictures;
 mod queue;
 mod scenes;

@@ -53,7 +53,7 @@ pub(crate) fn busy(screen: &mut Screen) {
     screen.after(30_000);
 }
 
-fn each(
+pub(crate) fn each(
     sizes: &[(u16, u16)],
     name: &str,
     make: fn(u16, u16) -> Screen,

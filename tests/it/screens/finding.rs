@@ -1,0 +1,173 @@
+//! Finding one's way: the search.
+
+use ashore::tui::event::Event;
+use ashore::tui::state::{Focus, Scroll};
+use ashore::tui::theme::{Depth, Role, Theme};
+use serde_json::json;
+
+use crate::screens::scenes::{busy, each};
+use crate::screens::script::{Screen, posted};
+
+const SIZES: [(u16, u16); 2] = [(120, 40), (40, 24)];
+
+/// Ten turns, each with an answer of many lines and a folded call.
+fn long(screen: &mut Screen) {
+    for turn in 0..10 {
+        screen.prompt(turn, &format!("question {turn}"));
+        for line in 0..20 {
+            screen.chunk(turn, &format!("- line {line} of turn {turn}\n"));
+        }
+        screen
+            .update(turn, json!({"sessionUpdate": "tool_call", "toolCallId": format!("t{turn}"), "title": "cat notes", "kind": "read",
+                "status": "completed", "content": [{"type": "content", "content": {"type": "text", "text": format!("needle {turn}\nhay")}}]}))
+            .ends(turn, "end_turn");
+    }
+}
+
+fn searching(width: u16, height: u16, keys: &str) -> Screen {
+    let mut screen = Screen::run(width, height);
+    long(&mut screen);
+    screen.draw();
+    screen.keys("<tab>");
+    screen.keys(keys);
+    screen
+}
+
+#[test]
+fn a_search_as_it_looks() {
+    each(&SIZES, "find/written", Screen::run, |screen| {
+        busy(screen);
+        screen.draw();
+        screen.keys("<tab>/clock");
+    });
+    each(&SIZES, "find/gone_through", Screen::run, |screen| {
+        long(screen);
+        screen.draw();
+        screen.keys("<tab>/line 1[0-9] of<enter>NNN");
+    });
+    each(&SIZES, "find/nothing", Screen::run, |screen| {
+        busy(screen);
+        screen.draw();
+        screen.keys("<tab>/auth(");
+    });
+}
+
+#[test]
+fn typing_jumps_to_the_nearest_match_above_and_n_goes_through_all() {
+    let mut screen = searching(80, 24, "/needle");
+    let text = screen.text();
+    assert!(text.contains("/needle  10 of 10"), "{text}");
+    assert!(
+        text.contains("needle 9"),
+        "a folded call is unfolded: {text}"
+    );
+    screen.keys("<enter>N");
+    let text = screen.text();
+    assert!(
+        text.contains("9 of 10") && text.contains("needle 8"),
+        "{text}"
+    );
+    screen.keys("GN");
+    assert!(!screen.text().contains("needle 9"), "folded again");
+    screen.keys("nn");
+    assert!(screen.text().contains("10 of 10"));
+    screen.keys("n");
+    let text = screen.text();
+    assert!(text.contains("1 of 10 · around the end"), "{text}");
+    assert!(text.contains("needle 0"), "{text}");
+}
+
+#[test]
+fn every_match_in_sight_is_marked_and_the_one_that_is_looked_at_stands_out() {
+    let mut screen = searching(80, 24, "/line 1<enter>");
+    let buffer = screen.draw();
+    let theme = Theme::built_in("dark", Depth::Sixteen);
+    let marked = |role: Role| {
+        let style = theme.style(role).add_modifier;
+        let cells = buffer.content.iter();
+        let marked = cells.filter(|cell| cell.modifier == style);
+        marked.map(|cell| cell.symbol()).collect::<String>()
+    };
+    assert_eq!(marked(Role::Here), "line 1");
+    let others = marked(Role::Match);
+    assert!(
+        others.len() > 30 && others.replace("line 1", "").is_empty(),
+        "{others}"
+    );
+    screen.keys("<esc>");
+    let buffer = screen.draw();
+    let style = theme.style(Role::Here).add_modifier;
+    assert!(buffer.content.iter().all(|cell| cell.modifier != style));
+}
+
+#[test]
+fn escape_while_it_is_written_goes_back_and_afterwards_stays() {
+    let mut screen = searching(80, 24, "");
+    let before = screen.text();
+    screen.keys("/question 3");
+    assert!(screen.text().contains("question 3"));
+    assert_eq!(posted(&screen.keys("<esc>")), []);
+    assert_eq!(screen.text(), before);
+    screen.keys("/question 3<enter>");
+    screen.draw();
+    screen.keys("<esc>");
+    let text = screen.text();
+    assert!(
+        text.contains("question 3") && !text.contains("1 of 1"),
+        "{text}"
+    );
+    assert_eq!(screen.state.focus, Focus::Browse);
+    // Nothing written: what was looked for before.
+    screen.keys("G/<enter>");
+    assert!(screen.text().contains("question 3"));
+}
+
+#[test]
+fn what_comes_while_searching_is_found_and_moves_nothing() {
+    let mut screen = searching(80, 24, "/needle<enter>NN");
+    let before = screen.text();
+    screen.prompt(20, "needle once more");
+    let after = screen.text();
+    assert!(
+        before.contains("8 of 10") && after.contains("8 of 11"),
+        "{after}"
+    );
+    let said = |text: &str| {
+        text.lines()
+            .skip(3)
+            .take(15)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(said(&before), said(&after));
+}
+
+#[test]
+fn a_search_takes_pastes_and_answers_no_question() {
+    let mut screen = Screen::run(80, 24);
+    busy(&mut screen);
+    screen.draw();
+    screen.keys("<tab>/");
+    screen.asks(30, "q1", "run it");
+    screen.after(5_000);
+    assert_eq!(posted(&screen.keys("y")), []);
+    screen.event(Event::Paste("es\nno".into()));
+    assert_eq!(screen.state.find.words, "yes no");
+    assert!(screen.state.composer.is_empty());
+    assert_eq!(
+        posted(&screen.keys("<enter>y")),
+        [],
+        "the answer keys sleep"
+    );
+    assert!(screen.state.asking().is_some());
+}
+
+#[test]
+fn a_search_is_reached_by_its_command_and_follows_to_the_chat() {
+    let mut screen = searching(60, 24, "f<tab>/find<enter>needle");
+    assert!(screen.text().contains("10 of 10"), "{}", screen.text());
+    screen.keys("<enter><tab>");
+    assert_eq!(screen.state.focus, Focus::Edit);
+    screen.keys("go on<enter>");
+    assert_eq!(screen.state.scroll, Scroll::Follow);
+}
