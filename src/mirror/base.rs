@@ -72,7 +72,7 @@ pub(crate) struct Waiting {
     /// It answers this command of a client.
     #[serde(default)]
     pub(crate) command: Option<CommandId>,
-    /// That answer was no: this is what stands there instead.
+    /// That answer was no: this is what stands there instead. Why, or empty where that is all there is to say.
     #[serde(default)]
     pub(crate) refused: Option<String>,
 }
@@ -104,7 +104,6 @@ impl From<Applied> for Waiting {
 
 impl From<Stale> for Waiting {
     fn from(stale: Stale) -> Self {
-        let why = stale.reason;
         Self {
             kind: if stale.current.is_some() {
                 ChangeKind::Modified
@@ -118,7 +117,7 @@ impl From<Stale> for Waiting {
             accepted: false,
             forced: false,
             command: stale.command,
-            refused: Some(why.unwrap_or_else(|| "something else stands there".to_owned())),
+            refused: Some(stale.reason.unwrap_or_default()),
         }
     }
 }

@@ -346,12 +346,17 @@ impl Worker {
         // There stands what it was based on, and yet it was not taken; or what stands there cannot be put here: not again
         // as it is, or the two would say so to each other for ever.
         let open = matches!(end, End::Kept | End::Skipped(_) | End::Failed(_));
-        if open && taken.change.refused.is_some() {
-            self.ups.park_for_now(path, sent.now);
-            if self.again_at.is_none() && self.times < TIMES {
-                self.again_at = Some(Instant::now() + AGAIN * 2_u32.pow(self.times));
-                self.times += 1;
+        match taken.change.refused.as_deref().filter(|_| open) {
+            None => (),
+            // Something stood there for that moment.
+            Some("") if self.times < TIMES => {
+                self.ups.park_for_now(path, sent.now);
+                if self.again_at.is_none() {
+                    self.again_at = Some(Instant::now() + AGAIN * 2_u32.pow(self.times));
+                    self.times += 1;
+                }
             }
+            Some(_) => self.ups.park(path, sent.now),
         }
     }
 

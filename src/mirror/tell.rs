@@ -18,7 +18,11 @@ impl Worker {
     pub(super) fn tell(&mut self, taken: &Taken, end: &End, answered: bool) {
         let (result, reason) = match end {
             End::Kept if taken.change.refused.is_some() => {
-                (Outcome::Failed, taken.change.refused.clone())
+                let why = taken.change.refused.clone().filter(|why| !why.is_empty());
+                (
+                    Outcome::Failed,
+                    why.or_else(|| Some("something else stood there".to_owned())),
+                )
             }
             End::Settled | End::Kept => (Outcome::Settled, None),
             End::Conflict(why) => (Outcome::Conflict, Some(why.clone())),
