@@ -175,8 +175,12 @@ impl Worker {
                 Local::Ignored(_) | Local::Obstacle(_) => self.ups.agrees(&path),
             }
         }
-        self.judge_copies(&mut facts);
+        let over = self.judge_copies(&mut facts);
         self.save(&facts).await;
+        // What stands there was held against the base so far, and from now on goes over theirs.
+        if !over.is_empty() {
+            self.start_look(over);
+        }
         // Everything gone at once is a matter for the guard. Asked when it comes to that, not for as long as it is so:
         // the scan ends in a look like this one.
         let now = self.known.edited.len();
@@ -239,7 +243,7 @@ impl Worker {
     }
 
     /// Who removes the copy of theirs has decided for ours.
-    fn judge_copies(&mut self, facts: &mut Vec<Fact>) {
+    fn judge_copies(&mut self, facts: &mut Vec<Fact>) -> BTreeSet<RelPath> {
         let mut over = Vec::new();
         for (path, noted) in &self.known.conflicts {
             let gone = |copy: &RelPath| ground::stat(&copy.below(&self.hand.root)).is_err();
@@ -250,6 +254,7 @@ impl Worker {
                 over.push((path.clone(), noted.clone()));
             }
         }
+        let paths = over.iter().map(|(path, _)| path.clone()).collect();
         for (path, noted) in over {
             self.note(format!("the conflict on {path} is over: yours stays"));
             let resolved = Noted {
@@ -259,5 +264,6 @@ impl Worker {
             };
             facts.push(Fact::Conflict(path, Some(resolved)));
         }
+        paths
     }
 }

@@ -300,6 +300,24 @@ async fn an_edit_refused_for_what_cannot_be_put_here_is_not_told_again_as_it_is(
 }
 
 #[tokio::test]
+async fn who_removes_a_file_made_on_both_sides_with_the_copy_of_theirs_removes_theirs() {
+    let world = World::new(&[("z", "z")]);
+    let (mut live, mut there) = begun(&world, &[("z", "z")]).await;
+    live.order(Order::Direct(Way::Down)).await;
+    world.edit("d/y", "mine");
+    live.order(there.write(&world, "d/y", Some("theirs"))).await;
+    live.settled(1).await;
+    live.order(Order::Direct(Way::Both)).await;
+    live.state(MirrorState::Conflict).await;
+    std::fs::remove_dir_all(world.root().join("d")).unwrap();
+    there
+        .until(&mut live, |_, there| there.text("d/y").is_none())
+        .await;
+    there.settles(&mut live).await;
+    assert_eq!(live.status.state, MirrorState::Live);
+}
+
+#[tokio::test]
 async fn what_a_file_there_kept_out_goes_up_when_that_is_gone() {
     let world = World::new(&[("z", "z")]);
     let (mut live, mut there) = begun(&world, &[("z", "z")]).await;
