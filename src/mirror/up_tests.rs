@@ -308,8 +308,11 @@ async fn who_removes_a_file_made_on_both_sides_with_the_copy_of_theirs_removes_t
     live.order(there.write(&world, "d/y", Some("theirs"))).await;
     live.settled(1).await;
     live.order(Order::Direct(Way::Both)).await;
-    live.state(MirrorState::Conflict).await;
+    live.until(|live| live.status.direction == Way::Both).await;
+    // While nobody watches: one scan sees all of it.
+    live.killed().await;
     std::fs::remove_dir_all(world.root().join("d")).unwrap();
+    let mut live = world.live().await;
     there
         .until(&mut live, |_, there| there.text("d/y").is_none())
         .await;
