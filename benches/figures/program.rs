@@ -7,8 +7,8 @@ use crate::measure::{
 };
 use crate::terminal::{Home, PROGRAM, Terminal};
 
-/// How long nothing happens.
-const QUIET: Duration = Duration::from_secs(10);
+/// How long nothing happens: two signs of life of the endpoint.
+const QUIET: Duration = Duration::from_secs(40);
 /// Until what follows a start is over.
 const SETTLED: Duration = Duration::from_secs(2);
 
