@@ -143,12 +143,39 @@ pub(crate) fn set_config(session: &str, id: &str, value: &Value) -> Value {
 pub(crate) fn told_at_start(result: &Value) -> Vec<Value> {
     let mut updates = Vec::new();
     if let Some(mode) = result["modes"]["currentModeId"].as_str() {
-        updates.push(json!({"sessionUpdate": "current_mode_update", "currentModeId": mode}));
+        updates.push(mode_update(mode, result["modes"].get("availableModes")));
     }
     if let Some(options) = result.get("configOptions").filter(|o| o.is_array()) {
         updates.push(json!({"sessionUpdate": "config_option_update", "configOptions": options}));
     }
     updates
+}
+
+/// The mode, and beside it the modes that can be chosen when they are told: ACP has no update for these
+/// (contract 10.3).
+pub(crate) fn mode_update(mode: &str, offered: Option<&Value>) -> Value {
+    let mut update = json!({"sessionUpdate": "current_mode_update", "currentModeId": mode});
+    if let Some(offered) = offered.and_then(Value::as_array) {
+        let modes = offered.iter().filter(|mode| mode["id"].is_string());
+        let modes: Vec<Value> = modes
+            .map(|mode| json!({"id": mode["id"], "name": mode["name"].as_str()}))
+            .collect();
+        update["_meta"] = json!({"ashore": {"modes": modes}});
+    }
+    update
+}
+
+/// What a permission request tells of its tool call beyond what the question itself holds, as an update of that call:
+/// some agents tell it only here, and before they announce the call.
+pub(crate) fn told_by_question(params: &Value) -> Option<Value> {
+    let call = params.get("toolCall")?;
+    let some = |key: &str| call[key].as_array().is_some_and(|list| !list.is_empty());
+    if !call["toolCallId"].is_string() || !(some("content") || some("locations")) {
+        return None;
+    }
+    let mut update = call.clone();
+    update["sessionUpdate"] = json!("tool_call_update");
+    Some(update)
 }
 
 /// The names of the ways to log in, for the hint of a failed step.
@@ -230,6 +257,39 @@ mod tests {
         );
         assert_eq!(answer(&reply("b"), &request), not_picked());
         assert_eq!(answer(&reply(CANCELLED), &request), not_picked());
+    }
+
+    #[test]
+    fn the_modes_that_are_offered_are_told_with_the_one_that_is_on() {
+        let offered = json!([{"id": "ask", "name": "Ask", "description": "long words"}, {"id": "plan"}, "odd"]);
+        let result = json!({"modes": {"currentModeId": "ask", "availableModes": offered}});
+        let expected = json!({"sessionUpdate": "current_mode_update", "currentModeId": "ask",
+            "_meta": {"ashore": {"modes": [{"id": "ask", "name": "Ask"}, {"id": "plan", "name": null}]}}});
+        assert_eq!(told_at_start(&result), [expected]);
+        let bare = json!({"sessionUpdate": "current_mode_update", "currentModeId": "ask"});
+        assert_eq!(
+            told_at_start(&json!({"modes": {"currentModeId": "ask"}})),
+            [bare]
+        );
+    }
+
+    #[test]
+    fn what_only_a_question_tells_of_its_call_is_told_before_it() {
+        let mut params = asked("edit", &[("a", "allow_once")]);
+        assert_eq!(told_by_question(&params), None);
+        let diff = json!([{"type": "diff", "path": "a.rs", "oldText": "a", "newText": "b"}]);
+        params["toolCall"]["content"] = diff.clone();
+        let update = told_by_question(&params).unwrap();
+        assert_eq!(
+            (
+                &update["sessionUpdate"],
+                &update["toolCallId"],
+                &update["content"]
+            ),
+            (&json!("tool_call_update"), &json!("t"), &diff)
+        );
+        params["toolCall"]["toolCallId"] = json!(7);
+        assert_eq!(told_by_question(&params), None);
     }
 
     #[test]

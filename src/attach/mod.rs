@@ -2,6 +2,7 @@
 //!
 //! Uses `protocol`, `session`, `mirror`, `client`. `update` is pure; `perform` does what it orders.
 
+pub mod approval;
 pub mod effect;
 pub mod event;
 mod history;

@@ -24,6 +24,11 @@ pub enum Update {
     Plan(Vec<PlanEntry>),
     Commands(Vec<SlashCommand>),
     Mode(String),
+    /// The mode, and beside it all that the agent offers: as the agent side tells it at the start (contract 10.3).
+    Modes {
+        current: String,
+        modes: Vec<Mode>,
+    },
     Config(Vec<ConfigOption>),
     /// A missing field keeps, `Some(None)` clears.
     Info {
@@ -254,6 +259,14 @@ pub struct SlashCommand {
     pub name: String,
     pub description: String,
     pub hint: Option<String>,
+}
+
+/// A mode that the agent offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mode {
+    pub id: String,
+    /// For people.
+    pub name: String,
 }
 
 #[derive(Debug, Clone, PartialEq)]

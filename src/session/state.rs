@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use crate::protocol::acp::{ConfigOption, PermissionOption, PlanEntry, SlashCommand, Usage};
+use crate::protocol::acp::{ConfigOption, Mode, PermissionOption, PlanEntry, SlashCommand, Usage};
 use crate::protocol::entry::{Step, StepStatus};
 use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::run::Status;
@@ -22,6 +22,8 @@ pub struct Session {
     pub status: Option<Status>,
     pub title: Option<String>,
     pub turn: Turn,
+    /// A cancel of this turn stands in the journal, and the turn has not ended.
+    pub cancelling: Option<Cancelling>,
     /// Finished and running turns, counted from 1.
     pub turns: u64,
     /// User messages in the journal that no prompt request has taken yet, in order.
@@ -31,6 +33,8 @@ pub struct Session {
     pub plan: Vec<PlanEntry>,
     pub commands: Vec<SlashCommand>,
     pub mode: Option<String>,
+    /// The modes that the agent offers, in its order.
+    pub modes: Vec<Mode>,
     pub config: Vec<ConfigOption>,
     pub usage: Option<Usage>,
     /// Provisioning, in the order it began.
@@ -62,6 +66,13 @@ pub enum Turn {
         since: Option<Timestamp>,
         request: String,
     },
+}
+
+/// A turn that is to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cancelling {
+    /// As the first cancel of it tells.
+    pub since: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -153,6 +164,19 @@ impl Session {
                 | Body::Notice(_)
                 | Body::TurnEnd { .. } => None,
             })
+    }
+
+    /// The tool call of this id.
+    pub fn call(&self, id: &str) -> Option<&ToolCall> {
+        match &self.transcript.cells.get(*self.index.tools.get(id)?)?.body {
+            Body::Tool(tool) => Some(tool),
+            Body::User { .. }
+            | Body::Agent { .. }
+            | Body::Thought { .. }
+            | Body::Attachment(_)
+            | Body::Notice(_)
+            | Body::TurnEnd { .. } => None,
+        }
     }
 
     /// How many tool calls have neither completed nor failed.

@@ -263,7 +263,7 @@ fn agrees(kind: &str, update: &Update) -> bool {
         }
         "plan" => matches!(update, Update::Plan(_) | Update::Unknown { .. }),
         "available_commands_update" => matches!(update, Update::Commands(_)),
-        "current_mode_update" => matches!(update, Update::Mode(_)),
+        "current_mode_update" => matches!(update, Update::Mode(_) | Update::Modes { .. }),
         "config_option_update" => matches!(update, Update::Config(_)),
         "session_info_update" => matches!(update, Update::Info { title: Some(_) }),
         "usage_update" => matches!(update, Update::Usage(_)),

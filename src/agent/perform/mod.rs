@@ -89,6 +89,8 @@ pub(crate) struct Server {
     durable: Option<BoxFuture<'static, Result<(), Closed>>>,
     tag: u64,
     prompt: Option<u64>,
+    /// Modes that the agent was asked for and has not answered, by the tag of the request.
+    modes_asked: BTreeMap<u64, String>,
     patience: Option<(Instant, u64)>,
     /// Tool calls that have begun and not ended.
     tools: BTreeSet<String>,
@@ -157,6 +159,7 @@ impl Server {
             durable: None,
             tag: 0,
             prompt: None,
+            modes_asked: BTreeMap::new(),
             patience: None,
             tools: BTreeSet::new(),
             logins: Vec::new(),
@@ -401,14 +404,27 @@ impl Server {
         let opening = self.live.as_mut().and_then(|live| live.opening.as_mut());
         match opening.map(|opening| opening.answered(outcome.clone())) {
             Some(next) => self.opened(next).await,
-            None => self.set(outcome).await,
+            None => {
+                let mode = self.modes_asked.remove(&tag);
+                self.set(outcome, mode).await
+            }
         }
     }
 
-    /// The answer to a mode or an option that was set.
-    async fn set(&mut self, outcome: Result<Value, RpcError>) -> Result<(), Closed> {
+    /// The answer to a mode or an option that was set. Many agents tell a mode that was asked for by their answer
+    /// alone.
+    async fn set(
+        &mut self,
+        outcome: Result<Value, RpcError>,
+        mode: Option<String>,
+    ) -> Result<(), Closed> {
         match outcome {
-            Ok(result) => self.tell_updates(translate::told_at_start(&result)).await,
+            Ok(result) => {
+                let mode = mode.map(|mode| translate::mode_update(&mode, None));
+                let mut updates = translate::told_at_start(&result);
+                updates.extend(mode);
+                self.tell_updates(updates).await
+            }
             Err(error) => {
                 let note = format!("the agent did not take this setting: {}", error.message);
                 self.journal.write(&line::note(&note)).await
@@ -479,7 +495,8 @@ impl Server {
             What::Permission(reply) => self.permitted(&reply),
             What::SetMode(mode) => {
                 let params = json!({"sessionId": self.session, "modeId": mode});
-                self.request("session/set_mode", params).await;
+                let tag = self.request("session/set_mode", params).await;
+                self.modes_asked.insert(tag, mode);
             }
             What::SetConfig { id, value } => {
                 let session = self.session.clone().unwrap_or_default();

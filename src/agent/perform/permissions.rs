@@ -51,6 +51,8 @@ impl Server {
         }
         let id = uuid::Uuid::new_v4().to_string();
         let request = translate::permission(&id, params);
+        self.tell_updates(translate::told_by_question(params).into_iter().collect())
+            .await?;
         self.journal
             .write(&line::permission_request(&request))
             .await?;

@@ -259,6 +259,7 @@ impl Server {
         self.withdrawn.clear();
         self.tools.clear();
         self.prompt = None;
+        self.modes_asked.clear();
         self.patience = None;
         self.session = None;
         self.first = None;

@@ -5,7 +5,8 @@
 use serde_json::Value;
 
 use crate::protocol::acp::{
-    Chunk, ConfigOption, ConfigValue, PlanEntry, PlanStatus, Severity, SlashCommand, Update, Usage,
+    Chunk, ConfigOption, ConfigValue, Mode, PlanEntry, PlanStatus, Severity, SlashCommand, Update,
+    Usage,
 };
 use crate::protocol::entry::Said;
 use crate::protocol::normalize::fields::{Fields, Odd, Read};
@@ -108,7 +109,7 @@ fn other_kind(kind: &str, fields: Fields<'_>, keyed: bool) -> Read<Update> {
         "tool_result" => tool::result(fields).map(Update::Tool),
         "plan" => plan(fields).map(Update::Plan),
         "available_commands_update" => commands(fields).map(Update::Commands),
-        "current_mode_update" => fields.must(&["currentModeId", "modeId"]).map(Update::Mode),
+        "current_mode_update" => mode(fields),
         "config_option_update" => config(fields).map(Update::Config),
         "session_info_update" => {
             let title = fields.text("title")?;
@@ -188,6 +189,23 @@ fn commands(fields: Fields<'_>) -> Read<Vec<SlashCommand>> {
             })
         })
         .collect()
+}
+
+fn mode(fields: Fields<'_>) -> Read<Update> {
+    let current = fields.must(&["currentModeId", "modeId"])?;
+    let Some(Value::Array(list)) = fields.ours("modes") else {
+        return Ok(Update::Mode(current));
+    };
+    let mut modes = Vec::with_capacity(list.len());
+    for mode in list {
+        let mode = Fields::of(mode)?;
+        let id = mode.must(&["id"])?;
+        modes.push(Mode {
+            name: mode.text("name")?.unwrap_or_else(|| id.clone()),
+            id,
+        });
+    }
+    Ok(Update::Modes { current, modes })
 }
 
 fn config(fields: Fields<'_>) -> Read<Vec<ConfigOption>> {

@@ -85,6 +85,10 @@ impl Session {
             Update::Plan(entries) => self.plan.clone_from(entries),
             Update::Commands(commands) => self.commands.clone_from(commands),
             Update::Mode(mode) => self.mode = Some(mode.clone()),
+            Update::Modes { current, modes } => {
+                self.mode = Some(current.clone());
+                self.modes.clone_from(modes);
+            }
             Update::Config(options) => self.config.clone_from(options),
             Update::Info { title: Some(title) } => self.title.clone_from(title),
             Update::Info { title: None } => (),
@@ -117,8 +121,14 @@ impl Session {
     fn command(&mut self, at: At, what: &What, entry: &Entry) {
         match what {
             What::UserMessage(_) => self.client_said(what, entry),
-            What::Amend(amendment) => self.amended(amendment, entry),
-            What::Cancel => self.cancelled(entry),
+            What::Amend(amendment) => {
+                self.amended(amendment, entry);
+                self.is_to_end(at, what, entry);
+            }
+            What::Cancel => {
+                self.cancelled(entry);
+                self.is_to_end(at, what, entry);
+            }
             // What comes of these is told by the agent side, with the turn's end or an update.
             What::Close
             | What::Permission(_)

@@ -875,3 +875,67 @@ proptest! {
         }
     }
 }
+
+/// A client's word with what it ends, as an endpoint of ours writes it.
+fn ending(key: &str, what: What, ends: Value) -> String {
+    let key: CommandId = key.parse().expect("fits");
+    let command = Command {
+        id: Some(key.clone()),
+        what,
+    };
+    let line = line::client_message_line(TIME, &key, None, &command.to_json());
+    let mut line: Value = serde_json::from_str(&line).expect("JSON");
+    line["ends"] = ends;
+    line.to_string()
+}
+
+#[test]
+fn a_turn_is_being_cancelled_from_its_cancel_to_its_end() {
+    let working = || {
+        Journal::default()
+            .says("a", "one")
+            .says("b", "two")
+            .prompt(1, Some("a"), "one")
+    };
+    let steer = What::Amend(crate::protocol::amend::Amendment {
+        command: key("b"),
+        how: crate::protocol::amend::Amend::Steer,
+    });
+    let table = [
+        (What::Cancel, json!(1), true),
+        // Of a turn that is over, of a message that waits.
+        (What::Cancel, json!(0), false),
+        (What::Cancel, json!("b"), false),
+        // Another endpoint does not say what it ends.
+        (What::Cancel, Value::Null, true),
+        (steer, json!(1), true),
+        (What::SetMode("plan".into()), Value::Null, false),
+    ];
+    for (what, ends, cancelling) in table {
+        let mut journal = working();
+        journal.0.push(ending("c", what.clone(), ends.clone()));
+        let session = journal.read();
+        assert_eq!(session.cancelling.is_some(), cancelling, "{what:?} {ends}");
+        let next = journal.ends(1, "cancelled").prompt(2, Some("b"), "two");
+        assert_eq!(next.read().cancelling, None, "{what:?} {ends}");
+    }
+    let mut idle = Journal::default();
+    idle.0.push(ending("c", What::Cancel, Value::Null));
+    assert_eq!(idle.read().cancelling, None);
+}
+
+#[test]
+fn the_modes_that_are_offered_stay_when_another_is_on() {
+    let mode = |id: &str| json!({"sessionUpdate": "current_mode_update", "currentModeId": id});
+    let mut first = mode("ask");
+    first["_meta"] =
+        json!({"ashore": {"modes": [{"id": "ask", "name": "Ask"}, {"id": "plan", "name": null}]}});
+    let session = Journal::default().update(first).update(mode("plan")).read();
+    let offered: Vec<_> = session
+        .modes
+        .iter()
+        .map(|mode| (mode.id.as_str(), mode.name.as_str()))
+        .collect();
+    assert_eq!(offered, [("ask", "Ask"), ("plan", "plan")]);
+    assert_eq!(session.mode.as_deref(), Some("plan"));
+}

@@ -4,11 +4,12 @@
 
 use serde_json::Value;
 
-use crate::protocol::entry::RpcError;
+use crate::protocol::command::What;
+use crate::protocol::entry::{Ends, Entry, RpcError};
 use crate::protocol::run::Status;
 use crate::session::index::TurnNotes;
 use crate::session::reduce::At;
-use crate::session::state::{Session, Turn};
+use crate::session::state::{Cancelling, Session, Turn};
 use crate::session::transcript::{Body, Level};
 
 impl Session {
@@ -29,6 +30,21 @@ impl Session {
         self.reopen();
     }
 
+    /// A cancel, or a steer, of the turn that is open. Where no endpoint says what a cancel ends it is the open turn.
+    pub(super) fn is_to_end(&mut self, at: At, what: &What, entry: &Entry) {
+        let Turn::Working { request, .. } = &self.turn else {
+            return;
+        };
+        let this = match &entry.ends {
+            Some(Ends::Turn(id)) => *request == id.to_string(),
+            Some(Ends::Waiting(_)) => false,
+            None => *what == What::Cancel,
+        };
+        if this && self.cancelling.is_none() {
+            self.cancelling = Some(Cancelling { since: at.time });
+        }
+    }
+
     /// The request line of a turn that had begun without one.
     pub(super) fn name_turn(&mut self, name: String) {
         if let Turn::Working { request, .. } = &mut self.turn {
@@ -40,6 +56,7 @@ impl Session {
     fn leave_turn(&mut self, at: At) {
         self.close_open(at);
         self.permissions.clear();
+        self.cancelling = None;
         self.index.words = None;
         self.index.unconfirmed.clear();
         self.index.messages.clear();

@@ -48,7 +48,7 @@ impl Scene {
 }
 
 /// What a screen would make of the journal.
-fn seen(lines: &[Value]) -> Session {
+pub(crate) fn seen(lines: &[Value]) -> Session {
     let mut session = Session::default();
     for (line, number) in lines.iter().zip(1..) {
         apply(

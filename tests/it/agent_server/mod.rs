@@ -1,5 +1,6 @@
 //! The agent server against a real endpoint over loopback.
 
+mod asking;
 mod children;
 mod demands;
 mod edits;

@@ -1,0 +1,79 @@
+//! What an agent asks its user, and what it is asked for in turn.
+
+use ashore::protocol::command::{Command, What};
+use ashore::protocol::run::Policy;
+use serde_json::{Value, json};
+
+use crate::agent_server::children::{by_command, scripted};
+use crate::agent_server::demands::seen;
+use crate::agent_server::scene::{Scene, of, place};
+
+async fn driven(cases: &str, permissions: Policy) -> Scene {
+    let mut scene = Scene::new(json!({})).await;
+    let program = scripted(&scene, "child", cases);
+    let mut launch = scene.launch().await;
+    launch.permissions = permissions;
+    by_command(&mut launch, &program);
+    scene.start(launch);
+    scene
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_modes_an_agent_offers_are_in_the_journal_and_one_that_it_took_is_told() {
+    let cases = r#"
+    *initialize*) answer '"result":{"protocolVersion":1}' ;;
+    *session/new*) answer '"result":{"sessionId":"s","modes":{"currentModeId":"ask","availableModes":[{"id":"ask","name":"Ask"},{"id":"code","name":"Code","description":"d"}]}}' ;;
+    *session/set_mode*warp*) answer '"error":{"code":-32602,"message":"no such mode"}' ;;
+    *session/set_mode*) answer '"result":{}' ;;"#;
+    let scene = driven(cases, Policy::Auto).await;
+    scene.say("go").await;
+    let session = seen(&scene.turns(1).await);
+    let offered: Vec<&str> = session
+        .modes
+        .iter()
+        .map(|mode| mode.name.as_str())
+        .collect();
+    assert_eq!(
+        (session.mode.as_deref(), offered),
+        (Some("ask"), vec!["Ask", "Code"])
+    );
+    let set = |mode: &str| Command::new(What::SetMode(mode.to_owned()));
+    scene.post(set("warp")).await;
+    scene.post(set("code")).await;
+    let mode = |lines: &[Value]| seen(lines).mode;
+    let lines = scene
+        .until("the mode", |lines| mode(lines).as_deref() == Some("code"))
+        .await;
+    assert_eq!(seen(&lines).modes.len(), 2, "what is offered stays");
+    let notes = of(&lines, "_ashore/note");
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.to_string().contains("no such mode")),
+        "{notes:?}"
+    );
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_diff_that_only_the_question_holds_is_told_before_the_question() {
+    let cases = r#"
+    *initialize*) answer '"result":{"protocolVersion":1}' ;;
+    *'"outcome"'*) id=$held; answer '"result":{"stopReason":"end_turn"}' ;;
+    *session/prompt*) held=$id
+      say '{"jsonrpc":"2.0","id":900,"method":"session/request_permission","params":{"sessionId":"s","toolCall":{"toolCallId":"e1","title":"Edit a.rs","kind":"edit","content":[{"type":"diff","path":"a.rs","oldText":"1","newText":"2"}]},"options":[{"optionId":"ok","name":"OK","kind":"allow_once"}]}}' ;;"#;
+    let scene = driven(cases, Policy::Auto).await;
+    scene.say("go").await;
+    let lines = scene.turns(1).await;
+    let session = seen(&lines);
+    let call = session.call("e1").expect("is there");
+    assert_eq!((call.title.as_str(), call.content.len()), ("Edit a.rs", 1));
+    let told = place(&lines, "the call", |m| {
+        m["params"]["update"]["toolCallId"] == "e1"
+    });
+    let asked = place(&lines, "the question", |m| {
+        m["method"] == "_posthog/permission_request"
+    });
+    assert!(told < asked);
+    scene.close().await;
+}
