@@ -49,6 +49,10 @@ pub enum Action {
     PageUp,
     PageDown,
     Question,
+    /// The agent's next mode.
+    NextMode,
+    /// Modes, models and other options of the agent.
+    Choose,
     Runs,
     CopyAnswer,
     Stop,
@@ -78,6 +82,8 @@ pub enum Action {
     AllowOnce,
     AllowAlways,
     Reject,
+    /// Reject, with words for the agent.
+    RejectWhy,
     Details,
     // The picker, a confirmation.
     Open,

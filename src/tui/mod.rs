@@ -3,6 +3,7 @@
 //! Uses `protocol`, `session`, `attach`, `config`. `update` and `view` are pure; `run` does what they order.
 
 pub mod action;
+pub mod ask;
 pub mod citizen;
 pub mod composer;
 pub mod effect;

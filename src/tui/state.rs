@@ -14,6 +14,7 @@ use crate::protocol::path::RelPath;
 use crate::session::state::{OpenPermission, Session, Turn};
 use crate::session::tool::ToolCall;
 use crate::session::transcript::{Body, Cell, Level};
+use crate::tui::ask::Ask;
 use crate::tui::citizen::Citizen;
 use crate::tui::composer::Composer;
 use crate::tui::event::{Drawn, Place, RunRow};
@@ -42,6 +43,7 @@ pub struct State {
     pub find: Find,
     pub popup: Option<Popup>,
     pub question: Question,
+    pub ask: Ask,
     /// The message that is being changed in place of the draft.
     pub changing: Option<Changing>,
     /// The leader key was pressed.
@@ -188,6 +190,14 @@ pub enum Popup {
         top: usize,
     },
     Confirm(Confirm),
+    /// What the agent asks for, over the whole screen, from this line on.
+    Asked {
+        top: usize,
+    },
+    /// Modes and options of the agent; which line is chosen.
+    Choose {
+        row: usize,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -266,6 +276,7 @@ impl State {
             find: Find::default(),
             popup: None,
             question: Question::default(),
+            ask: Ask::default(),
             changing: None,
             leader: false,
             slash: 0,
@@ -342,8 +353,10 @@ impl State {
     /// The answer keys answer; otherwise they write. What is typed must never answer by accident.
     pub fn answers_are_awake(&self) -> bool {
         let rested = |since: Instant| self.now.saturating_duration_since(since) >= GUARD;
-        let writes = self.focus == Focus::Edit && !self.composer.is_empty();
+        let page = matches!(self.popup, Some(Popup::Asked { .. }));
+        let writes = self.focus == Focus::Edit && !self.composer.is_empty() && !page;
         self.asking().is_some()
+            && self.ask.writing.is_none()
             && self
                 .question
                 .shown
@@ -358,7 +371,7 @@ impl State {
         let Some(typed) = self.composer.text().strip_prefix('/') else {
             return Vec::new();
         };
-        if self.slash_hidden || typed.contains(char::is_whitespace) {
+        if self.slash_hidden || self.ask.writing.is_some() || typed.contains(char::is_whitespace) {
             return Vec::new();
         }
         let ours = OURS
@@ -419,6 +432,7 @@ impl State {
             || step
             || guarded
             || self.unsaved
+            || self.ask.wish.is_some()
             || self.is_working()
             || !self.toasts.is_empty()
     }

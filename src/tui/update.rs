@@ -7,7 +7,10 @@ use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::Event;
 use crate::tui::keymap::{Context, Key};
-use crate::tui::on::{browse, citizen, draft, find, launch, link, picker, popup, question, queue};
+use crate::tui::on::{
+    browse, cancel, choose, citizen, draft, find, launch, link, picker, popup, question, queue,
+    writing,
+};
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
 /// Ctrl+C twice within this long leaves.
@@ -75,6 +78,7 @@ fn tick(state: &mut State, now: std::time::Instant, wall: jiff::Timestamp) -> Ve
         state.elapses() && at.as_second() != state.wall.as_second()
     };
     let was_awake = state.answers_are_awake();
+    let wished = state.ask.wish.is_some();
     if second(state, wall) {
         state.changed = true;
     }
@@ -83,6 +87,8 @@ fn tick(state: &mut State, now: std::time::Instant, wall: jiff::Timestamp) -> Ve
     let before = state.toasts.len();
     state.toasts.retain(|toast| toast.until > now);
     state.changed |= before != state.toasts.len() || was_awake != state.answers_are_awake();
+    choose::look(state);
+    state.changed |= wished != state.ask.wish.is_some();
     let mut effects = link::tick(state);
     effects.extend(draft::save(state));
     effects
@@ -106,7 +112,7 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
             .keymap
             .lookup(Context::Question, key)
             .filter(|action| question::is_answer(*action))
-            .or_else(|| state.keymap.lookup(plain(state), key)),
+            .or_else(|| state.keymap.lookup(under(state), key)),
         Context::Everywhere
         | Context::Edit
         | Context::Browse
@@ -120,7 +126,8 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
             act(state, Action::Help)
         }
         (None, Some(char))
-            if matches!(context, Context::Edit | Context::Browse | Context::Question) =>
+            if state.popup.is_none()
+                && matches!(context, Context::Edit | Context::Browse | Context::Question) =>
         {
             state.focus = Focus::Edit;
             draft::typed(state, char);
@@ -134,10 +141,17 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
 fn context(state: &State) -> Context {
     if state.leader {
         Context::Leader
-    } else if state.popup.is_some() {
-        Context::Popup
-    } else if state.answers_are_awake() {
+    } else if state.answers_are_awake() && matches!(state.popup, None | Some(Popup::Asked { .. })) {
         Context::Question
+    } else {
+        under(state)
+    }
+}
+
+/// Where it is pressed when no question takes it.
+fn under(state: &State) -> Context {
+    if state.popup.is_some() {
+        Context::Popup
     } else {
         plain(state)
     }
@@ -194,7 +208,17 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         | Action::AllowOnce
         | Action::AllowAlways
         | Action::Reject
+        | Action::RejectWhy
         | Action::Details => question::act(state, action),
+        Action::NextMode => choose::next_mode(state),
+        Action::Choose => {
+            choose::open(state);
+            Vec::new()
+        }
+        Action::ExpandAll if question::is_detailed(state) => {
+            question::open_page(state);
+            Vec::new()
+        }
         _ if matches!(state.scene, Scene::Picker(_)) => picker::act(state, action),
         _ if find::is_about(action) => find::act(state, action),
         _ if queue::is_about(action) => queue::act(state, action),
@@ -228,12 +252,15 @@ fn escape(state: &mut State) -> Vec<Effect> {
     if let Some(effects) = queue::put_back(state) {
         return effects;
     }
+    if let Some(effects) = writing::put_back(state) {
+        return effects;
+    }
     if find::close(state) || question::put_aside(state) {
         return Vec::new();
     }
     match &state.scene {
         Scene::Picker(_) => picker::act(state, Action::Escape),
-        Scene::Run(_) if state.is_working() => link::cancel(state),
+        Scene::Run(_) if state.is_working() => cancel::escape(state),
         Scene::Run(_) => {
             browse::swap(state);
             Vec::new()
@@ -244,7 +271,7 @@ fn escape(state: &mut State) -> Vec<Effect> {
 
 /// Ctrl+C: the draft goes to the history; on an empty draft the second one leaves.
 fn interrupt(state: &mut State) -> Vec<Effect> {
-    if let Some(effects) = queue::put_back(state) {
+    if let Some(effects) = queue::put_back(state).or_else(|| writing::put_back(state)) {
         return effects;
     }
     if !state.composer.is_empty() {
@@ -327,6 +354,7 @@ pub(crate) fn reset(state: &mut State) {
     state.folds = crate::tui::state::Folds::default();
     state.find.forget_all();
     state.question = crate::tui::state::Question::default();
+    state.ask = crate::tui::ask::Ask::default();
     state.changing = None;
     state.popup = None;
     state.focus = Focus::Edit;

@@ -7,7 +7,7 @@ use crate::protocol::command::Command;
 use crate::protocol::ids::{CommandId, RunId};
 use crate::tui::action::Action;
 use crate::tui::effect::{Effect, Plan};
-use crate::tui::on::{browse, link, queue};
+use crate::tui::on::{browse, link, queue, writing};
 use crate::tui::state::{Launching, Popup, Scene, Scroll, State};
 use crate::tui::update::{act as perform, leave, toast};
 
@@ -142,9 +142,11 @@ pub(crate) fn save(state: &mut State) -> Vec<Effect> {
     vec![Effect::SaveDraft {
         of: place(state),
         // A message that is being changed is safe in the journal.
-        text: match &state.changing {
-            Some(changing) => changing.kept.clone(),
-            None => state.composer.text().to_owned(),
+        text: match (&state.changing, &state.ask.writing) {
+            (Some(changing), _) => changing.kept.clone(),
+            // The words of an answer are no draft.
+            (None, Some(writing)) => writing.kept.clone(),
+            (None, None) => state.composer.text().to_owned(),
         },
     }]
 }
@@ -183,6 +185,9 @@ fn complete(state: &mut State, menu: &[(String, String)]) -> Vec<Effect> {
 }
 
 fn submit(state: &mut State) -> Vec<Effect> {
+    if state.ask.writing.is_some() {
+        return writing::submit(state);
+    }
     if state.changing.is_some() {
         return queue::submit(state);
     }

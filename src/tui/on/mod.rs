@@ -1,6 +1,8 @@
 //! What `update` does, one subject a file. Pure, like `update` itself.
 
 pub(crate) mod browse;
+pub(crate) mod cancel;
+pub(crate) mod choose;
 pub(crate) mod citizen;
 pub(crate) mod draft;
 pub(crate) mod find;
@@ -10,3 +12,4 @@ pub(crate) mod picker;
 pub(crate) mod popup;
 pub(crate) mod question;
 pub(crate) mod queue;
+pub(crate) mod writing;

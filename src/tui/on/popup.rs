@@ -6,7 +6,7 @@ use crate::attach;
 use crate::protocol::command::What;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
-use crate::tui::on::{draft, link};
+use crate::tui::on::{choose, draft, link, question};
 use crate::tui::state::{Confirm, Popup, Scene, State};
 use crate::tui::update::toast;
 
@@ -21,6 +21,12 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             state.popup = Some(Popup::Help {
                 top: top.saturating_sub(by),
             });
+        }
+        (Some(Popup::Asked { top }), action) if action != Action::Redraw => {
+            return question::on_page(state, top, action);
+        }
+        (Some(Popup::Choose { row }), action) if action != Action::Redraw => {
+            return choose::act(state, row, action);
         }
         (Some(Popup::Confirm(confirm)), Action::Yes) => return confirmed(state, confirm),
         (Some(Popup::Confirm(confirm)), Action::Escape | Action::Interrupt | Action::Leave) => {

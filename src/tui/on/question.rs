@@ -6,9 +6,10 @@ use crate::protocol::acp::{OptionKind, PermissionOption};
 use crate::protocol::command::{PermissionReply, What};
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
-use crate::tui::on::link;
-use crate::tui::state::State;
+use crate::tui::on::{link, queue, writing};
+use crate::tui::state::{Popup, State};
 use crate::tui::update::toast;
+use crate::tui::view::asked;
 
 /// Actions that only mean something while a question is on the screen.
 pub(crate) fn is_answer(action: Action) -> bool {
@@ -18,6 +19,7 @@ pub(crate) fn is_answer(action: Action) -> bool {
             | Action::AllowOnce
             | Action::AllowAlways
             | Action::Reject
+            | Action::RejectWhy
             | Action::Details
     )
 }
@@ -55,6 +57,10 @@ pub(crate) fn look(state: &mut State) -> Vec<Effect> {
     state.question.shown = asking.map(|request| (request, state.now));
     state.question.details = false;
     state.question.called = false;
+    if matches!(state.popup, Some(Popup::Asked { .. })) {
+        // Another question than the one on the page.
+        state.popup = None;
+    }
     state.changed = true;
     if rings {
         vec![Effect::Bell]
@@ -65,14 +71,20 @@ pub(crate) fn look(state: &mut State) -> Vec<Effect> {
 
 pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     match action {
+        Action::Pick(number) if is_why(state, number) => writing::why(state),
         Action::Pick(number) => pick(state, |options| {
             options.get(usize::from(number).wrapping_sub(1))
         }),
+        Action::RejectWhy => writing::why(state),
         Action::AllowOnce => first(state, &[OptionKind::AllowOnce]),
         Action::AllowAlways => first(state, &[OptionKind::AllowAlways]),
         Action::Reject => first(state, &[OptionKind::RejectOnce, OptionKind::RejectAlways]),
+        Action::Details if state.question.details => {
+            open_page(state);
+            Vec::new()
+        }
         Action::Details => {
-            state.question.details = !state.question.details;
+            state.question.details = true;
             Vec::new()
         }
         _ => {
@@ -80,6 +92,60 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             Vec::new()
         }
     }
+}
+
+/// The line behind the last option rejects with words.
+fn is_why(state: &State, number: u8) -> bool {
+    state.asking().is_some_and(|open| {
+        let line = open.options.len() + 1;
+        usize::from(number) == line && writing::rejection(&open.options).is_some()
+    })
+}
+
+/// The details are on the screen, and there is more room for them.
+pub(crate) fn is_detailed(state: &State) -> bool {
+    state.question.details && state.asking().is_some()
+}
+
+/// What is asked for, over the whole screen. The answer keys answer there too, after the time that keeps a key which
+/// was meant otherwise from doing so.
+pub(crate) fn open_page(state: &mut State) {
+    if let Some((_, since)) = &mut state.question.shown {
+        *since = state.now;
+    }
+    state.popup = Some(Popup::Asked { top: 0 });
+}
+
+/// A key on that page.
+pub(crate) fn on_page(state: &mut State, top: usize, action: Action) -> Vec<Effect> {
+    let (last, screenful) = asked::scrolls(state);
+    let top = top.min(last);
+    let to = match action {
+        Action::StepUp => top.saturating_sub(1),
+        Action::StepDown => top + 1,
+        Action::HalfUp | Action::PageUp => top.saturating_sub(screenful),
+        Action::HalfDown | Action::PageDown => top + screenful,
+        Action::Top => 0,
+        Action::Bottom => last,
+        Action::Escape | Action::Interrupt | Action::Leave | Action::ExpandAll => {
+            return Vec::new();
+        }
+        Action::Details => {
+            state.question.details = false;
+            return Vec::new();
+        }
+        _ if is_answer(action) => {
+            let effects = act(state, action);
+            if state.asking().is_some() && state.ask.writing.is_none() {
+                // An answer that is not offered is none.
+                state.popup = Some(Popup::Asked { top });
+            }
+            return effects;
+        }
+        _ => top,
+    };
+    state.popup = Some(Popup::Asked { top: to.min(last) });
+    Vec::new()
 }
 
 fn first(state: &mut State, kinds: &[OptionKind]) -> Vec<Effect> {
@@ -123,7 +189,8 @@ pub(crate) fn put_aside(state: &mut State) -> bool {
     };
     state.question.aside.insert(request);
     look(state);
-    toast(state, "the question waits: Ctrl+X a brings it back");
+    let key = queue::leader(state, Action::Question);
+    toast(state, format!("the question waits: {key} brings it back"));
     true
 }
 

@@ -9,7 +9,7 @@ use crate::protocol::command::{Command, Prompt, What};
 use crate::protocol::ids::CommandId;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
-use crate::tui::on::{draft, link};
+use crate::tui::on::{draft, link, writing};
 use crate::tui::state::{Changing, Focus, Scene, State};
 use crate::tui::update::toast;
 
@@ -37,7 +37,9 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         );
         return Vec::new();
     }
-    match action {
+    // The words of an answer make room.
+    let mut effects = writing::put_back(state).unwrap_or_default();
+    effects.extend(match action {
         Action::TakeBack => older(state),
         Action::QueueNewer => newer(state),
         Action::Steer => steer(state),
@@ -45,7 +47,8 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::QueueEarlier => shift(state, true),
         Action::QueueLater => shift(state, false),
         _ => Vec::new(),
-    }
+    });
+    effects
 }
 
 /// Those that can be changed, the next one first.

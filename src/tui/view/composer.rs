@@ -129,6 +129,9 @@ pub(crate) fn draw(
 fn placeholder(state: &State) -> &'static str {
     let working = state.is_working();
     match (&state.scene, state.focus) {
+        (Scene::Run(_), _) if state.ask.writing.is_some() => {
+            "why not? Enter rejects with these words"
+        }
         (Scene::Run(attached), _) if attached.read_only => "read-only",
         (Scene::Run(_), Focus::Browse) => "browsing · Tab writes",
         (Scene::Run(_), Focus::Edit) if working => "Enter queues a message",

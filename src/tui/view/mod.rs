@@ -1,8 +1,10 @@
 //! The picture: `screen::view(&State, &mut Paint, &mut Frame)`. Pure; asks for roles, never for colours.
 
+pub(crate) mod asked;
 mod block;
 mod call;
 mod cell;
+mod choose;
 mod code;
 mod composer;
 mod diff;

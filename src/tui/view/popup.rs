@@ -13,13 +13,28 @@ use crate::tui::state::{Confirm, OURS, Popup, State};
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{Break, fit, pad, width, wrap};
+use crate::tui::view::{asked, choose};
 
 pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buffer: &mut Buffer) {
+    if let Popup::Asked { top } = popup {
+        return asked::draw(state, *top, paint, area, buffer);
+    }
     // A box stands apart from the sides where there is room for that.
     let apart = if area.width >= 80 { 8 } else { 4 };
     let columns = usize::from(area.width.saturating_sub(apart)).clamp(1, 80);
     let (title, lines, top) = match popup {
         Popup::Help { top } => (" keys ", help(&state.keymap, paint, columns), *top),
+        Popup::Choose { row } => {
+            let (lines, chosen) = choose::lines(state, *row, paint, columns);
+            let rows = usize::from(area.height.saturating_sub(2)).max(1);
+            // The chosen line and what stands around it.
+            (
+                " modes and options ",
+                lines,
+                (chosen + 3).saturating_sub(rows),
+            )
+        }
+        Popup::Asked { .. } => ("", Vec::new(), 0),
         Popup::Confirm(confirm) => (" really? ", question(confirm, paint, columns), 0),
     };
     let height = u16::try_from(lines.len() + 2)

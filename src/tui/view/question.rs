@@ -1,61 +1,61 @@
-//! The agent's question, over the draft: every option, in the agent's order.
+//! The agent's question, over the draft: what will happen, and every option in the agent's order.
 //!
 //! Pure.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Widget;
 
-use crate::protocol::acp::{OptionKind, PermissionOption};
+use crate::protocol::acp::OptionKind;
 use crate::session::state::OpenPermission;
+use crate::tui::action::Action;
+use crate::tui::keymap::Context;
+use crate::tui::on::{queue, writing};
 use crate::tui::state::State;
 use crate::tui::theme::Role;
+use crate::tui::view::asked::{self, Look};
 use crate::tui::view::paint::Paint;
-use crate::tui::view::text::{Break, clean, clean_line, width, wrap};
+use crate::tui::view::rows::print;
+use crate::tui::view::text::{Break, clean_line, fit, width, wrap};
 
-/// Lines of the details at most.
+/// Lines of the details at most; on a low screen a third of it.
 const DETAILS: usize = 12;
+/// The line behind the agent's options.
+const WHY: &str = "reject and say why";
 
 pub(crate) fn lines(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
     let Some(open) = state.asking() else {
         return Vec::new();
     };
-    let narrow = columns < 50;
-    let mut lines = head(state, open, paint, columns, narrow);
+    let mut lines = head(state, open, paint, columns);
     if state.question.details {
-        lines.extend(details(open, paint, columns));
+        lines.extend(details(state, open, paint, columns));
+    } else {
+        lines.extend(asked::brief(state, open, paint, columns));
     }
-    lines.extend(options(&open.options, paint, columns, narrow));
-    lines.push(hint(state, paint, narrow));
+    lines.extend(options(open, &|role| paint.style(role), columns));
+    lines.push(hint(state, paint, columns));
     lines
 }
 
 pub(crate) fn draw(lines: &[Line<'static>], area: Rect, buffer: &mut Buffer) {
-    for (row, line) in lines.iter().take(usize::from(area.height)).enumerate() {
-        let y = area.y + u16::try_from(row).unwrap_or(0);
-        line.render(
-            Rect {
-                y,
-                height: 1,
-                ..area
-            },
-            buffer,
-        );
-    }
+    print(lines, area, buffer);
 }
 
-fn head(
+fn is_narrow(columns: usize) -> bool {
+    columns < 50
+}
+
+pub(crate) fn head(
     state: &State,
     open: &OpenPermission,
     paint: &Paint,
     columns: usize,
-    narrow: bool,
 ) -> Vec<Line<'static>> {
     let count = state.questions().len();
     let title = clean_line(&open.title);
     let mut spans = Vec::new();
-    if !narrow {
+    if !is_narrow(columns) {
         spans.push(paint.span(Role::Warning, "The agent asks: "));
     }
     spans.push(paint.span(Role::Text, title));
@@ -71,47 +71,60 @@ fn head(
     lines
 }
 
-fn details(open: &OpenPermission, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
-    let text = match &open.raw_input {
-        Some(input) => serde_json::to_string_pretty(input).unwrap_or_default(),
-        None => "the agent gave no details".to_owned(),
-    };
-    let indent = [Span::raw("   ")];
-    let mut lines = Vec::new();
-    for line in clean(&text).lines() {
-        let span = paint.span(Role::Dim, line);
-        lines.extend(wrap(&[span], &indent, &indent, columns, Break::Anywhere));
-    }
-    if lines.len() > DETAILS {
-        lines.truncate(DETAILS - 1);
-        lines.push(Line::from(paint.span(Role::Dim, "   …")));
+fn details(
+    state: &State,
+    open: &OpenPermission,
+    paint: &Paint,
+    columns: usize,
+) -> Vec<Line<'static>> {
+    let mut lines = asked::lines(state, open, &|role| paint.style(role), columns);
+    let most = (usize::from(state.size.1) / 3).clamp(4, DETAILS);
+    let hidden = lines.len().saturating_sub(most - 1);
+    if hidden > 1 {
+        lines.truncate(most - 1);
+        let key = key(state, Action::Details);
+        let text = format!("   … {hidden} more lines: {key} shows all");
+        lines.push(Line::from(paint.span(Role::Dim, text)));
     }
     lines
 }
 
-/// As many options in a line as fit whole.
-fn options(
-    options: &[PermissionOption],
-    paint: &Paint,
-    columns: usize,
-    narrow: bool,
-) -> Vec<Line<'static>> {
+/// Name and role of every line that a number picks.
+fn picks(open: &OpenPermission) -> Vec<(Role, String)> {
+    let mut picks: Vec<(Role, String)> = open
+        .options
+        .iter()
+        .map(|option| {
+            let name = match clean_line(&option.name) {
+                empty if empty.is_empty() => option.kind.as_str().replace('_', " "),
+                name => name,
+            };
+            let role = match option.kind {
+                OptionKind::AllowOnce | OptionKind::AllowAlways => Role::Success,
+                OptionKind::RejectOnce | OptionKind::RejectAlways => Role::Removed,
+                OptionKind::Unknown => Role::Text,
+            };
+            (role, name)
+        })
+        .collect();
+    if writing::rejection(&open.options).is_some() {
+        picks.push((Role::Removed, WHY.to_owned()));
+    }
+    picks
+}
+
+/// As many options in a line as fit whole; one a line where there is little room.
+pub(crate) fn options(open: &OpenPermission, look: Look<'_>, columns: usize) -> Vec<Line<'static>> {
     let mut lines: Vec<Line> = Vec::new();
     let mut used = columns;
-    for (index, option) in options.iter().enumerate() {
-        let name = match clean_line(&option.name) {
-            empty if empty.is_empty() => option.kind.as_str().replace('_', " "),
-            name => name,
-        };
+    for (index, (role, name)) in picks(open).into_iter().enumerate() {
         let number = format!("{} ", index + 1);
         let wide = width(&number) + width(&name) + 3;
-        let role = match option.kind {
-            OptionKind::AllowOnce | OptionKind::AllowAlways => Role::Success,
-            OptionKind::RejectOnce | OptionKind::RejectAlways => Role::Removed,
-            OptionKind::Unknown => Role::Text,
-        };
-        let spans = [paint.span(Role::Accent, number), paint.span(role, name)];
-        if used + wide > columns || narrow {
+        let spans = [
+            Span::styled(number, look(Role::Accent)),
+            Span::styled(name, look(role)),
+        ];
+        if used + wide > columns || is_narrow(columns) {
             lines.extend(wrap(
                 &spans,
                 &[Span::raw("   ")],
@@ -129,14 +142,65 @@ fn options(
     lines
 }
 
-fn hint(state: &State, paint: &Paint, narrow: bool) -> Line<'static> {
-    let awake = state.answers_are_awake();
-    let text = match (awake, narrow) {
-        (true, false) => "a number answers · y allow · n reject · d details · Esc sets it aside",
-        (true, true) => "1–9 answer  d more  Esc aside",
-        (false, false) if !state.composer.is_empty() => "Ctrl+X a answers; typing writes on",
-        (false, true) if !state.composer.is_empty() => "Ctrl+X a answers",
-        (false, _) => "…",
+fn key(state: &State, action: Action) -> String {
+    state.keymap.key_of(Context::Question, action)
+}
+
+fn escape(state: &State) -> String {
+    state.keymap.key_of(Context::Everywhere, Action::Escape)
+}
+
+/// Keys with what they do, without those that were taken away.
+fn told(keys: &[(String, &str)]) -> String {
+    let told: Vec<String> = keys
+        .iter()
+        .filter(|(key, _)| !key.trim().is_empty())
+        .map(|(key, what)| format!("{key} {what}"))
+        .collect();
+    told.join(" · ")
+}
+
+fn hint(state: &State, paint: &Paint, columns: usize) -> Line<'static> {
+    let narrow = is_narrow(columns);
+    let back = || queue::leader(state, Action::Question);
+    let text = if state.ask.writing.is_some() {
+        let submit = state.keymap.key_of(Context::Edit, Action::Submit);
+        told(&[(submit, "rejects with your words"), (escape(state), "back")])
+    } else {
+        match (state.answers_are_awake(), narrow) {
+            (true, false) => told(&[
+                ("a number".to_owned(), "answers"),
+                (key(state, Action::AllowOnce), "allow"),
+                (key(state, Action::Reject), "reject"),
+                (key(state, Action::RejectWhy), "why"),
+                (key(state, Action::Details), "details"),
+                (escape(state), "sets it aside"),
+            ]),
+            (true, true) => told(&[
+                ("1–9".to_owned(), "answer"),
+                (key(state, Action::Details), "more"),
+                (escape(state), "aside"),
+            ]),
+            (false, false) if !state.composer.is_empty() => {
+                format!("{} answers; typing writes on", back())
+            }
+            (false, true) if !state.composer.is_empty() => format!("{} answers", back()),
+            (false, _) => "…".to_owned(),
+        }
     };
-    Line::from(paint.span(Role::Dim, format!("   {text}")))
+    let text = fit(&format!("   {text}"), columns);
+    Line::from(paint.span(Role::Dim, text))
+}
+
+/// Under the page that shows all of it.
+pub(crate) fn page_hint(state: &State, paint: &Paint, columns: usize) -> Line<'static> {
+    let mut keys = vec![("↑↓".to_owned(), "scroll"), (escape(state), "back")];
+    if state.answers_are_awake() {
+        keys.insert(0, ("1–9".to_owned(), "answer"));
+        keys.push((key(state, Action::AllowOnce), "allow"));
+        keys.push((key(state, Action::Reject), "reject"));
+    }
+    let text = told(&keys);
+    let text = fit(&format!("   {text}"), columns);
+    Line::from(paint.span(Role::Dim, text))
 }

@@ -8,13 +8,16 @@ use std::time::Instant;
 use jiff::Timestamp;
 use ratatui::text::{Line, Span};
 
+use crate::attach::approval;
 use crate::attach::state::{Attached, Link, Posting};
 use crate::protocol::entry::StepStatus;
 use crate::protocol::presence::Client;
 use crate::protocol::run::Status;
+use crate::session::choices::{Choice, Kind};
 use crate::session::state::{Session, Turn};
 use crate::tui::action::Action;
 use crate::tui::keymap::{Binding, Context};
+use crate::tui::on::{cancel, queue};
 use crate::tui::state::{Focus, Scene, State};
 use crate::tui::theme::Role;
 use crate::tui::view::cell::{clock, seconds, whole};
@@ -33,6 +36,8 @@ struct Field {
     short: String,
     /// Which form is shown; `None` when it went.
     shown: Option<bool>,
+    /// It may be shortened and never goes.
+    kept: bool,
 }
 
 fn field(role: Role, long: impl Into<String>, short: impl Into<String>) -> Field {
@@ -41,10 +46,15 @@ fn field(role: Role, long: impl Into<String>, short: impl Into<String>) -> Field
         long: long.into(),
         short: short.into(),
         shown: Some(true),
+        kept: false,
     }
 }
 
 impl Field {
+    fn kept(self) -> Self {
+        Self { kept: true, ..self }
+    }
+
     fn text(&self) -> &str {
         match self.shown {
             Some(true) => &self.long,
@@ -92,7 +102,8 @@ fn arrange(mut fields: Vec<Field>, mut out: Field, paint: &Paint, columns: usize
     // In the order of importance, the last one first: the way out stands behind the link alone.
     for shorten in [Some(false), None] {
         for index in (1..fields.len()).rev() {
-            if taken(&fields, &out) > columns {
+            let may_go = shorten.is_some() || !fields[index].kept;
+            if may_go && taken(&fields, &out) > columns {
                 fields[index].shown = shorten;
             }
         }
@@ -131,6 +142,7 @@ fn arrange(mut fields: Vec<Field>, mut out: Field, paint: &Paint, columns: usize
 fn fields(state: &State, attached: &Attached) -> Vec<Field> {
     let session = &attached.session;
     let mut fields = vec![link(&attached.link, state.now, &retry_key(state))];
+    fields.extend(approves(attached));
     match attached.link {
         Link::Live => fields.push(agent(state, attached)),
         // What the agent did last is no longer known: the time of the last word is.
@@ -171,9 +183,7 @@ fn fields(state: &State, attached: &Attached) -> Vec<Field> {
             format!("{percent}%"),
         ));
     }
-    if let Some(mode) = &session.mode {
-        fields.push(field(Role::Dim, fit(&clean_line(mode), 20), ""));
-    }
+    fields.extend(mode(state, session));
     if let Some(branch) = session
         .branch
         .as_ref()
@@ -287,6 +297,14 @@ fn agent(state: &State, attached: &Attached) -> Field {
         .iter()
         .any(|step| step.status() == StepStatus::Started);
     match &session.turn {
+        Turn::Working { .. } if cancel::age(state).is_some() => {
+            let age = cancel::age(state).unwrap_or_default().as_secs_f64();
+            field(
+                Role::Warning,
+                format!("◐ cancelling {}", whole(age)),
+                format!("◐ ends {}", whole(age)),
+            )
+        }
         Turn::Working { .. } if silence(session, state.wall).is_some() => {
             let age = silence(session, state.wall).unwrap_or_default();
             field(
@@ -315,6 +333,32 @@ fn agent(state: &State, attached: &Attached) -> Field {
 fn silence(session: &Session, wall: Timestamp) -> Option<f64> {
     let age = seconds(session.silent_since()?, wall);
     (age >= LONG_SILENCE).then_some(age)
+}
+
+/// That nobody is asked is said whatever room there is.
+fn approves(attached: &Attached) -> Option<Field> {
+    approval::by_itself(attached).map(|_| field(Role::Warning, "AUTO", "A!").kept())
+}
+
+/// Mode and model: `accept-edits · opus`. A mode that was asked for stands beside the one that is on.
+fn mode(state: &State, session: &Session) -> Option<Field> {
+    let name = |choice: &Choice, value: &str| fit(&clean_line(choice.name_of(value)), 20);
+    let of = |kind| session.choice(kind);
+    let mode = of(Kind::Mode);
+    let wish = state.ask.wish.as_ref();
+    let wished = wish.filter(|wish| wish.kind == Kind::Mode);
+    let mut told = Vec::new();
+    if let Some(mode) = &mode {
+        let now = name(mode, &mode.current);
+        told.push(match wished {
+            Some(wish) => format!("{now} → {}", name(mode, &wish.to)),
+            None => now,
+        });
+    }
+    told.extend(of(Kind::Model).map(|model| name(&model, &model.current)));
+    let first = told.first()?;
+    let short = mode.map_or_else(String::new, |_| fit(first, 8));
+    Some(field(Role::Dim, told.join(" · "), short))
 }
 
 fn mirror(attached: &Attached) -> Field {
@@ -400,6 +444,10 @@ fn way_out(state: &State) -> Field {
     let (key, word) = match &state.scene {
         _ if state.popup.is_some() => (escape(), "close"),
         Scene::Picker(_) => (key(Context::Picker, Action::Leave), "leave"),
+        Scene::Run(_) if cancel::is_hard(state) => (escape(), "stop"),
+        Scene::Run(_) if cancel::age(state).is_some() => {
+            (queue::leader(state, Action::Stop), "stop")
+        }
         Scene::Run(_) if state.is_working() && state.asking().is_none() => (escape(), "cancel"),
         Scene::Run(_) if browses => (key(Context::Browse, Action::Leave), "leave"),
         Scene::Run(_) | Scene::Composer(_) | Scene::Opening(_) if state.composer.is_empty() => {
@@ -468,6 +516,30 @@ mod tests {
         for (columns, line) in table {
             assert_eq!(shown(columns).trim_end(), line, "{columns}");
             assert!(width(&shown(columns)) <= columns, "{columns}");
+        }
+    }
+
+    #[test]
+    fn that_it_approves_by_itself_never_goes() {
+        let paint = Paint::new(Theme::built_in("dark", Depth::None));
+        let table = [
+            (60, "● live AUTO ◐ working 12s 41% Esc cancel ? keys"),
+            (30, "● live A! ◐12s 41% Esc ?"),
+            (20, "● A! ◐12s Esc ?"),
+            (12, "● A! Esc ?"),
+        ];
+        for (columns, line) in table {
+            let fields = vec![
+                field(Role::Success, "● live", "●"),
+                field(Role::Warning, "AUTO", "A!").kept(),
+                field(Role::Accent, "◐ working 12s", "◐12s"),
+                field(Role::Dim, "ctx 41% $0.83", "41%"),
+            ];
+            let out = field(Role::Dim, "Esc cancel  ? keys", "Esc ?");
+            let shown = arrange(fields, out, &paint, columns).to_string();
+            let words: Vec<&str> = shown.split_whitespace().collect();
+            assert_eq!(words.join(" "), line, "{columns}");
+            assert!(width(&shown) <= columns, "{columns}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The screen, played without a terminal.
 
 mod anything;
+mod asking;
 mod behaviour;
 mod finding;
 mod pictures;

@@ -1,0 +1,41 @@
+//! What is under way between the user and the agent: a cancel, a wish for another mode, words in answer to a question.
+//!
+//! Plain values, changed only by [`crate::tui::update::update`].
+
+use std::time::{Duration, Instant};
+
+use crate::session::choices::Kind;
+
+/// A turn that has not ended this long after its cancel gets the hard step.
+pub const HARD: Duration = Duration::from_secs(10);
+/// A wish that the journal has not confirmed for this long is given up.
+pub const WISH: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// When this screen first saw that the turn is being cancelled.
+    pub cancel: Option<Instant>,
+    pub wish: Option<Wish>,
+    pub writing: Option<Writing>,
+}
+
+/// Another value was asked for; the agent has not said that it has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    pub kind: Kind,
+    /// The choice's name.
+    pub name: String,
+    pub from: String,
+    pub to: String,
+    pub at: Instant,
+}
+
+/// The answer to a question in words, in the place of the draft.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Writing {
+    pub request: String,
+    /// The option that goes with the words.
+    pub option: String,
+    /// The draft of before.
+    pub kept: String,
+}

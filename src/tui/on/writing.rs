@@ -1,0 +1,147 @@
+//! The answer to a question in words: a rejection with its reason.
+//!
+//! Pure. The words stand in the place of the draft, which waits beside them and comes back.
+
+use crate::attach;
+use crate::protocol::acp::{OptionKind, PermissionOption};
+use crate::protocol::command::{Command, PermissionReply, What};
+use crate::tui::action::Action;
+use crate::tui::ask::Writing;
+use crate::tui::effect::Effect;
+use crate::tui::keymap::Context;
+use crate::tui::on::{draft, link, queue};
+use crate::tui::state::{Focus, State};
+use crate::tui::update::toast;
+
+/// The option that a rejection with words takes: one that asks for words, else the first that rejects.
+pub(crate) fn rejection(options: &[PermissionOption]) -> Option<&PermissionOption> {
+    let of = |kind| options.iter().find(move |option| option.kind == kind);
+    let mut rejections = options.iter().filter(|option| option.kind.rejects());
+    rejections
+        .find(|option| takes_words(&option.id))
+        .or_else(|| of(OptionKind::RejectOnce))
+        .or_else(|| of(OptionKind::RejectAlways))
+}
+
+/// An agent that has such an option reads the words that come with it. Most do not look at them.
+fn takes_words(option: &str) -> bool {
+    option.contains("feedback")
+}
+
+/// The key for it, or the line behind the options.
+pub(crate) fn why(state: &mut State) -> Vec<Effect> {
+    let Some(open) = state.asking() else {
+        toast(state, "the agent asks nothing");
+        return Vec::new();
+    };
+    let request = open.request.clone();
+    match rejection(&open.options).map(|option| option.id.clone()) {
+        Some(option) => begin(state, request, option),
+        None => {
+            toast(state, "the agent offers no rejection");
+            Vec::new()
+        }
+    }
+}
+
+fn begin(state: &mut State, request: String, option: String) -> Vec<Effect> {
+    if state.attached().is_some_and(|attached| attached.read_only) {
+        toast(
+            state,
+            "this view is read-only: attach without --read-only to answer",
+        );
+        return Vec::new();
+    }
+    if state.ask.writing.is_some() {
+        return Vec::new();
+    }
+    let mut effects = queue::keep_and_leave(state);
+    effects.extend(draft::save(state));
+    let kept = state.composer.take();
+    state.popup = None;
+    state.focus = Focus::Edit;
+    state.ask.writing = Some(Writing {
+        request,
+        option,
+        kept,
+    });
+    effects
+}
+
+/// Enter on the words.
+pub(crate) fn submit(state: &mut State) -> Vec<Effect> {
+    let words = state.composer.text().trim().to_owned();
+    if words.is_empty() {
+        let key = state.keymap.key_of(Context::Everywhere, Action::Escape);
+        toast(
+            state,
+            format!("write why first; {key} goes back to the question"),
+        );
+        return Vec::new();
+    }
+    let call = state.asking().map(|open| open.tool_call.clone());
+    let Some(writing) = state.ask.writing.take() else {
+        return Vec::new();
+    };
+    state.composer.take();
+    state.composer.set(writing.kept);
+    state.question.answered.insert(writing.request.clone());
+    let message = !takes_words(&writing.option);
+    let mut effects = link::say(
+        state,
+        What::Permission(PermissionReply {
+            request: writing.request,
+            tool_call: call.unwrap_or_default(),
+            option: writing.option,
+            text: Some(words.clone()),
+        }),
+    );
+    if message {
+        // Else they would reach nobody.
+        let say = attach::event::Event::Say(Command::user_message(words.clone()));
+        effects.extend(link::step(state, say));
+        toast(state, "rejected; your words are the next message");
+    }
+    effects.push(Effect::SaveHistory(words));
+    effects
+}
+
+/// Back to the question. Words that were written go to the history, like any draft that is put away.
+pub(crate) fn put_back(state: &mut State) -> Option<Vec<Effect>> {
+    let writing = state.ask.writing.take()?;
+    let words = state.composer.take();
+    state.composer.set(writing.kept);
+    // What was typed last was no answer.
+    state.question.typed = Some(state.now);
+    Some(if words.trim().is_empty() {
+        Vec::new()
+    } else {
+        vec![Effect::SaveHistory(words)]
+    })
+}
+
+/// The question may have been answered elsewhere meanwhile: what was written stays.
+pub(crate) fn look(state: &mut State) {
+    let waits = |writing: &Writing| {
+        let mut open = state.questions().into_iter();
+        open.any(|open| open.request == writing.request)
+    };
+    if state.ask.writing.as_ref().is_none_or(waits) {
+        return;
+    }
+    let Some(writing) = state.ask.writing.take() else {
+        return;
+    };
+    let words = state.composer.text().to_owned();
+    let text = match (words.trim(), writing.kept.as_str()) {
+        ("", _) => writing.kept,
+        (_, "") => words,
+        (_, kept) => format!("{words}\n{kept}"),
+    };
+    state.composer.set(text);
+    state.unsaved = true;
+    toast(
+        state,
+        "the question is answered; what you wrote is a draft now",
+    );
+}

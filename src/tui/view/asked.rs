@@ -1,0 +1,431 @@
+//! What the agent asks for, as it will happen: the command, the diff, the address; else what it gave the tool.
+//!
+//! Pure. In brief beside the question, and in full on a page of its own.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Widget};
+use serde_json::Value;
+
+use crate::protocol::acp::{Block, ToolContent};
+use crate::session::state::OpenPermission;
+use crate::session::tool::ToolCall;
+use crate::tui::state::State;
+use crate::tui::theme::Role;
+use crate::tui::view::diff::{Diff, diff};
+use crate::tui::view::paint::Paint;
+use crate::tui::view::question;
+use crate::tui::view::rows::{Rows, print, rule};
+use crate::tui::view::text::{Break, clean, clean_line, fit_end, width, wrap};
+
+/// Rows of the brief form at most.
+const BRIEF: usize = 3;
+/// Lines of the full form at most.
+const MOST: usize = 5000;
+
+/// One line before it is wrapped: what its pieces are.
+type Told = Vec<(Role, String)>;
+
+/// What a role looks like; to count rows nothing must.
+pub(crate) type Look<'a> = &'a dyn Fn(Role) -> Style;
+
+/// In full, wrapped.
+pub(crate) fn lines(
+    state: &State,
+    open: &OpenPermission,
+    look: Look<'_>,
+    columns: usize,
+) -> Vec<Line<'static>> {
+    let mut told = in_full(&known(state, open));
+    if told.is_empty() {
+        told.push(one(Role::Dim, "the agent gave no details"));
+    }
+    let over = told.len().saturating_sub(MOST);
+    told.truncate(MOST);
+    if over > 0 {
+        told.push(one(Role::Dim, format!("… {over} more lines")));
+    }
+    wrapped(&told, look, columns)
+}
+
+/// The heart of it in a few rows, as far as the title does not tell it.
+pub(crate) fn brief(
+    state: &State,
+    open: &OpenPermission,
+    paint: &Paint,
+    columns: usize,
+) -> Vec<Line<'static>> {
+    let call = known(state, open);
+    let mut told = Vec::new();
+    if let Some(command) = call.shell_command().filter(|one| !says(open, one)) {
+        told.extend(command_lines(&command));
+    }
+    for (path, diff) in diffs(&call) {
+        told.push(vec![
+            (
+                Role::Text,
+                fit_end(&clean_line(&path), columns.saturating_sub(20)),
+            ),
+            (Role::Added, format!("  +{}", diff.added)),
+            (Role::Removed, format!(" −{}", diff.removed)),
+        ]);
+    }
+    told.extend(address(&call).map(|url| url_line(&url)));
+    let mut lines = wrapped(&told, &|role| paint.style(role), columns);
+    if lines.len() > BRIEF {
+        lines.truncate(BRIEF);
+        if let Some(line) = lines.last_mut() {
+            // The last column makes room for the sign that there is more.
+            let text = line.to_string();
+            let short = crate::tui::view::text::fit(&text, columns.saturating_sub(3));
+            *line = Line::from(vec![
+                paint.span(Role::Text, short.trim_end_matches('…').to_owned()),
+                paint.span(Role::Warning, " …"),
+            ]);
+        }
+    }
+    lines
+}
+
+/// Does the title say it already?
+fn says(open: &OpenPermission, command: &str) -> bool {
+    clean_line(&open.title).contains(&clean_line(command))
+}
+
+/// The call that the question is about, with what the question itself tells.
+fn known(state: &State, open: &OpenPermission) -> ToolCall {
+    let session = state.session();
+    let call = session.and_then(|session| session.call(&open.tool_call));
+    let mut call = call.cloned().unwrap_or_default();
+    call.raw_input = open.raw_input.clone().or(call.raw_input);
+    call
+}
+
+fn in_full(call: &ToolCall) -> Vec<Told> {
+    let mut told = Vec::new();
+    // What has been shown in a form of its own.
+    let mut shown: Vec<&str> = Vec::new();
+    if let Some(command) = call.shell_command() {
+        told.extend(command_lines(&command));
+        shown.push("command");
+        if let Some((key, place)) = text_of(call, &["cwd", "workdir", "working_directory"]) {
+            told.push(vec![
+                (Role::Dim, "in ".to_owned()),
+                (Role::Text, clean_line(place)),
+            ]);
+            shown.push(key);
+        }
+    }
+    if let Some(url) = address(call) {
+        told.push(url_line(&url));
+        shown.extend(["url", "uri"]);
+    }
+    for (path, diff) in diffs(call) {
+        told.push(vec![
+            (Role::Heading, clean_line(&path)),
+            (Role::Added, format!("  +{}", diff.added)),
+            (Role::Removed, format!(" −{}", diff.removed)),
+        ]);
+        let lines = diff.lines.into_iter();
+        told.extend(lines.map(|line| vec![line]));
+        shown.extend(EDIT);
+    }
+    for content in &call.content {
+        if let ToolContent::Block(Block::Text(text)) = content {
+            told.extend(text_lines(Role::Text, text));
+        }
+    }
+    told.extend(rest(call.raw_input.as_ref(), &shown));
+    told
+}
+
+/// Fields of an edit that its diff shows.
+const EDIT: [&str; 8] = [
+    "file_path",
+    "path",
+    "abs_path",
+    "old_string",
+    "new_string",
+    "old_text",
+    "new_text",
+    "content",
+];
+
+/// What is left of the input, by name.
+fn rest(input: Option<&Value>, shown: &[&str]) -> Vec<Told> {
+    let Some(input) = input else {
+        return Vec::new();
+    };
+    let Value::Object(fields) = input else {
+        return text_lines(Role::Dim, &plain(input));
+    };
+    let mut told = Vec::new();
+    for (key, value) in fields {
+        if shown.contains(&key.as_str()) || value.is_null() {
+            continue;
+        }
+        let text = plain(value);
+        let name = format!("{}: ", clean_line(key));
+        if text.trim_end().contains('\n') {
+            told.push(one(Role::Dim, name));
+            told.extend(text_lines(Role::Text, &text).into_iter().map(|mut line| {
+                line.insert(0, (Role::Text, "  ".to_owned()));
+                line
+            }));
+        } else {
+            told.push(vec![(Role::Dim, name), (Role::Text, clean_line(&text))]);
+        }
+    }
+    told
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => serde_json::to_string_pretty(other).unwrap_or_default(),
+    }
+}
+
+fn one(role: Role, text: impl Into<String>) -> Told {
+    vec![(role, text.into())]
+}
+
+fn text_lines(role: Role, text: &str) -> Vec<Told> {
+    let text = clean(text);
+    let lines = text.trim_end().lines();
+    lines.map(|line| one(role, line.trim_end())).collect()
+}
+
+/// `$ cargo test`, and what follows it one column further in.
+fn command_lines(command: &str) -> Vec<Told> {
+    let mut lines = text_lines(Role::Text, command);
+    for (at, line) in lines.iter_mut().enumerate() {
+        let sign = if at == 0 { "$ " } else { "  " };
+        line.insert(0, (Role::Accent, sign.to_owned()));
+    }
+    lines
+}
+
+fn text_of<'a>(call: &'a ToolCall, keys: &[&'static str]) -> Option<(&'static str, &'a str)> {
+    let input = call.raw_input.as_ref()?;
+    keys.iter()
+        .find_map(|key| Some((*key, input.get(*key)?.as_str()?)))
+}
+
+fn address(call: &ToolCall) -> Option<String> {
+    text_of(call, &["url", "uri"]).map(|(_, url)| url.to_owned())
+}
+
+/// Path and diff of every change: as the call shows them, else as its input tells them.
+fn diffs(call: &ToolCall) -> Vec<(String, Diff)> {
+    let shown = call.content.iter().filter_map(|content| match content {
+        ToolContent::Diff { path, old, new } => Some((path.clone(), diff(old.as_deref(), new))),
+        ToolContent::Block(_) | ToolContent::Terminal(_) | ToolContent::Unknown(_) => None,
+    });
+    let shown: Vec<_> = shown.collect();
+    if !shown.is_empty() {
+        return shown;
+    }
+    let text = |keys: &[&'static str]| text_of(call, keys).map(|(_, text)| text);
+    let path = text(&["file_path", "path", "abs_path"]);
+    let new = text(&["new_string", "new_text", "content"]);
+    let old = text(&["old_string", "old_text"]);
+    match (path, new) {
+        (Some(path), Some(new)) => vec![(path.to_owned(), diff(old, new))],
+        _ => Vec::new(),
+    }
+}
+
+/// The host stands out: what stands before an `@` only looks like one.
+fn url_line(url: &str) -> Told {
+    let url = clean_line(url);
+    let (before, host, behind) = parts(&url);
+    vec![
+        (Role::Link, before.to_owned()),
+        (Role::Heading, host.to_owned()),
+        (Role::Link, behind.to_owned()),
+    ]
+}
+
+/// An address in three parts: up to the host, the host with its port, and the rest.
+fn parts(url: &str) -> (&str, &str, &str) {
+    let Some(start) = url.find("://").map(|at| at + 3) else {
+        return (url, "", "");
+    };
+    let end = url[start..].find(['/', '\\', '?', '#']);
+    let end = end.map_or(url.len(), |at| start + at);
+    let host = url[start..end]
+        .rfind('@')
+        .map_or(start, |at| start + at + 1);
+    (&url[..host], &url[host..end], &url[end..])
+}
+
+fn wrapped(told: &[Told], look: Look<'_>, columns: usize) -> Vec<Line<'static>> {
+    let indent = [Span::raw("   ")];
+    told.iter()
+        .flat_map(|line| {
+            let spans: Vec<Span<'static>> = line
+                .iter()
+                .map(|(role, text)| Span::styled(text.clone(), look(*role)))
+                .collect();
+            wrap(&spans, &indent, &indent, columns, Break::Anywhere)
+        })
+        .collect()
+}
+
+/// Columns of the page's text, and its rows, on a screen of this size with this many rows at its foot.
+fn room(size: (u16, u16), foot: usize) -> (usize, usize) {
+    // A head and two rules.
+    let rows = usize::from(size.1).saturating_sub(foot + 3);
+    (usize::from(size.0), rows.max(1))
+}
+
+/// The rows at the foot of the page: the options and the keys.
+fn foot(state: &State, open: &OpenPermission, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+    let mut lines = question::options(open, &|role| paint.style(role), columns);
+    lines.push(question::page_hint(state, paint, columns));
+    lines
+}
+
+/// How far the page scrolls at most, and a screenful less one, both in lines.
+pub(crate) fn scrolls(state: &State) -> (usize, usize) {
+    let Some(open) = state.asking() else {
+        return (0, 1);
+    };
+    let columns = usize::from(state.size.0);
+    let foot = question::options(open, &|_| Style::default(), columns).len() + 1;
+    let (columns, rows) = room(state.size, foot);
+    let lines = lines(state, open, &|_| Style::default(), columns).len();
+    (lines.saturating_sub(rows), rows.saturating_sub(1).max(1))
+}
+
+/// The page, over everything.
+pub(crate) fn draw(state: &State, top: usize, paint: &Paint, area: Rect, buffer: &mut Buffer) {
+    let Some(open) = state.asking() else {
+        return;
+    };
+    let columns = usize::from(area.width);
+    Clear.render(area, buffer);
+    let mut rows = Rows { left: area };
+    let mut head = question::head(state, open, paint, columns);
+    head.truncate(1);
+    print(&head, rows.top(1), buffer);
+    rule(paint, rows.top(1), buffer);
+    let foot = foot(state, open, paint, columns);
+    let height = u16::try_from(foot.len()).unwrap_or(u16::MAX);
+    print(&foot, rows.bottom(height), buffer);
+    let lower = rows.bottom(1);
+    rule(paint, lower, buffer);
+    let lines = lines(state, open, &|role| paint.style(role), columns);
+    let room = usize::from(rows.left.height);
+    let top = top.min(lines.len().saturating_sub(room));
+    print(&lines[top..], rows.left, buffer);
+    let below = lines.len().saturating_sub(top + room);
+    if below > 0 {
+        let more = format!(" ↓ {below} more ");
+        let wide = u16::try_from(width(&more)).unwrap_or(0);
+        let x = lower.right().saturating_sub(wide + 2);
+        buffer.set_span(x, lower.y, &paint.span(Role::Accent, more), wide);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn text(told: &[Told]) -> Vec<String> {
+        let line = |line: &Told| line.iter().map(|(_, text)| text.as_str()).collect();
+        told.iter().map(line).collect()
+    }
+
+    fn given(input: Value) -> Vec<String> {
+        let call = ToolCall {
+            raw_input: Some(input),
+            ..ToolCall::default()
+        };
+        text(&in_full(&call))
+    }
+
+    #[test]
+    fn what_will_happen_is_told_by_what_the_tool_was_given() {
+        let table = [
+            (
+                json!({"command": "cargo test\n  --all", "cwd": "/w", "timeout": 5}),
+                vec!["$ cargo test", "    --all", "in /w", "timeout: 5"],
+            ),
+            (
+                json!({"command": ["rm", "-rf", "x"], "reason": "tidy"}),
+                vec!["$ rm -rf x", "reason: tidy"],
+            ),
+            (
+                json!({"url": "https://docs.rs/a?b", "prompt": "read it"}),
+                vec!["https://docs.rs/a?b", "prompt: read it"],
+            ),
+            (
+                json!({"file_path": "a.rs", "old_string": "a\n", "new_string": "b\n"}),
+                vec!["a.rs  +1 −1", "@@ -1 +1 @@", "-a", "+b"],
+            ),
+            (
+                json!({"file_path": "b.rs", "content": "x\ny\n"}),
+                vec!["b.rs  +2 −0", "+x", "+y"],
+            ),
+            (
+                json!({"plan": "1. one\n2. two", "n": null, "deep": [1]}),
+                vec![
+                    "plan: ", "  1. one", "  2. two", "deep: ", "  [", "    1", "  ]",
+                ],
+            ),
+            (json!("words"), vec!["words"]),
+            (json!({}), vec![]),
+        ];
+        for (input, lines) in table {
+            assert_eq!(given(input.clone()), lines, "{input}");
+        }
+    }
+
+    #[test]
+    fn a_diff_that_the_call_shows_stands_before_the_one_of_its_input() {
+        let call = ToolCall {
+            raw_input: Some(json!({"file_path": "a.rs", "content": "other", "mode": "x"})),
+            content: vec![ToolContent::Diff {
+                path: "src/a.rs".into(),
+                old: Some("1\n".into()),
+                new: "2\n".into(),
+            }],
+            ..ToolCall::default()
+        };
+        let told = text(&in_full(&call));
+        assert_eq!(
+            told,
+            ["src/a.rs  +1 −1", "@@ -1 +1 @@", "-1", "+2", "mode: x"]
+        );
+    }
+
+    #[test]
+    fn the_host_of_an_address_is_the_one_that_is_called() {
+        let table = [
+            ("https://docs.rs/a/b?c", ("https://", "docs.rs", "/a/b?c")),
+            ("https://docs.rs", ("https://", "docs.rs", "")),
+            (
+                "http://good.com@evil.net:8/x",
+                ("http://good.com@", "evil.net:8", "/x"),
+            ),
+            (
+                "http://evil.net\\@good.com",
+                ("http://", "evil.net", "\\@good.com"),
+            ),
+            (
+                "https://evil.net?@good.com/",
+                ("https://", "evil.net", "?@good.com/"),
+            ),
+            ("mailto:a@b", ("mailto:a@b", "", "")),
+        ];
+        for (url, expected) in table {
+            assert_eq!(parts(url), expected, "{url}");
+        }
+    }
+}
