@@ -5,6 +5,7 @@
 mod acp;
 mod child;
 mod edits;
+pub(crate) mod elicit;
 pub(crate) mod files;
 mod home;
 pub(crate) mod journal;

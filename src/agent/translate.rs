@@ -19,6 +19,7 @@ pub(crate) fn initialize() -> Value {
         "clientCapabilities": {
             "fs": {"readTextFile": false, "writeTextFile": false},
             "terminal": false,
+            "elicitation": {"form": {}},
             "session": {
                 "notices": {},
                 "compaction": {},

@@ -333,6 +333,7 @@ pub mod command;
 mod cut;
 pub mod entry;
 pub mod file;
+pub mod form;
 pub mod hash;
 pub mod heavy;
 pub mod ids;

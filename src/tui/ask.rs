@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::protocol::form::Form;
 use crate::session::choices::Kind;
 
 /// A turn that has not ended this long after its cancel gets the hard step.
@@ -11,7 +12,7 @@ pub const HARD: Duration = Duration::from_secs(10);
 /// A wish that the journal has not confirmed for this long is given up.
 pub const WISH: Duration = Duration::from_secs(10);
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ask {
     /// When this screen first saw that the turn is being cancelled.
     pub cancel: Option<Instant>,
@@ -31,11 +32,23 @@ pub struct Wish {
 }
 
 /// The answer to a question in words, in the place of the draft.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Writing {
     pub request: String,
     /// The option that goes with the words.
     pub option: String,
     /// The draft of before.
     pub kept: String,
+    /// A form of which one line is written; else the words are the reason of a rejection.
+    pub form: Option<Filling>,
+}
+
+/// A form that is being filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filling {
+    pub form: Form,
+    /// What was written, line by line.
+    pub written: Vec<String>,
+    /// The line that is being written.
+    pub at: usize,
 }

@@ -46,6 +46,8 @@ pub(crate) enum Ending {
 #[derive(Debug)]
 struct Asked {
     request: PermissionRequest,
+    /// It is a form, which is answered in its own way.
+    form: bool,
     /// `None` for one that a former start asked.
     responder: Option<Responder<Value>>,
 }
@@ -135,6 +137,7 @@ impl Server {
             let params = json!({"toolCall": {"toolCallId": call}});
             let asked = Asked {
                 request: translate::permission(request, &params),
+                form: false,
                 responder: None,
             };
             (request.to_owned(), asked)

@@ -1,4 +1,4 @@
-//! The agent's permission requests: answered by the run's policy, or relayed until a person or a cancel answers.
+//! The agent's permission requests and forms: answered by the run's policy, or relayed until a person or a cancel answers.
 //!
 //! Every request is journaled before it is answered. Whatever else an agent asks for is refused.
 
@@ -6,11 +6,14 @@ use agent_client_protocol::v1::Responder;
 use futures::FutureExt;
 use serde_json::Value;
 
+use crate::agent::elicit;
 use crate::agent::journal::Closed;
 use crate::agent::perform::{Asked, Server};
 use crate::agent::translate::{self, CANCELLED, Verdict};
 use crate::protocol::command::PermissionReply;
+use crate::protocol::entry::PermissionRequest;
 use crate::protocol::line;
+use crate::protocol::run::Policy;
 
 impl Server {
     pub(super) async fn drop_permissions(&mut self) -> Result<(), Closed> {
@@ -19,7 +22,12 @@ impl Server {
                 line::permission_response(&id, &asked.request.tool_call, CANCELLED, None, None);
             self.journal.write(&closed).await?;
             if let Some(responder) = asked.responder {
-                respond(responder, translate::not_picked());
+                let none = if asked.form {
+                    elicit::cancelled()
+                } else {
+                    translate::not_picked()
+                };
+                respond(responder, none);
             }
         }
         Ok(())
@@ -44,25 +52,66 @@ impl Server {
         params: &Value,
         responder: Responder<Value>,
     ) -> Result<(), Closed> {
-        if method != "session/request_permission" {
-            // Some ask for files and terminals although we offer neither.
-            drop(responder.respond_with_error(agent_client_protocol::Error::method_not_found()));
-            return Ok(());
+        match method {
+            "session/request_permission" => {
+                let id = uuid::Uuid::new_v4().to_string();
+                let request = translate::permission(&id, params);
+                self.tell_updates(translate::told_by_question(params).into_iter().collect())
+                    .await?;
+                let verdict = match self.patience {
+                    // The turn is being cancelled: nobody is asked any more.
+                    Some(_) => Verdict::Refuse,
+                    None => translate::judge(self.launch.permissions, &request, params),
+                };
+                self.decide(request, false, verdict, responder).await
+            }
+            elicit::METHOD => self.elicited(params, responder).await,
+            _ => {
+                // Some ask for files and terminals although we offer neither.
+                let unknown = agent_client_protocol::Error::method_not_found();
+                drop(responder.respond_with_error(unknown));
+                Ok(())
+            }
         }
+    }
+
+    /// A form is a question, which no policy can answer with yes.
+    async fn elicited(
+        &mut self,
+        params: &Value,
+        responder: Responder<Value>,
+    ) -> Result<(), Closed> {
         let id = uuid::Uuid::new_v4().to_string();
-        let request = translate::permission(&id, params);
-        self.tell_updates(translate::told_by_question(params).into_iter().collect())
-            .await?;
+        match elicit::question(&id, params) {
+            Ok(request) => {
+                let verdict = match (self.patience, self.launch.permissions) {
+                    (Some(_), _) | (None, Policy::Deny) => Verdict::Refuse,
+                    (None, Policy::Auto | Policy::Ask) => Verdict::Relay,
+                };
+                self.decide(request, true, verdict, responder).await
+            }
+            Err(why) => {
+                self.journal.write(&line::note(&why)).await?;
+                respond(responder, elicit::declined());
+                Ok(())
+            }
+        }
+    }
+
+    async fn decide(
+        &mut self,
+        request: PermissionRequest,
+        form: bool,
+        verdict: Verdict,
+        responder: Responder<Value>,
+    ) -> Result<(), Closed> {
         self.journal
             .write(&line::permission_request(&request))
             .await?;
-        let verdict = match self.patience {
-            // The turn is being cancelled: nobody is asked any more.
-            Some(_) => Verdict::Refuse,
-            None => translate::judge(self.launch.permissions, &request, params),
-        };
+        let id = request.request.clone();
         let (option, answer) = match verdict {
             Verdict::Pick(option) => (option.clone(), translate::picked(&option, None)),
+            Verdict::Refuse if form => (CANCELLED.to_owned(), elicit::declined()),
             Verdict::Refuse => (CANCELLED.to_owned(), translate::not_picked()),
             Verdict::Relay => {
                 let cancellation = responder.cancellation();
@@ -76,6 +125,7 @@ impl Server {
                 );
                 let asked = Asked {
                     request,
+                    form,
                     responder: Some(responder),
                 };
                 self.asked.insert(id, asked);
@@ -104,7 +154,12 @@ impl Server {
         if let Some(asked) = id.and_then(|id| self.asked.remove(&id))
             && let Some(responder) = asked.responder
         {
-            respond(responder, translate::answer(reply, &asked.request));
+            let answer = if asked.form {
+                elicit::answer(reply, &asked.request)
+            } else {
+                translate::answer(reply, &asked.request)
+            };
+            respond(responder, answer);
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Pure.
 
+use crate::attach::approval;
 use crate::session::choices::{Choice, Kind};
 use crate::tui::action::Action;
 use crate::tui::ask::{WISH, Wish};
@@ -55,7 +56,9 @@ pub(crate) fn next_mode(state: &mut State) -> Vec<Effect> {
 pub(crate) fn open(state: &mut State) {
     let choices = choices(state);
     let rows = rows(&choices);
-    if rows.is_empty() {
+    // That nobody is asked is told there too.
+    let approves = state.attached().and_then(approval::by_itself).is_some();
+    if rows.is_empty() && !approves {
         toast(state, "the agent offers no modes and no options");
         return;
     }

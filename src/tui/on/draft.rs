@@ -56,6 +56,9 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             browse::swap(state);
             return Vec::new();
         }
+        Action::Up | Action::Down if writing::step(state, action == Action::Down) => {
+            return Vec::new();
+        }
         Action::Up if !menu.is_empty() => {
             state.slash = state.slash.min(menu.len() - 1).saturating_sub(1);
             return Vec::new();

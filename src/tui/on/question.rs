@@ -98,7 +98,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
 fn is_why(state: &State, number: u8) -> bool {
     state.asking().is_some_and(|open| {
         let line = open.options.len() + 1;
-        usize::from(number) == line && writing::rejection(&open.options).is_some()
+        usize::from(number) == line && writing::rejection(open).is_some()
     })
 }
 
@@ -168,6 +168,12 @@ fn pick(
         toast(state, "the agent offers no such answer");
         return Vec::new();
     };
+    if option.kind.allows()
+        && let Some(form) = writing::form_of(open)
+    {
+        let (request, option) = (open.request.clone(), option.id.clone());
+        return writing::fill(state, request, option, form);
+    }
     let reply = PermissionReply {
         request: open.request.clone(),
         tool_call: open.tool_call.clone(),

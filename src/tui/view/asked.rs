@@ -10,8 +10,10 @@ use ratatui::widgets::{Clear, Widget};
 use serde_json::Value;
 
 use crate::protocol::acp::{Block, ToolContent};
+use crate::protocol::form::{Field, Form};
 use crate::session::state::OpenPermission;
 use crate::session::tool::ToolCall;
+use crate::tui::on::writing;
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 use crate::tui::view::diff::{Diff, diff};
@@ -38,7 +40,10 @@ pub(crate) fn lines(
     look: Look<'_>,
     columns: usize,
 ) -> Vec<Line<'static>> {
-    let mut told = in_full(&known(state, open));
+    let mut told = match writing::form_of(open) {
+        Some(form) => form_lines(&form, true),
+        None => in_full(&known(state, open)),
+    };
     if told.is_empty() {
         told.push(one(Role::Dim, "the agent gave no details"));
     }
@@ -59,6 +64,9 @@ pub(crate) fn brief(
 ) -> Vec<Line<'static>> {
     let call = known(state, open);
     let mut told = Vec::new();
+    if let Some(form) = writing::form_of(open) {
+        told.extend(form_lines(&form, false));
+    }
     if let Some(command) = call.shell_command().filter(|one| !says(open, one)) {
         told.extend(command_lines(&command));
     }
@@ -87,6 +95,21 @@ pub(crate) fn brief(
         }
     }
     lines
+}
+
+/// What a form asks for, line by line.
+fn form_lines(form: &Form, full: bool) -> Vec<Told> {
+    let line = |field: &Field| {
+        let mut line = vec![
+            (Role::Text, clean_line(&field.title)),
+            (Role::Dim, format!(": {}", clean_line(&field.wants()))),
+        ];
+        if let Some(about) = field.description.as_ref().filter(|_| full) {
+            line.push((Role::Dim, format!(" · {}", clean_line(about))));
+        }
+        line
+    };
+    form.fields.iter().map(line).collect()
 }
 
 /// Does the title say it already?

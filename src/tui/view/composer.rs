@@ -128,7 +128,10 @@ pub(crate) fn draw(
 
 fn placeholder(state: &State) -> &'static str {
     let working = state.is_working();
+    let writing = state.ask.writing.as_ref();
+    let is_form = writing.is_some_and(|writing| writing.form.is_some());
     match (&state.scene, state.focus) {
+        (Scene::Run(_), _) if is_form => "Enter takes what stands above",
         (Scene::Run(_), _) if state.ask.writing.is_some() => {
             "why not? Enter rejects with these words"
         }

@@ -9,6 +9,7 @@ use ratatui::text::{Line, Span};
 use crate::protocol::acp::OptionKind;
 use crate::session::state::OpenPermission;
 use crate::tui::action::Action;
+use crate::tui::ask::Filling;
 use crate::tui::keymap::Context;
 use crate::tui::on::{queue, writing};
 use crate::tui::state::State;
@@ -28,6 +29,11 @@ pub(crate) fn lines(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'s
         return Vec::new();
     };
     let mut lines = head(state, open, paint, columns);
+    if let Some(filling) = filling(state) {
+        lines.extend(fields(filling, paint, columns));
+        lines.push(hint(state, paint, columns));
+        return lines;
+    }
     if state.question.details {
         lines.extend(details(state, open, paint, columns));
     } else {
@@ -35,6 +41,39 @@ pub(crate) fn lines(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'s
     }
     lines.extend(options(open, &|role| paint.style(role), columns));
     lines.push(hint(state, paint, columns));
+    lines
+}
+
+fn filling(state: &State) -> Option<&Filling> {
+    state.ask.writing.as_ref()?.form.as_ref()
+}
+
+/// A form that is being filled in: what is written, and of the line that is being written what it wants.
+fn fields(filling: &Filling, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    for (at, field) in filling.form.fields.iter().enumerate() {
+        let title = clean_line(&field.title);
+        if at == filling.at {
+            let first = [paint.span(Role::Accent, " > ")];
+            let wants = clean_line(&field.wants());
+            let spans = [
+                paint.span(Role::Text, format!("{title}: ")),
+                paint.span(Role::Dim, wants),
+            ];
+            let about = field.description.as_deref().map(clean_line);
+            let about = about.map(|about| paint.span(Role::Dim, format!(" · {about}")));
+            let spans: Vec<Span> = spans.into_iter().chain(about).collect();
+            let rest = [Span::raw("     ")];
+            lines.extend(wrap(&spans, &first, &rest, columns, Break::Words));
+            continue;
+        }
+        let written = match (filling.written[at].as_str(), &field.default) {
+            ("", Some(default)) => default,
+            (written, _) => written,
+        };
+        let text = format!("   {title}: {}", clean_line(written));
+        lines.push(Line::from(paint.span(Role::Text, fit(&text, columns))));
+    }
     lines
 }
 
@@ -107,7 +146,7 @@ fn picks(open: &OpenPermission) -> Vec<(Role, String)> {
             (role, name)
         })
         .collect();
-    if writing::rejection(&open.options).is_some() {
+    if writing::rejection(open).is_some() {
         picks.push((Role::Removed, WHY.to_owned()));
     }
     picks
@@ -163,7 +202,14 @@ fn told(keys: &[(String, &str)]) -> String {
 fn hint(state: &State, paint: &Paint, columns: usize) -> Line<'static> {
     let narrow = is_narrow(columns);
     let back = || queue::leader(state, Action::Question);
-    let text = if state.ask.writing.is_some() {
+    let text = if filling(state).is_some() {
+        let submit = state.keymap.key_of(Context::Edit, Action::Submit);
+        told(&[
+            (submit, "next"),
+            ("↑↓".to_owned(), "other lines"),
+            (escape(state), "back"),
+        ])
+    } else if state.ask.writing.is_some() {
         let submit = state.keymap.key_of(Context::Edit, Action::Submit);
         told(&[(submit, "rejects with your words"), (escape(state), "back")])
     } else {

@@ -460,3 +460,96 @@ fn a_paste_is_part_of_a_reason_and_not_an_answer() {
     screen.after(2_000);
     assert_eq!(posted(&screen.keys("<enter>")).len(), 1);
 }
+
+/// An agent's form of four lines.
+fn asks_for_a_form(screen: &mut Screen) {
+    let schema = json!({"type": "object", "required": ["name", "port"], "properties": {
+        "name": {"type": "string", "title": "Name of the service", "description": "as others call it"},
+        "port": {"type": "integer", "title": "Port", "minimum": 1024, "maximum": 65535},
+        "kind": {"type": "string", "title": "Kind", "enum": ["web", "worker"], "default": "web"},
+        "public": {"type": "boolean", "title": "Public"},
+    }});
+    let message = json!({"jsonrpc": "2.0", "method": "_posthog/permission_request", "params": {
+        "requestId": "q1", "toolCallId": "", "title": "How shall it be set up?", "kind": "elicitation", "rawInput": {"requestedSchema": schema},
+        "options": [{"optionId": "accept", "name": "Answer", "kind": "allow_once"}, {"optionId": "decline", "name": "Decline", "kind": "reject_once"}],
+    }});
+    screen.says(30, &message);
+    screen.after(1_000);
+}
+
+fn filled(text: &str) -> What {
+    What::Permission(PermissionReply {
+        request: "q1".into(),
+        tool_call: String::new(),
+        option: "accept".into(),
+        text: Some(text.into()),
+    })
+}
+
+#[test]
+fn a_form_is_filled_in_line_by_line_and_only_what_fits_goes() {
+    for (width, height) in SIZES {
+        let mut screen = Screen::run(width, height);
+        busy(&mut screen);
+        asks_for_a_form(&mut screen);
+        screen.shows("ask/form");
+        screen.keys("1api<enter>80");
+        screen.shows("ask/form_filling");
+    }
+    let mut screen = Screen::run(100, 30);
+    busy(&mut screen);
+    screen.keys("half a thought");
+    asks_for_a_form(&mut screen);
+    screen.keys("<ctrl+x>a1");
+    assert_eq!(screen.state.composer.text(), "");
+    screen.keys("<enter>");
+    let text = screen.text();
+    assert!(
+        text.contains("Name of the service must be filled in"),
+        "{text}"
+    );
+    screen.keys("api<enter>80<enter>");
+    let text = screen.text();
+    assert!(
+        text.contains("Port must be a whole number from 1024 to 65535"),
+        "{text}"
+    );
+    // A line may be gone back to; what it says stays.
+    screen.keys("80<up>");
+    assert_eq!(screen.state.composer.text(), "api");
+    screen.keys("2<down>");
+    assert_eq!(screen.state.composer.text(), "8080");
+    assert_eq!(ordered(&mut screen), []);
+    screen.keys("<enter><enter>no<enter>");
+    assert_eq!(
+        ordered(&mut screen),
+        [filled(
+            r#"{"name":"api2","port":8080,"kind":"web","public":false}"#
+        )]
+    );
+    assert_eq!(screen.state.composer.text(), "half a thought");
+}
+
+#[test]
+fn a_form_is_declined_or_put_aside_like_any_question() {
+    let mut screen = Screen::run(100, 30);
+    busy(&mut screen);
+    asks_for_a_form(&mut screen);
+    screen.keys("1api<esc>");
+    assert!(screen.state.asking().is_some());
+    assert!(screen.state.composer.is_empty());
+    screen.after(2_000);
+    let declined = What::Permission(PermissionReply {
+        request: "q1".into(),
+        tool_call: String::new(),
+        option: "decline".into(),
+        text: None,
+    });
+    assert_eq!(posted(&screen.keys("n")), [declined]);
+    // A form has no rejection with a reason.
+    let mut screen = Screen::run(100, 30);
+    busy(&mut screen);
+    asks_for_a_form(&mut screen);
+    screen.keys("w");
+    assert!(screen.state.ask.writing.is_none());
+}
