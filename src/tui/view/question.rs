@@ -202,6 +202,15 @@ fn told(keys: &[(String, &str)]) -> String {
 fn hint(state: &State, paint: &Paint, columns: usize) -> Line<'static> {
     let narrow = is_narrow(columns);
     let back = || queue::leader(state, Action::Question);
+    // A form has no rejection with words.
+    let rejects = state
+        .asking()
+        .is_some_and(|open| writing::rejection(open).is_some());
+    let why = if rejects {
+        key(state, Action::RejectWhy)
+    } else {
+        String::new()
+    };
     let text = if filling(state).is_some() {
         let submit = state.keymap.key_of(Context::Edit, Action::Submit);
         told(&[
@@ -218,7 +227,7 @@ fn hint(state: &State, paint: &Paint, columns: usize) -> Line<'static> {
                 ("a number".to_owned(), "answers"),
                 (key(state, Action::AllowOnce), "allow"),
                 (key(state, Action::Reject), "reject"),
-                (key(state, Action::RejectWhy), "why"),
+                (why, "why"),
                 (key(state, Action::Details), "details"),
                 (escape(state), "sets it aside"),
             ]),

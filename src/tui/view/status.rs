@@ -289,6 +289,12 @@ fn agent(state: &State, attached: &Attached) -> Field {
         Some(Status::NotStarted | Status::Queued | Status::InProgress | Status::Other(_))
         | None => (),
     }
+    // A question of a turn that is to end waits for nobody.
+    if let Some(age) = cancel::age(state) {
+        let age = whole(age.as_secs_f64());
+        let long = format!("◐ cancelling {age}");
+        return field(Role::Warning, long, format!("◐ ends {age}"));
+    }
     if !state.questions().is_empty() {
         return field(Role::Warning, "? waits for you", "?1");
     }
@@ -297,14 +303,6 @@ fn agent(state: &State, attached: &Attached) -> Field {
         .iter()
         .any(|step| step.status() == StepStatus::Started);
     match &session.turn {
-        Turn::Working { .. } if cancel::age(state).is_some() => {
-            let age = cancel::age(state).unwrap_or_default().as_secs_f64();
-            field(
-                Role::Warning,
-                format!("◐ cancelling {}", whole(age)),
-                format!("◐ ends {}", whole(age)),
-            )
-        }
         Turn::Working { .. } if silence(session, state.wall).is_some() => {
             let age = silence(session, state.wall).unwrap_or_default();
             field(

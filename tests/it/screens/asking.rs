@@ -261,6 +261,16 @@ fn cancelling_is_seen_with_its_age_and_a_second_escape_leads_to_the_hard_step() 
         text.contains("◐ cancelling 4s") && text.contains("Ctrl+X s stop"),
         "{text}"
     );
+    // Also while a question of that turn is open: it waits for nobody any more.
+    let mut asked = Screen::run(100, 30);
+    busy(&mut asked);
+    asked.asks(30, "q1", "run it");
+    asked.keys("<esc><esc>");
+    let text = asked.text();
+    assert!(
+        text.contains("◐ cancelling") && !text.contains("waits for you"),
+        "{text}"
+    );
     // Said once: a second cancel is none, but a word on what can be done.
     assert_eq!(posted(&screen.keys("<esc>")), []);
     let text = screen.text();
