@@ -89,7 +89,11 @@ pub const KEYS: &[Key] = &[
     ),
     user(&["ca_file"], Holds::Text, "more root certificates, PEM"),
     user(&["keys", "*", "*"], Holds::TextOrTexts, "keys of an action"),
-    project(&["theme"], Holds::Text, "a theme's name"),
+    project(
+        &["theme"],
+        Holds::Text,
+        "a theme's name, or auto: dark or light as the terminal is",
+    ),
     project(&["ascii"], Holds::Flag, "no glyphs beyond ASCII"),
     project(&["mouse"], Holds::Flag, "capture the mouse"),
     project(

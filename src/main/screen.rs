@@ -26,7 +26,8 @@ use ashore::tui::outside::{Harbour, NotLaunched};
 use ashore::tui::start::{First, Wish, screen};
 use ashore::tui::state::Welcome;
 use ashore::tui::store::Store;
-use ashore::tui::theme::{BUILT_IN, Depth, Theme};
+use ashore::tui::theme::{BUILT_IN, Choice, Depth, Theme};
+use ashore::tui::tty::report::Scheme;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
@@ -138,7 +139,9 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
     must_be_terminal()?;
     // From here on stderr would write across the picture.
     port.context.asides.keep();
-    let theme = theme(&port.context, global)?;
+    let themes = themes(&port.context, global)?;
+    let scheme = port.context.env.get("COLORFGBG");
+    let scheme = scheme.and_then(Scheme::of_variable);
     let keymap = keymap(&port.context.settings)?;
     let ascii = port.context.settings.ascii;
     let store = Store::new(&port.context.places.state, &port.context.directory);
@@ -153,7 +156,8 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
         Wish {
             first,
             welcome,
-            theme,
+            themes,
+            scheme,
             ascii,
             keymap,
             store,
@@ -187,9 +191,16 @@ fn welcome(port: &Port) -> Welcome {
     }
 }
 
-fn theme(context: &Context, global: &Global) -> Result<Theme, Failure> {
+/// The theme of this name; unless one is named, that which fits the terminal's ground.
+fn themes(context: &Context, global: &Global) -> Result<Choice, Failure> {
     let depth = depth(context, global);
-    let name = context.settings.theme.as_deref().unwrap_or("dark");
+    match context.settings.theme.as_deref().unwrap_or(Choice::AUTO) {
+        Choice::AUTO => Ok(Choice::auto(depth)),
+        name => theme(context, name, depth).map(Choice::One),
+    }
+}
+
+fn theme(context: &Context, name: &str, depth: Depth) -> Result<Theme, Failure> {
     if BUILT_IN.iter().any(|(known, _)| *known == name) {
         return Ok(Theme::built_in(name, depth));
     }
@@ -201,7 +212,8 @@ fn theme(context: &Context, global: &Global) -> Result<Theme, Failure> {
     let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
     let text = std::fs::read_to_string(&file).map_err(|_| {
         Failure::usage(format!("there is no theme `{name}`")).hint(format!(
-            "one of {}, or a file {}",
+            "{}, one of {}, or a file {}",
+            Choice::AUTO,
             names.join(", "),
             file.display()
         ))

@@ -22,8 +22,9 @@ use crate::tui::state::{Launching, Picker, Scene, Start, State, Welcome};
 use crate::tui::store::Store;
 use crate::tui::surface::Surface;
 use crate::tui::terminal::{self, Modes};
-use crate::tui::theme::Theme;
+use crate::tui::theme::Choice;
 use crate::tui::tty::reader;
+use crate::tui::tty::report::Scheme;
 use crate::tui::update::tell_notes;
 use crate::tui::view::paint::Paint;
 
@@ -31,7 +32,9 @@ use crate::tui::view::paint::Paint;
 pub struct Wish {
     pub first: First,
     pub welcome: Welcome,
-    pub theme: Theme,
+    pub themes: Choice,
+    /// What the environment says of the ground, for a terminal that does not.
+    pub scheme: Option<Scheme>,
     /// No sign of ours beyond ASCII.
     pub ascii: bool,
     pub keymap: Keymap,
@@ -75,13 +78,16 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
     });
     state.keymap = wish.keymap;
     state.citizen.manners = manners;
+    state.citizen.manners.scheme = manners.scheme.or(wish.scheme);
     tell_notes(&mut state);
     if at_once {
         for effect in draft::launch(&mut state, false) {
             hands.perform(effect);
         }
     }
-    let mut paint = Paint::new(wish.theme).with_ascii(wish.ascii);
+    let theme = wish.themes.pick(state.citizen.manners.scheme).clone();
+    let mut paint = Paint::new(theme).with_ascii(wish.ascii);
+    state.citizen.themes = Some(wish.themes);
     let keys = terminal::inputs(early, said).context("cannot listen to the terminal")?;
     let told = futures::stream::unfold(events, |mut events| async move {
         events.recv().await.map(|event| (event, events))

@@ -5,6 +5,8 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
+use crate::tui::tty::report::Scheme;
+
 /// What a piece of text is, not how it looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -81,6 +83,38 @@ pub enum Depth {
 pub struct Theme {
     pub name: String,
     styles: [Style; Role::ALL.len()],
+}
+
+/// Which theme is shown.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Choice {
+    One(Theme),
+    /// As the terminal's ground is; dark when that is unknown.
+    ByScheme {
+        dark: Theme,
+        light: Theme,
+    },
+}
+
+impl Choice {
+    /// The word of the config for choosing by the terminal's ground.
+    pub const AUTO: &'static str = "auto";
+
+    /// Ashore's own two.
+    pub fn auto(depth: Depth) -> Self {
+        Self::ByScheme {
+            dark: Theme::built_in("dark", depth),
+            light: Theme::built_in("light", depth),
+        }
+    }
+
+    pub fn pick(&self, scheme: Option<Scheme>) -> &Theme {
+        match (self, scheme) {
+            (Self::One(theme), _) => theme,
+            (Self::ByScheme { light, .. }, Some(Scheme::Light)) => light,
+            (Self::ByScheme { dark, .. }, Some(Scheme::Dark) | None) => dark,
+        }
+    }
 }
 
 /// What is wrong with a theme file.

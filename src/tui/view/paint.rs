@@ -8,6 +8,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::protocol::ids::RunId;
+use crate::tui::citizen::Citizen;
 use crate::tui::event::Drawn;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::view::find::Mark;
@@ -65,6 +66,18 @@ impl Paint {
     #[must_use]
     pub fn with_ascii(self, ascii: bool) -> Self {
         Self { ascii, ..self }
+    }
+
+    /// Before drawing: the theme that fits the terminal now. Lines drawn in another are forgotten.
+    pub(crate) fn suit(&mut self, citizen: &Citizen) {
+        let Some(themes) = &citizen.themes else {
+            return;
+        };
+        let theme = themes.pick(citizen.manners.scheme);
+        if *theme != self.theme {
+            self.theme = theme.clone();
+            self.empty();
+        }
     }
 
     /// Forgets everything but the theme.

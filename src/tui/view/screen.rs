@@ -21,6 +21,7 @@ use crate::tui::view::{
 };
 
 pub fn view(state: &State, paint: &mut Paint, frame: &mut Frame) {
+    paint.suit(&state.citizen);
     let area = frame.area();
     let buffer = frame.buffer_mut();
     paint.drawn = None;
