@@ -97,6 +97,21 @@ pub const KEYS: &[Key] = &[
     project(&["ascii"], Holds::Flag, "no glyphs beyond ASCII"),
     project(&["mouse"], Holds::Flag, "capture the mouse"),
     project(
+        &["title"],
+        Holds::Flag,
+        "the window's title says how the run is",
+    ),
+    user(
+        &["notify"],
+        Holds::Word(&["auto", "bell", "osc9", "osc777", "osc99", "off"]),
+        "how you are called while you look elsewhere",
+    ),
+    user(
+        &["clipboard"],
+        Holds::Word(&["auto", "osc52", "tmux", "file", "off"]),
+        "which way copied text goes",
+    ),
+    project(
         &["layout", "column"],
         Holds::Flag,
         "show the right column when there is room",

@@ -26,6 +26,11 @@ pub struct Settings {
     pub ascii: bool,
     pub mouse: bool,
     pub column: bool,
+    pub title: bool,
+    /// One of the words of `keys`; `None` is auto.
+    pub notify: Option<String>,
+    /// The same.
+    pub clipboard: Option<String>,
     pub ignore: Vec<String>,
     pub include: Vec<String>,
     /// In bytes.
@@ -68,6 +73,9 @@ impl Default for Settings {
             ascii: false,
             mouse: false,
             column: true,
+            title: true,
+            notify: None,
+            clipboard: None,
             ignore: Vec::new(),
             include: Vec::new(),
             max_file: 256 << 20,
@@ -157,6 +165,9 @@ fn set(settings: &mut Settings, found: &Found) {
         (["ascii"], Setting::Flag(flag)) => settings.ascii = *flag,
         (["mouse"], Setting::Flag(flag)) => settings.mouse = *flag,
         (["layout", "column"], Setting::Flag(flag)) => settings.column = *flag,
+        (["title"], Setting::Flag(flag)) => settings.title = *flag,
+        (["notify"], Setting::Text(word)) => settings.notify = Some(word.clone()),
+        (["clipboard"], Setting::Text(word)) => settings.clipboard = Some(word.clone()),
         // The project's ignore rules come on top of the user's.
         (["mirror", "ignore"], Setting::Texts(texts)) => {
             settings.ignore.extend(texts.iter().cloned())
@@ -256,6 +267,7 @@ mod tests {
     #[test]
     fn every_known_key_finds_its_field() {
         let text = "endpoint='a'\nproject=1\npermissions='ask'\nidle_minutes=1\nca_file='c'\ntheme='t'\nascii=true\nmouse=true\n\
+            title=false\nnotify='bell'\nclipboard='file'\n\
             [endpoints.w]\nurl='u'\nproject=3\ntoken_file='f'\n[agent]\nname='n'\nenv=['E']\n[keys.edit]\nsend='enter'\n\
             [layout]\ncolumn=false\n[mirror]\nignore=['i']\ninclude=['j']\nmax_file_mib=1\nseed_limit_mib=2\n";
         let found = file::parse(Path::new("c.toml"), text, Whose::User).expect("fits");

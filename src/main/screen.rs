@@ -19,6 +19,7 @@ use ashore::mirror::worker;
 use ashore::protocol::file::FileManifest;
 use ashore::protocol::ids::RunRef;
 use ashore::protocol::run::Policy;
+use ashore::tui::citizen::Habits;
 use ashore::tui::effect;
 use ashore::tui::event::RunRow;
 use ashore::tui::keymap::Keymap;
@@ -27,6 +28,8 @@ use ashore::tui::start::{First, Wish, screen};
 use ashore::tui::state::Welcome;
 use ashore::tui::store::Store;
 use ashore::tui::theme::{BUILT_IN, Choice, Depth, Theme};
+use ashore::tui::tty::clip::Way;
+use ashore::tui::tty::notify;
 use ashore::tui::tty::report::Scheme;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -143,7 +146,7 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
     let scheme = port.context.env.get("COLORFGBG");
     let scheme = scheme.and_then(Scheme::of_variable);
     let keymap = keymap(&port.context.settings)?;
-    let ascii = port.context.settings.ascii;
+    let habits = habits(&port.context);
     let store = Store::new(&port.context.places.state, &port.context.directory);
     let welcome = welcome(&port);
     let first = match begin {
@@ -158,7 +161,7 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
             welcome,
             themes,
             scheme,
-            ascii,
+            habits,
             keymap,
             store,
         },
@@ -188,6 +191,25 @@ fn welcome(port: &Port) -> Welcome {
             .into_iter()
             .filter(|line| !line.is_empty())
             .collect(),
+    }
+}
+
+/// How the screen behaves in its terminal. The words of the config have been checked.
+fn habits(context: &Context) -> Habits {
+    let settings = &context.settings;
+    let known = |word: &Option<String>| word.clone().unwrap_or_default();
+    let (clipboard, notify) = (known(&settings.clipboard), known(&settings.notify));
+    let way = Way::WORDS.iter().find(|(word, _)| *word == clipboard);
+    let wish = notify::Wish::WORDS.iter().find(|(word, _)| *word == notify);
+    Habits {
+        clipboard: way.map_or_else(Way::default, |(_, way)| *way),
+        home: context.env.get("HOME").map(PathBuf::from),
+        notify: wish.map_or_else(notify::Wish::default, |(_, wish)| *wish),
+        place: notify::Place::of(|name| context.env.get(name)),
+        titles: settings.title,
+        ascii: settings.ascii,
+        column: settings.column,
+        mouse: settings.mouse,
     }
 }
 

@@ -2,7 +2,11 @@
 //!
 //! Plain values.
 
+use std::path::PathBuf;
+
 use crate::tui::theme::Choice;
+use crate::tui::tty::clip::Way;
+use crate::tui::tty::notify;
 use crate::tui::tty::report::Manners;
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13,4 +17,42 @@ pub struct Citizen {
     pub manners: Manners,
     /// It has said at least once that the focus came or went.
     pub heard_focus: bool,
+    pub habits: Habits,
+    /// A turn was running when the link was last live: its end is worth a call.
+    pub worked: bool,
+    /// The window's title that was last given; `None` when it is left alone.
+    pub title: Option<String>,
+}
+
+/// What the config and the environment say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Habits {
+    pub clipboard: Way,
+    /// The user's, for shorter paths.
+    pub home: Option<PathBuf>,
+    pub notify: notify::Wish,
+    pub place: notify::Place,
+    /// The window's title is ours.
+    pub titles: bool,
+    /// No sign of ours beyond ASCII.
+    pub ascii: bool,
+    /// The right column stands where there is room for it.
+    pub column: bool,
+    /// The mouse is ours from the start.
+    pub mouse: bool,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Self {
+            clipboard: Way::default(),
+            home: None,
+            notify: notify::Wish::default(),
+            place: notify::Place::default(),
+            titles: false,
+            ascii: false,
+            column: true,
+            mouse: false,
+        }
+    }
 }

@@ -19,9 +19,13 @@ pub enum Effect {
     },
     /// Append one prompt to the history.
     SaveHistory(String),
-    /// To the clipboard, through the terminal.
+    /// To the clipboard, through the terminal and into a file; what was done is said.
     Copy(String),
     Bell,
+    /// Somebody who looks elsewhere is wanted, for this.
+    Notify(String),
+    /// The window's title.
+    Title(String),
     /// Make use of what the terminal knows.
     Adopt(Manners),
     /// Forget what the terminal shows and draw everything again.

@@ -3,6 +3,7 @@
 //! A shell. Which endpoint, which directory and how a mirror is opened is not its business: a [`Harbour`] knows.
 //! Dropping the hands ends every task; the run goes on.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -11,11 +12,13 @@ use tokio::task::JoinSet;
 
 use crate::attach::perform::{Opened, Performer};
 use crate::protocol::ids::RunRef;
+use crate::tui::citizen::Habits;
 use crate::tui::effect::{Effect, Plan};
 use crate::tui::event::{Event, Progress, RunRow};
 use crate::tui::run::Outside;
 use crate::tui::store::Store;
 use crate::tui::terminal;
+use crate::tui::tty::{clip, notify};
 
 /// Events that wait for the screen.
 pub const EVENTS: usize = 1024;
@@ -58,6 +61,7 @@ pub struct Hands {
     tasks: JoinSet<()>,
     /// Says to endpoints that we have left a run.
     farewells: JoinSet<()>,
+    habits: Habits,
 }
 
 impl Hands {
@@ -71,7 +75,14 @@ impl Hands {
             present: JoinSet::new(),
             tasks: JoinSet::new(),
             farewells: JoinSet::new(),
+            habits: Habits::default(),
         }
+    }
+
+    /// What the config says of the terminal.
+    #[must_use]
+    pub fn with_habits(self, habits: Habits) -> Self {
+        Self { habits, ..self }
     }
 
     /// Leaves the run, and says so; takes a moment at most.
@@ -183,6 +194,34 @@ impl Hands {
         });
     }
 
+    /// To the terminal and into the file; says what was done and no more.
+    fn copy(&self, text: &str) {
+        let copy = clip::copy(text, self.habits.clipboard, self.habits.place.tmux);
+        let file = copy.file.then(|| match self.store.save_copy(text) {
+            Ok(file) => Ok(self.short(&file)),
+            Err(error) => Err(error.to_string()),
+        });
+        let done = terminal::write(&copy.sequence);
+        if done.is_ok() {
+            let words = clip::told(&copy, file);
+            self.events.try_send(Event::Noted(words)).ok();
+        }
+        self.note("the terminal does not take text", done);
+    }
+
+    fn say(&self, sequence: &str) {
+        self.note("the terminal does not listen", terminal::write(sequence));
+    }
+
+    /// With `~` for the user's home.
+    fn short(&self, file: &Path) -> String {
+        let home = self.habits.home.as_deref();
+        match home.and_then(|home| file.strip_prefix(home).ok()) {
+            Some(rest) => format!("~/{}", rest.display()),
+            None => file.display().to_string(),
+        }
+    }
+
     /// What the disk or the terminal refused is a line for the user; the loop itself reads it, so it cannot wait.
     fn note(&self, what: &str, done: std::io::Result<()>) {
         if let Err(error) = done {
@@ -216,10 +255,15 @@ impl Outside for Hands {
                     self.store.save_history(&text),
                 );
             }
-            Effect::Copy(text) => {
-                self.note("the terminal does not take text", terminal::copy(&text))
+            Effect::Copy(text) => self.copy(&text),
+            Effect::Bell => self.say(notify::bell(self.habits.notify)),
+            Effect::Notify(words) => {
+                let Habits { notify, place, .. } = self.habits;
+                self.say(&notify::message(&words, notify, place));
             }
-            Effect::Bell => self.note("the terminal does not ring", terminal::bell()),
+            Effect::Title(words) => {
+                self.note("the terminal does not listen", terminal::title(&words));
+            }
             Effect::Adopt(manners) => {
                 self.note("the terminal does not listen", terminal::adopt(manners));
             }

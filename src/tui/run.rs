@@ -146,7 +146,7 @@ where
         match effect {
             Effect::Quit { message, code } => left = Some(Left { message, code }),
             Effect::Suspend => {
-                terminal::suspend(state.citizen.manners)
+                terminal::suspend(&state.citizen)
                     .await
                     .context("cannot come back to the terminal")?;
                 forget(terminal)?;
@@ -164,6 +164,8 @@ where
             | Effect::SaveHistory(_)
             | Effect::Copy(_)
             | Effect::Bell
+            | Effect::Notify(_)
+            | Effect::Title(_)
             | Effect::Adopt(_)) => outside.perform(other),
         }
     }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::attach::perform::Opened;
 use crate::protocol::ids::RunId;
+use crate::tui::citizen::Habits;
 use crate::tui::effect::Effect;
 use crate::tui::keymap::Keymap;
 use crate::tui::on::draft;
@@ -35,8 +36,7 @@ pub struct Wish {
     pub themes: Choice,
     /// What the environment says of the ground, for a terminal that does not.
     pub scheme: Option<Scheme>,
-    /// No sign of ours beyond ASCII.
-    pub ascii: bool,
+    pub habits: Habits,
     pub keymap: Keymap,
     pub store: Store,
 }
@@ -51,7 +51,8 @@ pub enum First {
 /// Until the user leaves. What `Left` says is for after the screen.
 pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Left> {
     let (told, events) = mpsc::channel(EVENTS);
-    let mut hands = Hands::new(harbour, wish.store.clone(), told);
+    let hands = Hands::new(harbour, wish.store.clone(), told);
+    let mut hands = hands.with_habits(wish.habits.clone());
     let (scene, of, prompt) = begin(wish.first, &mut hands);
     let at_once = prompt.is_some();
     let modes = Modes::enter().context("this terminal cannot show the screen")?;
@@ -86,8 +87,9 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
         }
     }
     let theme = wish.themes.pick(state.citizen.manners.scheme).clone();
-    let mut paint = Paint::new(theme).with_ascii(wish.ascii);
+    let mut paint = Paint::new(theme).with_ascii(wish.habits.ascii);
     state.citizen.themes = Some(wish.themes);
+    state.citizen.habits = wish.habits;
     let keys = terminal::inputs(early, said).context("cannot listen to the terminal")?;
     let told = futures::stream::unfold(events, |mut events| async move {
         events.recv().await.map(|event| (event, events))

@@ -310,7 +310,7 @@ impl State {
     /// The right column stands beside the chat.
     pub fn has_column(&self) -> bool {
         match self.tier() {
-            Tier::Wide => true,
+            Tier::Wide => self.citizen.habits.column || self.column,
             Tier::Middle => self.column,
             Tier::Tiny | Tier::Side | Tier::Tabs => false,
         }

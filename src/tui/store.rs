@@ -70,6 +70,13 @@ impl Store {
         self.replace(&self.history_file(), &lines.concat())
     }
 
+    /// What was last copied, for a terminal that did not take it. Gives the file.
+    pub fn save_copy(&self, text: &str) -> io::Result<PathBuf> {
+        let file = self.folder.join("clipboard.txt");
+        self.replace(&file, text)?;
+        Ok(file)
+    }
+
     fn draft_file(&self, of: Option<&RunId>) -> PathBuf {
         let name = of.map_or_else(|| self.place.clone(), |run| format!("run-{run}"));
         self.folder.join("drafts").join(name)
@@ -124,6 +131,19 @@ mod tests {
         store.save_draft(None, "").unwrap();
         store.save_draft(None, "").unwrap();
         assert_eq!(again.draft(None), "");
+    }
+
+    #[test]
+    fn a_copy_lies_whole_in_a_file_for_nobody_else() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path(), Path::new("/a"));
+        let text = "x".repeat(200_000);
+        store.save_copy("an earlier one").unwrap();
+        let file = store.save_copy(&text).unwrap();
+        assert!(std::fs::read_to_string(&file).unwrap() == text);
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

@@ -19,10 +19,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::tui::citizen::Citizen;
 use crate::tui::event::Event;
 use crate::tui::tty::reader;
 use crate::tui::tty::report::{Manners, PATIENCE, QUESTIONS, Report};
 use crate::tui::tty::sieve::Said;
+use crate::tui::tty::title;
 
 /// What a terminal has not answered after this long it never will.
 const LATE: Duration = Duration::from_secs(3);
@@ -33,6 +35,8 @@ static ENTERED: AtomicBool = AtomicBool::new(false);
 static FLAGS: AtomicBool = AtomicBool::new(false);
 /// The terminal was asked to say when its scheme changes.
 static SCHEME: AtomicBool = AtomicBool::new(false);
+/// The window's title is ours.
+static TITLE: AtomicBool = AtomicBool::new(false);
 
 /// Turns the modes off when dropped.
 #[derive(Debug)]
@@ -101,6 +105,26 @@ pub fn adopt(manners: Manners) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives the window a title; the one that stood there is kept for later.
+pub fn title(words: &str) -> io::Result<()> {
+    if !ENTERED.load(Ordering::SeqCst) {
+        return Ok(());
+    }
+    if !TITLE.swap(true, Ordering::SeqCst) {
+        write(title::KEEP)?;
+    }
+    write(&title::set(words))
+}
+
+/// Everything that the terminal is told beside the picture, when it is taken or taken again.
+pub fn take_up(citizen: &Citizen) -> io::Result<()> {
+    adopt(citizen.manners)?;
+    match &citizen.title {
+        Some(words) => title(words),
+        None => Ok(()),
+    }
+}
+
 /// Before leaving soon after asking: what the terminal has not answered yet would come to whoever has it next.
 pub async fn hear_out(
     manners: Manners,
@@ -119,7 +143,8 @@ pub async fn hear_out(
     }
 }
 
-fn write(text: &str) -> io::Result<()> {
+/// Beside the picture: a message, text for the clipboard.
+pub fn write(text: &str) -> io::Result<()> {
     let mut out = stdout();
     out.write_all(text.as_bytes())?;
     out.flush()
@@ -133,6 +158,9 @@ pub fn restore() {
     let mut out = stdout();
     if FLAGS.swap(false, Ordering::SeqCst) {
         execute!(out, PopKeyboardEnhancementFlags).ok();
+    }
+    if TITLE.swap(false, Ordering::SeqCst) {
+        out.write_all(title::PUT_BACK.as_bytes()).ok();
     }
     if SCHEME.swap(false, Ordering::SeqCst) {
         out.write_all(b"\x1b[?2031l").ok();
@@ -172,7 +200,7 @@ fn hook_panics() {
 }
 
 /// Stops this program until the shell brings it back, with the terminal as the shell knows it meanwhile.
-pub async fn suspend(manners: Manners) -> io::Result<()> {
+pub async fn suspend(citizen: &Citizen) -> io::Result<()> {
     let mut back = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
     let held = reader::hold();
     restore();
@@ -183,7 +211,7 @@ pub async fn suspend(manners: Manners) -> io::Result<()> {
         .ok();
     enter()?;
     drop(held);
-    adopt(manners)
+    take_up(citizen)
 }
 
 /// How large it is now.
@@ -229,56 +257,5 @@ fn event(said: Said) -> Event {
         Said::Focus(true) => Event::FocusGained,
         Said::Focus(false) => Event::FocusLost,
         Said::Report(report) => Event::Told(report),
-    }
-}
-
-/// Gives text to the terminal's clipboard (OSC 52). Text above the bound terminals take is not given.
-pub fn copy(text: &str) -> io::Result<()> {
-    let most: String = text.chars().take(50_000).collect();
-    write!(stdout(), "\x1b]52;c;{}\x07", base64(most.as_bytes()))?;
-    stdout().flush()
-}
-
-pub fn bell() -> io::Result<()> {
-    write!(stdout(), "\x07")?;
-    stdout().flush()
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let group = chunk
-            .iter()
-            .fold(0u32, |sum, byte| sum << 8 | u32::from(*byte))
-            << (8 * (3 - chunk.len()));
-        for index in 0..4 {
-            let digit = DIGITS[(group >> (18 - 6 * index) & 63) as usize];
-            out.push(if index <= chunk.len() {
-                char::from(digit)
-            } else {
-                '='
-            });
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_padded() {
-        let table = [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-        ];
-        for (text, encoded) in table {
-            assert_eq!(base64(text.as_bytes()), encoded);
-        }
     }
 }

@@ -25,7 +25,8 @@ pub fn update(state: &mut State, event: Event) -> Vec<Effect> {
     if !timer && !matches!(event, Event::Tick { .. } | Event::Drawn(_)) {
         state.changed = true;
     }
-    let effects = step(state, event);
+    let mut effects = step(state, event);
+    effects.extend(citizen::retitle(state));
     state.changed |= timer && !effects.is_empty();
     effects
 }
@@ -232,8 +233,8 @@ pub(crate) fn show(state: &mut State, pane: Pane) {
     let again = state.pane == pane;
     state.row = 0;
     match state.tier() {
-        Tier::Wide => state.pane = if again { Pane::Chat } else { pane },
-        Tier::Middle => {
+        Tier::Wide if state.citizen.habits.column => state.pane = if again { Pane::Chat } else { pane },
+        Tier::Wide | Tier::Middle => {
             state.column = pane != Pane::Chat && !(again && state.column);
             state.pane = if state.column { pane } else { Pane::Chat };
         }

@@ -31,6 +31,8 @@ fn is_given_back(terminal: &Terminal) {
     };
     assert_eq!(count(b"\x1b[>1u"), count(b"\x1b[<1u"), "keyboard flags");
     assert_eq!(count(b"\x1b[?1004h"), count(b"\x1b[?1004l"), "focus events");
+    assert_eq!(count(b"\x1b[22;2t"), count(b"\x1b[23;2t"), "the title");
+    assert_eq!(count(b"\x1b[?1000h"), count(b"\x1b[?1000l"), "the mouse");
     assert_eq!(count(b"\x1b[?2031h"), count(b"\x1b[?2031l"), "its scheme");
     assert!(count(b"\x1b[>1u") > 0, "the flags were never pushed");
 }
@@ -84,6 +86,11 @@ fn a_prompt_on_the_command_line_is_sent_at_once_and_no_answer_steals_the_termina
     assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
     let stolen = terminal.stolen();
     assert_eq!((stolen.titles, stolen.clipboard, stolen.bells), (0, 0, 0));
+    let titled = |words: &str| {
+        let bytes = terminal.bytes();
+        String::from_utf8_lossy(&bytes).contains(&format!("\x1b]2;{words}"))
+    };
+    assert!(titled("ashore work\x1b\\") && titled("◐ ") && titled("○ "));
     assert!(
         terminal.text().contains("␛]0;stolen"),
         "{}",

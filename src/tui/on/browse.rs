@@ -216,13 +216,7 @@ fn copy_answer(state: &mut State) -> Vec<Effect> {
             })
     });
     match answer {
-        Some(text) => {
-            toast(
-                state,
-                "the last answer was given to the terminal's clipboard",
-            );
-            vec![Effect::Copy(text)]
-        }
+        Some(text) => vec![Effect::Copy(text)],
         None => {
             toast(state, "there is no answer yet");
             Vec::new()

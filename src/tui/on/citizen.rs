@@ -2,12 +2,17 @@
 //!
 //! Pure.
 
+use crate::attach::state::{Attached, Link};
+use crate::protocol::run::Status;
+use crate::session::state::Turn;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::on::browse;
 use crate::tui::state::{Pane, Scene, State};
 use crate::tui::tty::report::Report;
 use crate::tui::update::act;
+use crate::tui::view::head;
+use crate::tui::view::text::clean_line;
 
 /// Lines of the transcript for one step of the wheel.
 const STEP: i64 = 3;
@@ -43,4 +48,91 @@ pub(crate) fn wheel(state: &mut State, steps: i16) -> Vec<Effect> {
     (0..steps.unsigned_abs())
         .flat_map(|_| act(state, action))
         .collect()
+}
+
+/// The agent asks. Who looks elsewhere is called by name; where the terminal does not tell, the bell may ring for
+/// nothing.
+pub(crate) fn asks(state: &State) -> Vec<Effect> {
+    let citizen = &state.citizen;
+    let (Some(open), Some(attached)) = (state.asking(), state.attached()) else {
+        return Vec::new();
+    };
+    if !state.focused {
+        let asked = clean_line(&open.title);
+        return vec![Effect::Notify(format!(
+            "{} asks: {asked}",
+            head::name(attached)
+        ))];
+    }
+    if citizen.manners.tells_focus || citizen.heard_focus {
+        Vec::new()
+    } else {
+        vec![Effect::Bell]
+    }
+}
+
+/// The end of a turn that was seen running, also one that came while the link was away. What a journal tells of
+/// earlier turns calls nobody.
+pub(crate) fn watch(state: &mut State) -> Vec<Effect> {
+    let Some(attached) = state.attached() else {
+        return Vec::new();
+    };
+    if !matches!(attached.link, Link::Live) {
+        return Vec::new();
+    }
+    let works = matches!(attached.session.turn, Turn::Working { .. });
+    let ended = state.citizen.worked && !works;
+    let words = format!("{}: the turn is over", head::name(attached));
+    state.citizen.worked = works;
+    if ended && !state.focused {
+        vec![Effect::Notify(words)]
+    } else {
+        Vec::new()
+    }
+}
+
+/// The title that the window is to have, when that is another than it has.
+pub(crate) fn retitle(state: &mut State) -> Option<Effect> {
+    if !state.citizen.habits.titles {
+        return None;
+    }
+    let words = title(state);
+    if state.citizen.title.as_ref() == Some(&words) {
+        return None;
+    }
+    state.citizen.title = Some(words.clone());
+    Some(Effect::Title(words))
+}
+
+fn title(state: &State) -> String {
+    let Some(attached) = state.attached() else {
+        let place = state.welcome.directory.rsplit('/').next();
+        return format!("ashore {}", clean_line(place.unwrap_or_default()));
+    };
+    let (sign, ascii) = sign(state, attached);
+    let sign = if state.citizen.habits.ascii {
+        ascii
+    } else {
+        sign
+    };
+    format!(
+        "{sign} {} {}",
+        attached.at.run.short(),
+        head::name(attached)
+    )
+}
+
+/// How the run is, as the status line shows it.
+fn sign(state: &State, attached: &Attached) -> (&'static str, &'static str) {
+    if state.asking().is_some() {
+        return ("?", "?");
+    }
+    match (&attached.link, &attached.session.status) {
+        (Link::Offline { .. }, _) | (_, Some(Status::Failed)) => ("✕", "x"),
+        (Link::Reconnecting { .. }, _) => ("↻", "~"),
+        (_, Some(Status::Completed)) => ("✓", "+"),
+        (_, Some(Status::Cancelled)) => ("■", "#"),
+        _ if state.is_working() => ("◐", ">"),
+        _ => ("○", "o"),
+    }
 }

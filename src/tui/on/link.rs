@@ -8,7 +8,7 @@ use crate::attach::state::{Link, Posting};
 use crate::protocol::command::{Command, What};
 use crate::protocol::ids::CommandId;
 use crate::tui::effect::Effect;
-use crate::tui::on::{cancel, choose, draft, find, question, queue, writing};
+use crate::tui::on::{cancel, choose, citizen, draft, find, question, queue, writing};
 use crate::tui::state::{Scene, Scroll, State};
 use crate::tui::update::toast;
 
@@ -41,6 +41,7 @@ pub(crate) fn step(state: &mut State, event: attach::event::Event) -> Vec<Effect
     }
     let mut effects: Vec<Effect> = ordered.into_iter().map(Effect::Attach).collect();
     effects.extend(question::look(state));
+    effects.extend(citizen::watch(state));
     queue::look(state);
     writing::look(state);
     cancel::look(state);

@@ -6,7 +6,7 @@ use crate::protocol::acp::{OptionKind, PermissionOption};
 use crate::protocol::command::{PermissionReply, What};
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
-use crate::tui::on::{link, queue, writing};
+use crate::tui::on::{citizen, link, queue, writing};
 use crate::tui::state::{Popup, State};
 use crate::tui::update::toast;
 use crate::tui::view::asked;
@@ -63,7 +63,7 @@ pub(crate) fn look(state: &mut State) -> Vec<Effect> {
     }
     state.changed = true;
     if rings {
-        vec![Effect::Bell]
+        citizen::asks(state)
     } else {
         Vec::new()
     }

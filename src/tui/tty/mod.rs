@@ -2,7 +2,10 @@
 //!
 //! Everything but `reader` is pure: bytes in, values out, or the other way round.
 
+pub mod clip;
 pub mod keys;
+pub mod notify;
 pub mod reader;
 pub mod report;
 pub mod sieve;
+pub mod title;

@@ -13,6 +13,9 @@ use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{clean_line, fit, fit_end, width};
 use crate::tui::view::{plan, status};
 
+/// No name is shown longer than this, in characters.
+const NAME: usize = 300;
+
 /// ` fix flaky auth test · posthog/web                    run 7f3a  claude  ● live`
 pub(crate) fn title(
     state: &State,
@@ -20,22 +23,7 @@ pub(crate) fn title(
     paint: &Paint,
     columns: usize,
 ) -> Line<'static> {
-    let session = &attached.session;
-    let first = session
-        .transcript
-        .cells
-        .iter()
-        .find_map(|cell| match &cell.body {
-            Body::User { text, .. } => Some(text.as_str()),
-            Body::Agent { .. }
-            | Body::Thought { .. }
-            | Body::Tool(_)
-            | Body::Attachment(_)
-            | Body::Notice(_)
-            | Body::TurnEnd { .. } => None,
-        });
-    let name = session.title.as_deref().or(first).unwrap_or("new run");
-    let name = clean_line(name.trim().lines().next().unwrap_or(""));
+    let name = name(attached);
     let mut right = Vec::new();
     if columns >= 50 {
         right.push(format!("run {}", attached.at.run.short()));
@@ -76,6 +64,32 @@ pub(crate) fn title(
         Span::raw(gap),
         paint.span(link_role, link),
     ])
+}
+
+/// What the run is about: its title, else the first words that were said.
+pub(crate) fn name(attached: &Attached) -> String {
+    let session = &attached.session;
+    let first = session
+        .transcript
+        .cells
+        .iter()
+        .find_map(|cell| match &cell.body {
+            Body::User { text, .. } => Some(text.as_str()),
+            Body::Agent { .. }
+            | Body::Thought { .. }
+            | Body::Tool(_)
+            | Body::Attachment(_)
+            | Body::Notice(_)
+            | Body::TurnEnd { .. } => None,
+        });
+    let name = session.title.as_deref().or(first).unwrap_or("new run");
+    let line = name.trim().lines().next().unwrap_or("");
+    // A line may be as long as a book.
+    let end = line
+        .char_indices()
+        .nth(NAME)
+        .map_or(line.len(), |(at, _)| at);
+    clean_line(&line[..end])
 }
 
 pub(crate) fn tab_row(state: &State, paint: &Paint, columns: usize) -> Line<'static> {

@@ -14,6 +14,7 @@ use crate::support::home::{DEADLINE, Home};
 /// What no program of ours may ever do to a terminal.
 #[derive(Default)]
 pub(crate) struct Stolen {
+    /// But for our own.
     pub(crate) titles: usize,
     pub(crate) clipboard: usize,
     pub(crate) bells: usize,
@@ -23,8 +24,13 @@ impl Callbacks for Stolen {
     fn audible_bell(&mut self, _: &mut Screen) {
         self.bells += 1;
     }
-    fn set_window_title(&mut self, _: &mut Screen, _: &[u8]) {
-        self.titles += 1;
+    fn set_window_title(&mut self, _: &mut Screen, title: &[u8]) {
+        let title = String::from_utf8_lossy(title);
+        let ours = |sign: char| title.starts_with(&format!("{sign} "));
+        if !"?◐○✓✕↻■".chars().any(ours) && !title.starts_with("ashore ") && !title.is_empty()
+        {
+            self.titles += 1;
+        }
     }
     fn set_window_icon_name(&mut self, _: &mut Screen, _: &[u8]) {
         self.titles += 1;
