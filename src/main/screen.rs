@@ -218,7 +218,7 @@ fn themes(context: &Context, global: &Global) -> Result<Choice, Failure> {
     let depth = depth(context, global);
     match context.settings.theme.as_deref().unwrap_or(Choice::AUTO) {
         Choice::AUTO => Ok(Choice::auto(depth)),
-        name => theme(context, name, depth).map(Choice::One),
+        name => theme(context, name, depth).map(|theme| Choice::One(Box::new(theme))),
     }
 }
 

@@ -43,6 +43,8 @@ pub enum Action {
     Redraw,
     Suspend,
     Leader,
+    /// The mouse is ours, or the terminal's again.
+    Mouse,
     SwapFocus,
     ExpandAll,
     Plan,

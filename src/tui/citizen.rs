@@ -18,6 +18,8 @@ pub struct Citizen {
     /// It has said at least once that the focus came or went.
     pub heard_focus: bool,
     pub habits: Habits,
+    /// The mouse is ours now.
+    pub mouse: bool,
     /// A turn was running when the link was last live: its end is worth a call.
     pub worked: bool,
     /// The window's title that was last given; `None` when it is left alone.

@@ -24,6 +24,8 @@ pub enum Effect {
     Bell,
     /// Somebody who looks elsewhere is wanted, for this.
     Notify(String),
+    /// Take the mouse, or give it back.
+    Mouse(bool),
     /// The window's title.
     Title(String),
     /// Make use of what the terminal knows.

@@ -188,6 +188,7 @@ const DEFAULTS: &[Row] = {
         (Leader, A::QueueEarlier, &["up"], "what waits: earlier"),
         (Leader, A::QueueLater, &["down"], "later"),
         (Leader, A::QueueRemove, &["backspace"], "remove it"),
+        (Leader, A::Mouse, &["m"], "the mouse wheel, on or off"),
         (Leader, A::Stop, &["s"], "stop the run"),
         (Leader, A::Help, &["?"], "these keys"),
         (Picker, A::StepUp, &["up", "k"], "up"),

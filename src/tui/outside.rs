@@ -261,6 +261,7 @@ impl Outside for Hands {
                 let Habits { notify, place, .. } = self.habits;
                 self.say(&notify::message(&words, notify, place));
             }
+            Effect::Mouse(on) => self.note("the terminal does not listen", terminal::mouse(on)),
             Effect::Title(words) => {
                 self.note("the terminal does not listen", terminal::title(&words));
             }

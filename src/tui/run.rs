@@ -166,6 +166,7 @@ where
             | Effect::Bell
             | Effect::Notify(_)
             | Effect::Title(_)
+            | Effect::Mouse(_)
             | Effect::Adopt(_)) => outside.perform(other),
         }
     }

@@ -61,9 +61,8 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
     let (manners, early) = terminal::ask(&mut said)
         .await
         .context("cannot ask the terminal")?;
-    terminal::adopt(manners).context("this terminal cannot show the screen")?;
-    let mut terminal = Terminal::new(Surface::new(stdout(), terminal::size))
-        .context("this terminal cannot show the screen")?;
+    let surface = Surface::new(stdout(), terminal::size).marked(terminal::shows_whole);
+    let mut terminal = Terminal::new(surface).context("this terminal cannot show the screen")?;
     let size = terminal
         .size()
         .context("the size of the terminal is unknown")?;
@@ -89,7 +88,9 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
     let theme = wish.themes.pick(state.citizen.manners.scheme).clone();
     let mut paint = Paint::new(theme).with_ascii(wish.habits.ascii);
     state.citizen.themes = Some(wish.themes);
+    state.citizen.mouse = wish.habits.mouse;
     state.citizen.habits = wish.habits;
+    terminal::take_up(&state.citizen).context("this terminal cannot show the screen")?;
     let keys = terminal::inputs(early, said).context("cannot listen to the terminal")?;
     let told = futures::stream::unfold(events, |mut events| async move {
         events.recv().await.map(|event| (event, events))

@@ -29,12 +29,19 @@ use crate::tui::tty::title;
 /// What a terminal has not answered after this long it never will.
 const LATE: Duration = Duration::from_secs(3);
 
+const MOUSE_ON: &str = "\x1b[?1000h\x1b[?1006h";
+const MOUSE_OFF: &str = "\x1b[?1006l\x1b[?1000l";
+
 /// The modes are on. Global because a panic and a signal must be able to undo them from anywhere.
 static ENTERED: AtomicBool = AtomicBool::new(false);
 /// The keyboard flags were pushed.
 static FLAGS: AtomicBool = AtomicBool::new(false);
 /// The terminal was asked to say when its scheme changes.
 static SCHEME: AtomicBool = AtomicBool::new(false);
+/// The mouse is ours.
+static MOUSE: AtomicBool = AtomicBool::new(false);
+/// The terminal shows at once what stands between two marks.
+static WHOLE: AtomicBool = AtomicBool::new(false);
 /// The window's title is ours.
 static TITLE: AtomicBool = AtomicBool::new(false);
 
@@ -99,10 +106,24 @@ pub fn adopt(manners: Manners) -> io::Result<()> {
             PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES)
         )?;
     }
+    WHOLE.store(manners.synchronised, Ordering::SeqCst);
     if manners.tells_scheme && !SCHEME.swap(true, Ordering::SeqCst) {
         write("\x1b[?2031h")?;
     }
     Ok(())
+}
+
+/// Whether a picture may be marked as one (mode 2026): only where the terminal said so.
+pub(crate) fn shows_whole() -> bool {
+    WHOLE.load(Ordering::SeqCst)
+}
+
+/// Takes the mouse (its wheel and buttons, by SGR), or gives it back.
+pub fn mouse(on: bool) -> io::Result<()> {
+    if !ENTERED.load(Ordering::SeqCst) || MOUSE.swap(on, Ordering::SeqCst) == on {
+        return Ok(());
+    }
+    write(if on { MOUSE_ON } else { MOUSE_OFF })
 }
 
 /// Gives the window a title; the one that stood there is kept for later.
@@ -119,6 +140,7 @@ pub fn title(words: &str) -> io::Result<()> {
 /// Everything that the terminal is told beside the picture, when it is taken or taken again.
 pub fn take_up(citizen: &Citizen) -> io::Result<()> {
     adopt(citizen.manners)?;
+    mouse(citizen.mouse)?;
     match &citizen.title {
         Some(words) => title(words),
         None => Ok(()),
@@ -158,6 +180,9 @@ pub fn restore() {
     let mut out = stdout();
     if FLAGS.swap(false, Ordering::SeqCst) {
         execute!(out, PopKeyboardEnhancementFlags).ok();
+    }
+    if MOUSE.swap(false, Ordering::SeqCst) {
+        out.write_all(MOUSE_OFF.as_bytes()).ok();
     }
     if TITLE.swap(false, Ordering::SeqCst) {
         out.write_all(title::PUT_BACK.as_bytes()).ok();

@@ -88,11 +88,11 @@ pub struct Theme {
 /// Which theme is shown.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Choice {
-    One(Theme),
+    One(Box<Theme>),
     /// As the terminal's ground is; dark when that is unknown.
     ByScheme {
-        dark: Theme,
-        light: Theme,
+        dark: Box<Theme>,
+        light: Box<Theme>,
     },
 }
 
@@ -103,8 +103,8 @@ impl Choice {
     /// Ashore's own two.
     pub fn auto(depth: Depth) -> Self {
         Self::ByScheme {
-            dark: Theme::built_in("dark", depth),
-            light: Theme::built_in("light", depth),
+            dark: Box::new(Theme::built_in("dark", depth)),
+            light: Box::new(Theme::built_in("light", depth)),
         }
     }
 

@@ -195,6 +195,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             state.leader = true;
             Vec::new()
         }
+        Action::Mouse => citizen::mouse(state),
         Action::Plan => {
             show(state, Pane::Plan);
             Vec::new()

@@ -66,6 +66,61 @@ fn answers_that_come_late_and_in_pieces_are_used_and_never_typed() {
     );
 }
 
+/// Every colour that stands on the screen.
+fn colours(screen: &vt100::Screen) -> Vec<vt100::Color> {
+    let (rows, columns) = screen.size();
+    let cells = (0..rows.get()).flat_map(|row| (0..columns.get()).map(move |column| (row, column)));
+    cells
+        .filter_map(|(row, column)| Some(screen.cell(row, column)?.fgcolor()))
+        .collect()
+}
+
+#[test]
+fn the_theme_is_that_of_the_ground_and_follows_it_and_pictures_are_marked_where_that_is_known() {
+    let cyan = vt100::Color::Idx(6);
+    let home = Home::new();
+    let mut terminal = Terminal::that_answers(&home, &["run"], ANSWERS);
+    terminal.shows("what shall be done?");
+    assert!(!colours(&terminal.screen()).contains(&cyan));
+    terminal.write("\x1b[?997;1n");
+    terminal.until("the dark theme", |screen| colours(screen).contains(&cyan));
+    terminal.write("\x1b[?997;2n");
+    terminal.until("the light theme", |screen| !colours(screen).contains(&cyan));
+    terminal.write(CTRL_D);
+    assert_eq!(terminal.ends().exit_code(), 0);
+    let marks = count(&terminal, "\x1b[?2026h");
+    assert!(marks > 0);
+    assert_eq!(marks, count(&terminal, "\x1b[?2026l"));
+}
+
+#[test]
+fn the_mouse_is_taken_and_given_back_at_run_time_and_a_copy_lies_in_a_file_too() {
+    let home = Home::new();
+    let mut terminal = Terminal::ashore(&home, &["run", "/say 3"], 80, 24);
+    terminal.shows("○ idle");
+    let none = vt100::MouseProtocolMode::None;
+    assert_eq!(terminal.screen().mouse_protocol_mode(), none);
+    terminal.write("\x18m");
+    terminal.until("the mouse is taken", |screen| {
+        screen.mouse_protocol_mode() != none
+    });
+    terminal.write("\x18m");
+    terminal.until("and given back", |screen| {
+        screen.mouse_protocol_mode() == none
+    });
+    terminal.write("\x18y");
+    terminal.shows("sent to the terminal (OSC 52, ");
+    assert_eq!(terminal.stolen().clipboard, 1);
+    let file = home.state().join("screen/clipboard.txt");
+    let copied = std::fs::read_to_string(file).expect("a file");
+    assert!(copied.contains("w1 w2 w3"), "{copied}");
+    terminal.write("\x18m");
+    terminal.until("once more", |screen| screen.mouse_protocol_mode() != none);
+    terminal.write(CTRL_D);
+    terminal.ends();
+    assert_eq!(terminal.screen().mouse_protocol_mode(), none);
+}
+
 #[test]
 fn what_is_typed_before_the_answers_is_written_once() {
     let home = Home::new();

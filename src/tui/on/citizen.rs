@@ -10,7 +10,7 @@ use crate::tui::effect::Effect;
 use crate::tui::on::browse;
 use crate::tui::state::{Pane, Scene, State};
 use crate::tui::tty::report::Report;
-use crate::tui::update::act;
+use crate::tui::update::{act, toast};
 use crate::tui::view::head;
 use crate::tui::view::text::clean_line;
 
@@ -31,6 +31,21 @@ pub(crate) fn told(state: &mut State, report: Report) -> Vec<Effect> {
 pub(crate) fn focus(state: &mut State, here: bool) {
     state.focused = here;
     state.citizen.heard_focus = true;
+}
+
+/// On or off. While it is ours a terminal selects text with Shift held only.
+pub(crate) fn mouse(state: &mut State) -> Vec<Effect> {
+    let on = !state.citizen.mouse;
+    state.citizen.mouse = on;
+    toast(
+        state,
+        if on {
+            "the mouse wheel scrolls here; hold Shift to select text"
+        } else {
+            "the mouse is the terminal's again"
+        },
+    );
+    vec![Effect::Mouse(on)]
 }
 
 /// The transcript moves by lines; in a list and a box it is the arrow keys.

@@ -1,7 +1,8 @@
 //! The terminal as ratatui's backend, with as few bytes as will do: it knows what stands there, how it looks and where
 //! the cursor is.
 //!
-//! A shell around pure parts. Uses no sequence but SGR, CUP, EL, ED, SU, SD, DECSTBM and DECTCEM. Over a slow line or in
+//! A shell around pure parts. Uses no sequence but SGR, CUP, EL, ED, SU, SD, DECSTBM and DECTCEM, and
+//! mode 2026 where the terminal has said that it knows it. Over a slow line or in
 //! a multiplexer every byte is paid for: rows that moved are moved by the terminal itself (`shift`), and nothing is said
 //! twice.
 
@@ -21,6 +22,12 @@ use crate::tui::surface::shift::{Shift, line};
 /// Cells between two changed ones that are written again rather than stepped over: a step costs as much.
 const STEP: usize = 5;
 
+/// What is at least as long, in bytes, may be seen half written.
+const TORN: usize = 256;
+/// Around what is to be seen at once.
+const BEGINS: &[u8; 8] = b"\x1b[?2026h";
+const ENDS: &[u8; 8] = b"\x1b[?2026l";
+
 pub(super) struct Surface<W> {
     out: W,
     /// How large it is, in columns and rows.
@@ -32,6 +39,8 @@ pub(super) struct Surface<W> {
     cursor: Option<Position>,
     /// Whether it is seen; `None` when nobody knows.
     seen: Option<bool>,
+    /// Whether the terminal shows at once what stands between two marks.
+    marks: fn() -> bool,
     /// What is to be written at the next flush.
     ready: Vec<u8>,
 }
@@ -46,8 +55,14 @@ impl<W: Write> Surface<W> {
             pen: Pen::default(),
             cursor: None,
             seen: None,
+            marks: || false,
             ready: Vec::new(),
         }
+    }
+
+    /// `marks` says whether pictures may be marked (mode 2026); asked before each.
+    pub(super) fn marked(self, marks: fn() -> bool) -> Self {
+        Self { marks, ..self }
     }
 
     fn say(&mut self, text: &str) {
@@ -267,6 +282,10 @@ impl<W: Write> Backend for Surface<W> {
     fn flush(&mut self) -> io::Result<()> {
         if self.ready.is_empty() {
             return Ok(());
+        }
+        if self.ready.len() >= TORN && (self.marks)() {
+            self.ready.splice(0..0, *BEGINS);
+            self.ready.extend_from_slice(ENDS);
         }
         let written = self.out.write_all(&self.ready);
         self.ready.clear();

@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn the_environment_tells_what_the_terminal_understands() {
-        let table: [(&[(&str, &str)], bool, Option<Form>); 9] = [
+        type Variables = &'static [(&'static str, &'static str)];
+        let table: [(Variables, bool, Option<Form>); 9] = [
             (&[], false, None),
             (&[("TERM", "xterm-256color")], false, None),
             (&[("TERM", "xterm-kitty")], false, Some(Form::Osc99)),

@@ -3,6 +3,7 @@
 mod anything;
 mod asking;
 mod behaviour;
+mod citizen;
 mod finding;
 mod pictures;
 mod queue;

@@ -29,6 +29,8 @@ pub(crate) struct Screen {
     seq: u64,
     turn: u64,
     run: String,
+    /// What journal lines ordered.
+    pub(crate) ordered: Vec<Effect>,
 }
 
 /// 2026-01-19, 14:02 UTC.
@@ -91,6 +93,7 @@ impl Screen {
             seq: 0,
             turn: 0,
             run: at().run.to_string(),
+            ordered: Vec::new(),
         }
     }
 
@@ -150,7 +153,8 @@ impl Screen {
     pub(crate) fn line(&mut self, line: &str) -> &mut Self {
         self.seq += 1;
         let lines = vec![(Seq(self.seq), normalize::decode(line.as_bytes()))];
-        self.event(Event::Attach(attach::event::Event::Arrived(lines)));
+        let ordered = self.event(Event::Attach(attach::event::Event::Arrived(lines)));
+        self.ordered.extend(ordered);
         self
     }
 
