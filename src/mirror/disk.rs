@@ -433,10 +433,9 @@ impl Disk {
             Err(Error::Changed) => return Ok(()),
             result => result?,
         };
-        match parent.file(path.name()) {
-            Ok(file) => file.sync().map_err(fail(what))?,
-            // A folder, a link, or nothing: its name is all there is of it.
-            Err(_) => (),
+        // A folder, a link, or nothing: its name is all there is of it.
+        if let Ok(file) = parent.file(path.name()) {
+            file.sync().map_err(fail(what))?;
         }
         let above = std::iter::successors(path.parent(), RelPath::parent);
         for folder in above {
