@@ -236,7 +236,7 @@ impl Turns {
         match event {
             Event::Heard { seq, command } => self.heard(&mut effects, seq, command),
             Event::Waits(waiting) => {
-                if waiting.cancelled && !planted!(EndedForgotten) {
+                if waiting.cancelled {
                     self.ended.insert(waiting.command.clone());
                 }
                 self.queue_up(&mut effects, waiting);
