@@ -45,7 +45,7 @@ const PLANTED: &[(Bug, u64)] = &[
     (Bug::BaseBeforeRename, 11),
     (Bug::PreImageSkipped, 0),
     (Bug::SecondLookSkipped, 84),
-    (Bug::ChangedFileDeleted, 20),
+    (Bug::ChangedFileDeleted, 46),
     (Bug::EchoNotKnown, 9),
     (Bug::EditsBehindPrompt, 0),
 ];
