@@ -2,7 +2,7 @@
 //!
 //! Pure. Text is never lost: what is cleared goes to the history, what is cut can be put back, and undo undoes.
 
-use unicode_segmentation::UnicodeSegmentation;
+use crate::tui::words::{Unit, Words};
 
 /// A draft above this many bytes takes no more text.
 pub const LIMIT: usize = 1024 * 1024;
@@ -12,48 +12,55 @@ const UNDOS: usize = 200;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Composer {
-    text: String,
-    /// In bytes, always between two graphemes.
+    words: Words,
+    /// In bytes, always between two units.
     cursor: usize,
     /// What was cut last.
-    cut: String,
-    undo: Vec<(String, usize)>,
+    cut: Words,
+    undo: Vec<(Words, usize)>,
     /// The last change was typing a character: the next one joins its undo step.
     typing: bool,
     history: Vec<String>,
     /// Which history entry is shown, and the draft that was left for it.
-    looking: Option<(usize, String)>,
+    looking: Option<(usize, Words)>,
 }
 
 impl Composer {
     pub fn new(draft: String, history: Vec<String>) -> Self {
         Self {
             cursor: draft.len(),
-            text: draft,
+            words: Words::from(draft),
             history,
             ..Self::default()
         }
     }
 
+    /// All of it, also what is shown as a token.
     pub fn text(&self) -> &str {
-        &self.text
+        self.words.text()
     }
 
     pub fn cursor(&self) -> usize {
         self.cursor
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.text.is_empty()
+    /// What the cursor steps over, in order.
+    pub fn units(&self) -> impl Iterator<Item = Unit<'_>> {
+        self.words.units()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.text().is_empty()
+    }
+
+    /// Oldest first.
     pub fn history(&self) -> &[String] {
         &self.history
     }
 
     /// Takes the draft away and remembers it as the newest prompt.
     pub fn take(&mut self) -> String {
-        let text = std::mem::take(&mut self.text);
+        let text = std::mem::take(&mut self.words).into_text();
         self.cursor = 0;
         self.undo.clear();
         self.looking = None;
@@ -67,27 +74,40 @@ impl Composer {
 
     /// Puts a text in the place of the draft.
     pub fn set(&mut self, text: String) {
-        self.remember(false);
-        self.cursor = text.len();
-        self.text = text;
+        self.replace(Words::from(text));
     }
 
-    /// Typed or pasted text. False when there is no room for it.
+    /// Typed text. False when there is no room for it.
     pub fn insert(&mut self, text: &str) -> bool {
-        if self.text.len() + text.len() > LIMIT {
+        self.put(&Words::from(text.to_owned()))
+    }
+
+    /// Pasted text: one token when it is large. False when there is no room for it.
+    pub fn paste(&mut self, text: &str) -> bool {
+        self.put(&Words::pasted(text))
+    }
+
+    fn put(&mut self, words: &Words) -> bool {
+        let text = words.text();
+        if self.text().len() + text.len() > LIMIT {
             return false;
         }
         self.remember(text.chars().count() == 1 && text != " " && text != "\n");
-        self.text.insert_str(self.cursor, text);
-        self.cursor += text.len();
+        self.words.insert(self.cursor, words);
         // A combining mark may have joined the character before it.
-        self.cursor = self.boundary_at_or_after(self.cursor);
+        self.cursor = self.words.settle(self.cursor + text.len());
         true
+    }
+
+    fn replace(&mut self, words: Words) {
+        self.remember(false);
+        self.cursor = words.text().len();
+        self.words = words;
     }
 
     /// With a backslash before the cursor, Enter makes a new line instead of sending.
     pub fn continues(&mut self) -> bool {
-        let continues = self.text[..self.cursor].ends_with('\\');
+        let continues = self.text()[..self.cursor].ends_with('\\');
         if continues {
             self.delete(self.cursor - 1, self.cursor);
             self.insert("\n");
@@ -96,45 +116,44 @@ impl Composer {
     }
 
     pub fn left(&mut self) {
-        self.cursor = self.before(self.cursor);
+        self.cursor = self.words.before(self.cursor);
     }
 
     pub fn right(&mut self) {
-        self.cursor = self.behind(self.cursor);
+        self.cursor = self.words.behind(self.cursor);
     }
 
     pub fn word_left(&mut self) {
-        self.cursor = self.word_before();
+        self.cursor = self.words.word_before(self.cursor);
     }
 
     pub fn word_right(&mut self) {
-        self.cursor = self.word_behind();
+        self.cursor = self.words.word_behind(self.cursor);
     }
 
     pub fn line_start(&mut self) {
-        self.cursor = self.start_of_line();
+        self.cursor = self.words.line_start(self.cursor);
     }
 
     pub fn line_end(&mut self) {
-        self.cursor = self.end_of_line();
+        self.cursor = self.words.line_end(self.cursor);
     }
 
     /// One line up; false on the first line.
     pub fn up(&mut self) -> bool {
-        let start = self.start_of_line();
+        let start = self.words.line_start(self.cursor);
         if start == 0 {
             return false;
         }
-        let column = self.column();
-        let above = self.text[..start - 1].rfind('\n').map_or(0, |at| at + 1);
-        self.cursor = self.at_column(above, column);
+        let above = self.words.line_start(start - 1);
+        self.cursor = self.at_column(above, self.column());
         true
     }
 
     /// One line down; false on the last line.
     pub fn down(&mut self) -> bool {
-        let end = self.end_of_line();
-        if end == self.text.len() {
+        let end = self.words.line_end(self.cursor);
+        if end == self.text().len() {
             return false;
         }
         self.cursor = self.at_column(end + 1, self.column());
@@ -142,26 +161,26 @@ impl Composer {
     }
 
     pub fn delete_back(&mut self) {
-        self.delete(self.before(self.cursor), self.cursor);
+        self.delete(self.words.before(self.cursor), self.cursor);
     }
 
     pub fn delete_forward(&mut self) {
-        self.delete(self.cursor, self.behind(self.cursor));
+        self.delete(self.cursor, self.words.behind(self.cursor));
     }
 
     pub fn kill_word_back(&mut self) {
-        self.kill(self.word_before(), self.cursor);
+        self.kill(self.words.word_before(self.cursor), self.cursor);
     }
 
     pub fn kill_word_forward(&mut self) {
-        self.kill(self.cursor, self.word_behind());
+        self.kill(self.cursor, self.words.word_behind(self.cursor));
     }
 
     /// At the end of a line it takes the line end, as emacs does.
     pub fn kill_to_end(&mut self) {
-        let end = self.end_of_line();
+        let end = self.words.line_end(self.cursor);
         let end = if end == self.cursor {
-            self.behind(end)
+            self.words.behind(end)
         } else {
             end
         };
@@ -169,17 +188,17 @@ impl Composer {
     }
 
     pub fn kill_to_start(&mut self) {
-        self.kill(self.start_of_line(), self.cursor);
+        self.kill(self.words.line_start(self.cursor), self.cursor);
     }
 
     pub fn yank(&mut self) {
         let cut = self.cut.clone();
-        self.insert(&cut);
+        self.put(&cut);
     }
 
     pub fn undo(&mut self) {
-        if let Some((text, cursor)) = self.undo.pop() {
-            self.text = text;
+        if let Some((words, cursor)) = self.undo.pop() {
+            self.words = words;
             self.cursor = cursor;
         }
         self.typing = false;
@@ -203,24 +222,31 @@ impl Composer {
         if at + 1 < self.history.len() {
             self.look(at + 1);
         } else {
-            self.set(draft);
+            self.replace(draft);
             self.looking = None;
         }
     }
 
     fn look(&mut self, at: usize) {
         let draft = match self.looking.take() {
-            Some((shown, draft)) if self.history.get(shown) == Some(&self.text) => draft,
+            Some((shown, draft)) if self.shows(shown) => draft,
             // An entry that was changed is a draft of its own.
-            Some(_) | None => self.text.clone(),
+            Some(_) | None => self.words.clone(),
         };
         self.set(self.history[at].clone());
         self.looking = Some((at, draft));
     }
 
+    /// The draft is this history entry, as it was.
+    fn shows(&self, at: usize) -> bool {
+        self.history
+            .get(at)
+            .is_some_and(|entry| entry == self.text())
+    }
+
     fn remember(&mut self, typing: bool) {
         if !(typing && self.typing) {
-            self.undo.push((self.text.clone(), self.cursor));
+            self.undo.push((self.words.clone(), self.cursor));
             let over = self.undo.len().saturating_sub(UNDOS);
             self.undo.drain(..over);
         }
@@ -230,78 +256,27 @@ impl Composer {
     fn delete(&mut self, start: usize, end: usize) {
         if start < end {
             self.remember(false);
-            self.text.replace_range(start..end, "");
-            self.cursor = self.boundary_at_or_after(start);
+            self.words.remove(start..end);
+            self.cursor = self.words.settle(start);
         }
     }
 
     fn kill(&mut self, start: usize, end: usize) {
         if start < end {
-            self.cut = self.text[start..end].to_owned();
+            self.cut = self.words.part(start..end);
             self.delete(start, end);
         }
     }
 
-    fn start_of_line(&self) -> usize {
-        self.text[..self.cursor].rfind('\n').map_or(0, |at| at + 1)
-    }
-
-    fn end_of_line(&self) -> usize {
-        self.text[self.cursor..]
-            .find('\n')
-            .map_or(self.text.len(), |at| self.cursor + at)
-    }
-
     fn column(&self) -> usize {
-        self.text[self.start_of_line()..self.cursor]
-            .graphemes(true)
-            .count()
+        let start = self.words.line_start(self.cursor);
+        self.words.units_in(start..self.cursor).count()
     }
 
     fn at_column(&self, start: usize, column: usize) -> usize {
-        let end = self.text[start..]
-            .find('\n')
-            .map_or(self.text.len(), |at| start + at);
-        self.text[start..end]
-            .grapheme_indices(true)
-            .nth(column)
-            .map_or(end, |(at, _)| start + at)
-    }
-
-    fn before(&self, at: usize) -> usize {
-        self.text[..at]
-            .grapheme_indices(true)
-            .next_back()
-            .map_or(0, |(at, _)| at)
-    }
-
-    fn behind(&self, at: usize) -> usize {
-        self.text[at..]
-            .graphemes(true)
-            .next()
-            .map_or(at, |text| at + text.len())
-    }
-
-    fn boundary_at_or_after(&self, at: usize) -> usize {
-        self.text
-            .grapheme_indices(true)
-            .map(|(start, _)| start)
-            .find(|start| *start >= at)
-            .unwrap_or(self.text.len())
-    }
-
-    fn word_before(&self) -> usize {
-        self.text[..self.cursor]
-            .unicode_word_indices()
-            .next_back()
-            .map_or(0, |(at, _)| at)
-    }
-
-    fn word_behind(&self) -> usize {
-        self.text[self.cursor..]
-            .unicode_word_indices()
-            .next()
-            .map_or(self.text.len(), |(at, word)| self.cursor + at + word.len())
+        let end = self.words.line_end(start);
+        let mut units = self.words.units_in(start..end);
+        units.nth(column).map_or(end, |unit| unit.at)
     }
 }
 
@@ -320,7 +295,7 @@ mod tests {
     }
 
     fn shown(composer: &Composer) -> String {
-        let mut text = composer.text.clone();
+        let mut text = composer.text().to_owned();
         text.insert(composer.cursor, '|');
         text
     }
@@ -394,6 +369,35 @@ mod tests {
     }
 
     #[test]
+    fn a_large_paste_is_one_step_is_cut_whole_and_comes_back_as_one() {
+        let paste = "line\n".repeat(132);
+        let labels = |composer: &Composer| -> Vec<String> {
+            let tokens = composer.units().filter(|unit| unit.is_token);
+            tokens.map(|unit| unit.label()).collect()
+        };
+        let mut composer = draft("see | please");
+        assert!(composer.paste(&paste));
+        assert_eq!(labels(&composer), ["[pasted 132 lines]"]);
+        let whole = format!("see {paste} please");
+        assert_eq!(composer.text(), whole);
+        composer.left();
+        assert_eq!(composer.cursor(), 4);
+        composer.kill_word_forward();
+        assert_eq!(shown(&composer), "see | please");
+        composer.yank();
+        assert_eq!(labels(&composer), ["[pasted 132 lines]"]);
+        composer.delete_back();
+        assert_eq!(shown(&composer), "see | please");
+        composer.undo();
+        assert_eq!(labels(&composer), ["[pasted 132 lines]"]);
+        assert!(!composer.up() && !composer.down());
+        composer.older();
+        composer.newer();
+        assert_eq!(composer.take(), whole);
+        assert_eq!(composer.history(), [whole]);
+    }
+
+    #[test]
     fn a_draft_has_a_bound() {
         let mut composer = Composer::default();
         assert!(!composer.insert(&"x".repeat(LIMIT + 1)));
@@ -402,8 +406,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_cursor_always_stands_between_two_characters(steps in proptest::collection::vec(0u8..16, 0..60)) {
+        fn the_cursor_always_stands_between_two_characters(steps in proptest::collection::vec(0u8..19, 0..60)) {
             let mut composer = Composer::new("ab 漢\n👩‍👩‍👧 e\u{301}".into(), vec!["old".into()]);
+            composer.paste(&"long\n".repeat(20));
             for step in steps {
                 match step {
                     0 => { composer.insert("\u{301}"); }
@@ -421,11 +426,14 @@ mod tests {
                     12 => composer.yank(),
                     13 => composer.undo(),
                     14 => composer.older(),
-                    _ => composer.newer(),
+                    15 => composer.newer(),
+                    16 => { composer.paste(&"x".repeat(3000)); }
+                    17 => composer.kill_to_start(),
+                    _ => composer.kill_word_forward(),
                 }
                 let cursor = composer.cursor();
                 let text = composer.text();
-                prop_assert!(cursor == text.len() || text.grapheme_indices(true).any(|(at, _)| at == cursor));
+                prop_assert!(cursor == text.len() || composer.units().any(|unit| unit.at == cursor));
             }
         }
     }

@@ -24,3 +24,4 @@ pub mod theme;
 pub mod tty;
 pub mod update;
 pub mod view;
+pub mod words;

@@ -109,7 +109,8 @@ pub(crate) fn typed(state: &mut State, char: char) {
     }
     state.question.typed = Some(state.now);
     state.question.called = false;
-    insert(state, char.encode_utf8(&mut [0; 4]));
+    let fits = state.composer.insert(char.encode_utf8(&mut [0; 4]));
+    written(state, fits);
 }
 
 /// Line ends of every kind become ours; nothing in a paste is a key.
@@ -118,13 +119,15 @@ pub(crate) fn paste(state: &mut State, text: &str) -> Vec<Effect> {
     if state.popup.is_none() && listens && !is_busy_starting(state) {
         state.focus = crate::tui::state::Focus::Edit;
         state.question.typed = Some(state.now);
-        insert(state, &text.replace("\r\n", "\n").replace('\r', "\n"));
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        let fits = state.composer.paste(&text);
+        written(state, fits);
     }
     Vec::new()
 }
 
-fn insert(state: &mut State, text: &str) {
-    if state.composer.insert(text) {
+fn written(state: &mut State, fits: bool) {
+    if fits {
         changed(state);
     } else {
         toast(state, "the draft is full: 1 MiB is the most a prompt takes");

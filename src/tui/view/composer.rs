@@ -12,6 +12,7 @@ use crate::tui::state::{Focus, Launching, Scene, State};
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{clean, clean_line, fit, pad, width};
+use crate::tui::words::Unit;
 
 /// Columns before the text.
 const LEAD: usize = 3;
@@ -20,57 +21,94 @@ const MENU: usize = 6;
 
 /// The draft as lines of the screen, and where the cursor is in them.
 struct Layout {
-    lines: Vec<String>,
+    lines: Vec<Vec<Piece>>,
     cursor: (usize, usize),
 }
 
-fn layout(text: &str, cursor: usize, columns: usize) -> Layout {
+/// A part of a line that looks the same.
+#[derive(Debug, PartialEq, Eq)]
+struct Piece {
+    text: String,
+    is_token: bool,
+}
+
+fn layout<'a>(
+    units: impl Iterator<Item = Unit<'a>>,
+    end: usize,
+    cursor: usize,
+    columns: usize,
+) -> Layout {
     let columns = columns.max(2);
-    let mut lines = vec![String::new()];
+    let mut lines = vec![Vec::new()];
     let mut column = 0;
-    let mut found = (0, 0);
-    for (at, grapheme) in text.grapheme_indices(true) {
-        if at == cursor {
-            found = (lines.len() - 1, column);
-        }
-        if grapheme == "\n" || grapheme == "\r\n" {
-            lines.push(String::new());
+    let mut found = None;
+    for unit in units {
+        if !unit.is_token && matches!(unit.text, "\n" | "\r\n") {
+            if unit.at == cursor {
+                found = Some((lines.len() - 1, column));
+            }
+            lines.push(Vec::new());
             column = 0;
             continue;
         }
-        let shown = clean(grapheme);
-        let wide = width(&shown);
-        if column + wide > columns && column > 0 {
-            lines.push(String::new());
-            column = 0;
-            if at == cursor {
-                found = (lines.len() - 1, 0);
+        let label = if unit.is_token {
+            unit.label()
+        } else {
+            clean(unit.text)
+        };
+        for letter in label.graphemes(true) {
+            let wide = width(letter);
+            if column + wide > columns && column > 0 {
+                lines.push(Vec::new());
+                column = 0;
             }
+            if unit.at == cursor && found.is_none() {
+                found = Some((lines.len() - 1, column));
+            }
+            write(&mut lines, letter, unit.is_token);
+            column += wide;
         }
-        if let Some(line) = lines.last_mut() {
-            line.push_str(&shown);
+        // Of some characters nothing is shown.
+        if unit.at == cursor && found.is_none() {
+            found = Some((lines.len() - 1, column));
         }
-        column += wide;
     }
-    if cursor == text.len() {
+    if cursor == end {
         if column >= columns {
-            lines.push(String::new());
+            lines.push(Vec::new());
             column = 0;
         }
-        found = (lines.len() - 1, column);
+        found = Some((lines.len() - 1, column));
     }
     Layout {
         lines,
-        cursor: found,
+        cursor: found.unwrap_or_default(),
     }
+}
+
+fn write(lines: &mut [Vec<Piece>], letter: &str, is_token: bool) {
+    let Some(line) = lines.last_mut() else {
+        return;
+    };
+    match line.last_mut() {
+        Some(piece) if piece.is_token == is_token => piece.text.push_str(letter),
+        Some(_) | None => line.push(Piece {
+            text: letter.to_owned(),
+            is_token,
+        }),
+    }
+}
+
+fn laid_out(state: &State, columns: usize) -> Layout {
+    let composer = &state.composer;
+    let end = composer.text().len();
+    layout(composer.units(), end, composer.cursor(), columns)
 }
 
 /// Rows the draft wants.
 pub(crate) fn height(state: &State, columns: u16) -> u16 {
     let room = usize::from(columns).saturating_sub(LEAD + 1);
-    let lines = layout(state.composer.text(), state.composer.cursor(), room)
-        .lines
-        .len();
+    let lines = laid_out(state, room).lines.len();
     let most = (state.size.1 / 3).clamp(1, 10);
     u16::try_from(lines).unwrap_or(u16::MAX).min(most)
 }
@@ -96,15 +134,19 @@ pub(crate) fn draw(
         Line::from(paint.span(Role::Dim, hint)).render(text_area, buffer);
         return edits.then_some(Position::new(text_area.x, text_area.y));
     }
-    let layout = layout(state.composer.text(), state.composer.cursor(), room);
+    let layout = laid_out(state, room);
     let rows = usize::from(area.height);
     let top = (layout.cursor.0 + 1)
         .saturating_sub(rows)
         .min(layout.lines.len().saturating_sub(rows));
-    let role = if edits { Role::Text } else { Role::Dim };
+    let plain = if edits { Role::Text } else { Role::Dim };
     for (row, line) in layout.lines.iter().skip(top).take(rows).enumerate() {
         let y = area.y + u16::try_from(row).unwrap_or(0);
-        Line::from(paint.span(role, line.clone())).render(
+        let pieces = line.iter().map(|piece| {
+            let role = if piece.is_token { Role::Accent } else { plain };
+            paint.span(role, piece.text.clone())
+        });
+        Line::from_iter(pieces).render(
             Rect {
                 y,
                 height: 1,
@@ -193,6 +235,7 @@ pub(crate) fn draw_menu(state: &State, paint: &Paint, area: Rect, buffer: &mut B
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tui::words::Words;
 
     #[test]
     fn the_cursor_is_where_the_next_character_goes() {
@@ -206,7 +249,28 @@ mod tests {
             ("a\nb", 1, (0, 1)),
         ];
         for (text, cursor, place) in table {
-            assert_eq!(layout(text, cursor, 4).cursor, place, "{text:?}");
+            let words = Words::from(text.to_owned());
+            let layout = layout(words.units(), text.len(), cursor, 4);
+            assert_eq!(layout.cursor, place, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_shown_by_its_label_and_the_cursor_stands_before_or_behind_it() {
+        let mut words = Words::from("a z".to_owned());
+        let paste = "x\n".repeat(20);
+        words.insert(2, &Words::pasted(&paste));
+        let end = words.text().len();
+        let table = [(2, (0, 2)), (2 + paste.len(), (1, 5)), (end, (1, 6))];
+        for (cursor, place) in table {
+            let layout = layout(words.units(), end, cursor, 14);
+            let lines: Vec<String> = layout
+                .lines
+                .iter()
+                .map(|line| line.iter().map(|piece| piece.text.as_str()).collect())
+                .collect();
+            assert_eq!(lines, ["a [pasted 20 l", "ines]z"]);
+            assert_eq!(layout.cursor, place);
         }
     }
 }
