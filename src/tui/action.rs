@@ -26,6 +26,7 @@ pub enum Action {
     Yank,
     Undo,
     Complete,
+    SearchHistory,
     /// A message that was not taken, back into the draft; again: the one before it.
     TakeBack,
     /// The one behind it, and at last the draft of before.

@@ -2,6 +2,8 @@
 //!
 //! Pure. Text is never lost: what is cleared goes to the history, what is cut can be put back, and undo undoes.
 
+use std::collections::HashSet;
+
 use crate::tui::words::{Unit, Words};
 
 /// A draft above this many bytes takes no more text.
@@ -204,6 +206,24 @@ impl Composer {
         self.typing = false;
     }
 
+    /// The history that other screens share. What they do not know of ours stays, as the oldest.
+    pub fn learn(&mut self, theirs: Vec<String>) {
+        let known: HashSet<&String> = theirs.iter().collect();
+        let mut all = std::mem::take(&mut self.history);
+        let shown = self.looking.as_ref().map(|(at, _)| all[*at].clone());
+        all.retain(|prompt| !known.contains(prompt));
+        all.extend(theirs);
+        all.drain(..all.len().saturating_sub(HISTORY));
+        self.history = all;
+        let place = shown.and_then(|shown| self.history.iter().rposition(|one| *one == shown));
+        match (place, &mut self.looking) {
+            (Some(place), Some((at, _))) => *at = place,
+            // It fell out at the far end.
+            (None, Some((at, _))) => *at = 0,
+            (_, None) => (),
+        }
+    }
+
     /// An older prompt in the place of the draft; the draft waits at the end of the history.
     pub fn older(&mut self) {
         let at = self
@@ -395,6 +415,23 @@ mod tests {
         composer.newer();
         assert_eq!(composer.take(), whole);
         assert_eq!(composer.history(), [whole]);
+    }
+
+    #[test]
+    fn what_other_screens_wrote_is_learned_and_nothing_is_forgotten() {
+        let mut composer = Composer::new("draft".into(), vec!["a".into(), "ours".into()]);
+        composer.older();
+        composer.learn(vec!["a".into(), "theirs".into(), "a".into()]);
+        assert_eq!(composer.history(), ["ours", "a", "theirs", "a"]);
+        assert_eq!(composer.text(), "ours");
+        composer.newer();
+        assert_eq!(composer.text(), "a");
+        composer.older();
+        composer.newer();
+        composer.newer();
+        composer.newer();
+        composer.newer();
+        assert_eq!(composer.text(), "draft");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub enum Effect {
     },
     /// Append one prompt to the history.
     SaveHistory(String),
+    /// Answer `HistoryRead`.
+    ReadHistory,
     /// To the clipboard, through the terminal and into a file; what was done is said.
     Copy(String),
     Bell,

@@ -41,6 +41,8 @@ pub enum Event {
     /// What was being written to the run that was opened.
     DraftFound(String),
     RunsListed(Result<Vec<RunRow>, String>),
+    /// The prompts of all screens, oldest first.
+    HistoryRead(Vec<String>),
     /// One line for the user, from the shell.
     Noted(String),
 }

@@ -111,6 +111,7 @@ const DEFAULTS: &[Row] = {
         (Edit, A::Down, &["down"], "down, or a newer prompt"),
         (Edit, A::HistoryOlder, &["ctrl+p"], "older prompt"),
         (Edit, A::HistoryNewer, &["ctrl+n"], "newer prompt"),
+        (Edit, A::SearchHistory, &["ctrl+r"], "search the history; again: an older one"),
         (Edit, A::TakeBack, &["alt+up"], "change what waits; again: the one before"),
         (Edit, A::QueueNewer, &["alt+down"], "the one behind, then your draft"),
         (Edit, A::LineStart, &["ctrl+a", "home"], "start of the line"),

@@ -57,7 +57,7 @@ pub struct Hands {
     performer: Arc<Mutex<Option<Performer>>>,
     /// What opens or follows the present run; a new order ends it.
     present: JoinSet<()>,
-    /// What lists runs.
+    /// What lists runs and reads the history.
     tasks: JoinSet<()>,
     /// Says to endpoints that we have left a run.
     farewells: JoinSet<()>,
@@ -222,6 +222,14 @@ impl Hands {
         }
     }
 
+    fn read_history(&mut self) {
+        let (store, events) = (self.store.clone(), self.events.clone());
+        self.tasks.spawn(async move {
+            let read = tokio::task::spawn_blocking(move || store.history()).await;
+            tell(&events, Event::HistoryRead(read.unwrap_or_default())).await;
+        });
+    }
+
     /// What the disk or the terminal refused is a line for the user; the loop itself reads it, so it cannot wait.
     fn note(&self, what: &str, done: std::io::Result<()>) {
         if let Err(error) = done {
@@ -255,6 +263,7 @@ impl Outside for Hands {
                     self.store.save_history(&text),
                 );
             }
+            Effect::ReadHistory => self.read_history(),
             Effect::Copy(text) => self.copy(&text),
             Effect::Bell => self.say(notify::bell(self.habits.notify)),
             Effect::Notify(words) => {

@@ -162,6 +162,7 @@ where
             | Effect::ListRuns
             | Effect::SaveDraft { .. }
             | Effect::SaveHistory(_)
+            | Effect::ReadHistory
             | Effect::Copy(_)
             | Effect::Bell
             | Effect::Notify(_)

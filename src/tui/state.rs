@@ -20,6 +20,7 @@ use crate::tui::composer::Composer;
 use crate::tui::event::{Drawn, Place, RunRow};
 use crate::tui::find::Find;
 use crate::tui::keymap::Keymap;
+use crate::tui::writing::Writing;
 
 /// How long an answer key is deaf after a question has appeared or a character was typed.
 pub const GUARD: Duration = Duration::from_millis(700);
@@ -51,6 +52,7 @@ pub struct State {
     /// What the slash menu has selected.
     pub slash: usize,
     pub slash_hidden: bool,
+    pub writing: Writing,
     pub toasts: Vec<Toast>,
     /// When Ctrl+C was pressed on an empty draft.
     pub interrupted: Option<Instant>,
@@ -281,6 +283,7 @@ impl State {
             leader: false,
             slash: 0,
             slash_hidden: false,
+            writing: Writing::default(),
             toasts: Vec::new(),
             interrupted: None,
             size: start.size,
@@ -357,6 +360,7 @@ impl State {
         let writes = self.focus == Focus::Edit && !self.composer.is_empty() && !page;
         self.asking().is_some()
             && self.ask.writing.is_none()
+            && self.writing.search.is_none()
             && self
                 .question
                 .shown
@@ -364,34 +368,6 @@ impl State {
                 .is_some_and(|(_, since)| rested(*since))
             && self.question.typed.is_none_or(rested)
             && (self.question.called || !writes)
-    }
-
-    /// The commands that the draft's first word could become; empty when there is no menu.
-    pub fn slash_menu(&self) -> Vec<(String, String)> {
-        let Some(typed) = self.composer.text().strip_prefix('/') else {
-            return Vec::new();
-        };
-        if self.slash_hidden || self.ask.writing.is_some() || typed.contains(char::is_whitespace) {
-            return Vec::new();
-        }
-        let ours = OURS
-            .iter()
-            .map(|(name, label)| ((*name).to_owned(), (*label).to_owned()));
-        let theirs = self
-            .session()
-            .map(|session| session.commands.iter())
-            .into_iter()
-            .flatten();
-        theirs
-            .map(|command| {
-                (
-                    command.name.trim_start_matches('/').to_owned(),
-                    command.description.clone(),
-                )
-            })
-            .chain(ours)
-            .filter(|(name, _)| name.starts_with(typed))
-            .collect()
     }
 
     /// How many tool calls there are.

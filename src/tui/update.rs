@@ -7,10 +7,8 @@ use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::Event;
 use crate::tui::keymap::{Context, Key};
-use crate::tui::on::{
-    browse, cancel, choose, citizen, draft, find, launch, link, picker, popup, question, queue,
-    writing,
-};
+use crate::tui::menu;
+use crate::tui::on::{browse, cancel, choose, citizen, draft, find, history, launch, link, picker, popup, question, queue, writing};
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
 /// Ctrl+C twice within this long leaves.
@@ -66,6 +64,7 @@ fn step(state: &mut State, event: Event) -> Vec<Effect> {
             Vec::new()
         }
         Event::OpenFailed(why) => picker::open_failed(state, &why),
+        Event::HistoryRead(prompts) => history::read(state, prompts),
         Event::RunsListed(rows) => picker::listed(state, rows),
         Event::Noted(text) => {
             toast(state, text);
@@ -103,6 +102,9 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
             Some(action) => act(state, action),
             None => Vec::new(),
         };
+    }
+    if let Some(effects) = history::write(state, key) {
+        return effects;
     }
     if let Some(effects) = picker::write(state, key).or_else(|| find::write(state, key)) {
         return effects;
@@ -200,6 +202,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             show(state, Pane::Plan);
             Vec::new()
         }
+        Action::SearchHistory => history::open(state),
         Action::Runs => picker::show(state),
         Action::Stop => {
             popup::ask_stop(state);
@@ -247,7 +250,7 @@ pub(crate) fn show(state: &mut State, pane: Pane) {
 
 /// Closes what lies on top, one thing at a time; a draft is never touched.
 fn escape(state: &mut State) -> Vec<Effect> {
-    if !state.slash_menu().is_empty() {
+    if !menu::commands_meant(state).is_empty() {
         state.slash_hidden = true;
         return Vec::new();
     }
@@ -359,5 +362,6 @@ pub(crate) fn reset(state: &mut State) {
     state.ask = crate::tui::ask::Ask::default();
     state.changing = None;
     state.popup = None;
+    state.writing.search = None;
     state.focus = Focus::Edit;
 }

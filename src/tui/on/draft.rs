@@ -7,7 +7,8 @@ use crate::protocol::command::Command;
 use crate::protocol::ids::{CommandId, RunId};
 use crate::tui::action::Action;
 use crate::tui::effect::{Effect, Plan};
-use crate::tui::on::{browse, link, queue, writing};
+use crate::tui::menu::{self, Choice};
+use crate::tui::on::{browse, history, link, queue, writing};
 use crate::tui::state::{Launching, Popup, Scene, Scroll, State};
 use crate::tui::update::{act as perform, leave, toast};
 
@@ -44,7 +45,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     if is_busy_starting(state) {
         return Vec::new();
     }
-    let menu = state.slash_menu();
+    let menu = menu::commands_meant(state);
     match action {
         Action::Submit if state.composer.continues() => (),
         Action::Submit if !menu.is_empty() && !is_whole(state, &menu) => {
@@ -116,6 +117,9 @@ pub(crate) fn typed(state: &mut State, char: char) {
 /// Line ends of every kind become ours; nothing in a paste is a key.
 pub(crate) fn paste(state: &mut State, text: &str) -> Vec<Effect> {
     let listens = matches!(state.scene, Scene::Run(_) | Scene::Composer(_));
+    if state.popup.is_none() && listens && history::paste(state, text) {
+        return Vec::new();
+    }
     if state.popup.is_none() && listens && !is_busy_starting(state) {
         state.focus = crate::tui::state::Focus::Edit;
         state.question.typed = Some(state.now);
@@ -134,7 +138,7 @@ fn written(state: &mut State, fits: bool) {
     }
 }
 
-fn changed(state: &mut State) {
+pub(crate) fn changed(state: &mut State) {
     state.unsaved = true;
     state.slash = 0;
     state.slash_hidden = false;
@@ -178,13 +182,13 @@ fn is_busy_starting(state: &State) -> bool {
 }
 
 /// The selected command is already written out.
-fn is_whole(state: &State, menu: &[(String, String)]) -> bool {
+fn is_whole(state: &State, menu: &[Choice]) -> bool {
     menu.iter()
-        .any(|(name, _)| state.composer.text()[1..] == **name)
+        .any(|one| state.composer.text()[1..] == one.name)
 }
 
-fn complete(state: &mut State, menu: &[(String, String)]) -> Vec<Effect> {
-    let (name, _) = &menu[state.slash.min(menu.len() - 1)];
+fn complete(state: &mut State, menu: &[Choice]) -> Vec<Effect> {
+    let name = &menu[state.slash.min(menu.len() - 1)].name;
     state.composer.set(format!("/{name} "));
     state.unsaved = true;
     Vec::new()

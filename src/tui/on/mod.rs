@@ -6,6 +6,7 @@ pub(crate) mod choose;
 pub(crate) mod citizen;
 pub(crate) mod draft;
 pub(crate) mod find;
+pub(crate) mod history;
 pub(crate) mod launch;
 pub(crate) mod link;
 pub(crate) mod picker;

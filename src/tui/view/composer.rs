@@ -8,16 +8,18 @@ use ratatui::text::Line;
 use ratatui::widgets::Widget;
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::tui::action::Action;
+use crate::tui::keymap::Context;
+use crate::tui::menu;
 use crate::tui::state::{Focus, Launching, Scene, State};
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
-use crate::tui::view::text::{clean, clean_line, fit, pad, width};
+use crate::tui::view::text::{clean, clean_line, fit, fit_end, width};
 use crate::tui::words::Unit;
+use crate::tui::writing::Search;
 
 /// Columns before the text.
 const LEAD: usize = 3;
-/// Lines of the slash menu at most.
-const MENU: usize = 6;
 
 /// The draft as lines of the screen, and where the cursor is in them.
 struct Layout {
@@ -107,6 +109,9 @@ fn laid_out(state: &State, columns: usize) -> Layout {
 
 /// Rows the draft wants.
 pub(crate) fn height(state: &State, columns: u16) -> u16 {
+    if state.writing.search.is_some() {
+        return 1;
+    }
     let room = usize::from(columns).saturating_sub(LEAD + 1);
     let lines = laid_out(state, room).lines.len();
     let most = (state.size.1 / 3).clamp(1, 10);
@@ -120,6 +125,10 @@ pub(crate) fn draw(
     area: Rect,
     buffer: &mut Buffer,
 ) -> Option<Position> {
+    if let Some(search) = &state.writing.search {
+        let cursor = draw_search(state, search, paint, area, buffer);
+        return cursor.filter(|_| state.popup.is_none());
+    }
     let room = usize::from(area.width).saturating_sub(LEAD + 1);
     let edits = state.focus == Focus::Edit && state.popup.is_none();
     let role = if edits { Role::Accent } else { Role::Dim };
@@ -155,6 +164,19 @@ pub(crate) fn draw(
             buffer,
         );
     }
+    if let Some(hint) = menu::hint(state).filter(|_| layout.lines.len() == 1) {
+        let used = layout.lines[0].iter().map(|piece| width(&piece.text));
+        let used = used.sum::<usize>();
+        let hint = fit(&clean_line(&hint), room.saturating_sub(used));
+        let place = Rect {
+            x: text_area.x + u16::try_from(used).unwrap_or(0),
+            width: text_area
+                .width
+                .saturating_sub(u16::try_from(used).unwrap_or(0)),
+            ..text_area
+        };
+        Line::from(paint.span(Role::Dim, hint)).render(place, buffer);
+    }
     let column = u16::try_from(layout.cursor.1).unwrap_or(u16::MAX);
     let row = u16::try_from(layout.cursor.0 - top).unwrap_or(0);
     edits.then(|| {
@@ -186,50 +208,37 @@ fn placeholder(state: &State) -> &'static str {
     }
 }
 
-/// Rows of the slash menu.
-pub(crate) fn menu_height(state: &State) -> u16 {
-    u16::try_from(state.slash_menu().len().min(MENU)).unwrap_or(0)
-}
-
-pub(crate) fn draw_menu(state: &State, paint: &Paint, area: Rect, buffer: &mut Buffer) {
-    let menu = state.slash_menu();
-    let chosen = state.slash.min(menu.len().saturating_sub(1));
-    let top = (chosen + 1).saturating_sub(MENU);
-    let names = menu
-        .iter()
-        .map(|(name, _)| width(name))
-        .max()
-        .unwrap_or(0)
-        .min(20)
-        + 1;
-    for (row, (index, (name, label))) in menu
-        .iter()
-        .enumerate()
-        .skip(top)
-        .take(usize::from(area.height))
-        .enumerate()
-    {
-        let role = if index == chosen {
-            Role::Selection
-        } else {
-            Role::Accent
-        };
-        let room = usize::from(area.width).saturating_sub(names + 6);
-        let line = Line::from(vec![
-            paint.span(Role::Text, "   "),
-            paint.span(role, format!("/{}", pad(&clean_line(name), names))),
-            paint.span(Role::Dim, format!("  {}", fit(&clean_line(label), room))),
-        ]);
-        let y = area.y + u16::try_from(row).unwrap_or(0);
-        line.render(
-            Rect {
-                y,
-                height: 1,
-                ..area
-            },
-            buffer,
-        );
-    }
+/// The line that the search of the history is typed in.
+fn draw_search(
+    state: &State,
+    search: &Search,
+    paint: &Paint,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Option<Position> {
+    let columns = usize::from(area.width);
+    let key = |action| state.keymap.key_of(Context::Edit, action);
+    let place = match search.found.len() {
+        0 => "history: none".to_owned(),
+        found => format!("history: {} of {found}", search.chosen + 1),
+    };
+    let escape = state.keymap.key_of(Context::Everywhere, Action::Escape);
+    let older = key(Action::SearchHistory);
+    let long = format!("{place} · {older} older · {escape} your draft");
+    let right = if columns >= 70 { long } else { place };
+    let room = columns.saturating_sub(LEAD + width(&right) + 4);
+    let needle = fit_end(&clean_line(&search.needle), room);
+    let column = LEAD + width(&needle);
+    let space = columns.saturating_sub(column + width(&right) + 1);
+    Line::from(vec![
+        paint.span(Role::Accent, " / "),
+        paint.span(Role::Text, needle),
+        paint.span(Role::Dim, " ".repeat(space) + &right),
+    ])
+    .render(area, buffer);
+    let column = u16::try_from(column).unwrap_or(u16::MAX);
+    let x = area.x.saturating_add(column);
+    Some(Position::new(x.min(area.right().saturating_sub(1)), area.y))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod find;
 mod glyphs;
 pub(crate) mod head;
 mod markdown;
+mod menu;
 pub mod paint;
 mod panes;
 mod picker;

@@ -16,7 +16,7 @@ use crate::tui::view::paint::Paint;
 use crate::tui::view::rows::{Rows, remark, rule};
 use crate::tui::view::text::{Break, clean, clean_line, wrap};
 use crate::tui::view::{
-    composer, find, glyphs, head, panes, picker, popup, question, queue, status, transcript,
+    composer, find, glyphs, head, menu, panes, picker, popup, question, queue, status, transcript,
     welcome,
 };
 
@@ -119,12 +119,8 @@ fn foot(
     }
     let draft = rows.bottom(composer::height(state, rows.left.width));
     let cursor = composer::draw(state, paint, draft, buffer);
-    composer::draw_menu(
-        state,
-        paint,
-        rows.bottom(composer::menu_height(state)),
-        buffer,
-    );
+    let over = rows.bottom(menu::height(state));
+    menu::draw(state, paint, over, buffer);
     if let Some(line) = queue::line(state, attached, paint, columns) {
         line.render(rows.bottom(1), buffer);
     }

@@ -12,7 +12,7 @@ use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::rows::{Rows, print, remark, rule};
 use crate::tui::view::text::{Break, clean, clean_line, fit_end, wrap};
-use crate::tui::view::{composer, status};
+use crate::tui::view::{composer, menu, status};
 
 /// The composer of a new run, and how far its start is.
 pub(crate) fn draw(
@@ -27,12 +27,8 @@ pub(crate) fn draw(
     rule(paint, rows.bottom(1), buffer);
     let draft = rows.bottom(composer::height(state, area.width));
     let cursor = composer::draw(state, paint, draft, buffer);
-    composer::draw_menu(
-        state,
-        paint,
-        rows.bottom(composer::menu_height(state)),
-        buffer,
-    );
+    let over = rows.bottom(menu::height(state));
+    menu::draw(state, paint, over, buffer);
     let lower = rows.bottom(1);
     rule(paint, lower, buffer);
     remark(state, paint, lower, buffer);
