@@ -15,13 +15,15 @@ use ashore::commands::context::{Context, Found};
 use ashore::commands::failure::{Exit, Failure};
 use ashore::commands::{forecast, headless, mirrored, output, plan, runs as listing, worktree};
 use ashore::config::settings::Settings;
-use ashore::mirror::worker;
+use ashore::mirror::ignore::Rules;
+use ashore::mirror::tracked::tracked;
+use ashore::mirror::{scan, worker};
 use ashore::protocol::file::FileManifest;
 use ashore::protocol::ids::RunRef;
 use ashore::protocol::run::Policy;
 use ashore::tui::citizen::Habits;
 use ashore::tui::effect;
-use ashore::tui::event::RunRow;
+use ashore::tui::event::{Listing, RunRow};
 use ashore::tui::keymap::Keymap;
 use ashore::tui::outside::{Harbour, NotLaunched};
 use ashore::tui::start::{First, Wish, screen};
@@ -148,6 +150,9 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
     let keymap = keymap(&port.context.settings)?;
     let habits = habits(&port.context);
     let store = Store::new(&port.context.places.state, &port.context.directory);
+    let env = &port.context.env;
+    let editor = env.get("VISUAL").or_else(|| env.get("EDITOR"));
+    let editor = editor.unwrap_or("vi").to_owned();
     let welcome = welcome(&port);
     let first = match begin {
         Begin::Picker => First::Picker,
@@ -164,6 +169,7 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
             habits,
             keymap,
             store,
+            editor,
         },
     )
     .await;
@@ -441,6 +447,23 @@ impl Harbour for Port {
             .into_iter()
             .map(|row| shown(row, &self.context.directory))
             .collect())
+    }
+
+    async fn paths(&self, of: Option<PathBuf>, most: usize) -> Result<Listing, String> {
+        let root = of.clone().unwrap_or_else(|| self.context.directory.clone());
+        let settings = &self.context.settings;
+        let rules = Rules::new(&root, &settings.ignore, &settings.include)
+            .map_err(|error| error.to_string())?;
+        rules.keep(&tracked(&root).await);
+        let (paths, is_cut) = tokio::task::spawn_blocking(move || scan::names(&root, &rules, most))
+            .await
+            .map_err(|_| "the directory could not be listed to its end".to_owned())?
+            .map_err(|error| error.to_string())?;
+        Ok(Listing {
+            of,
+            paths: paths.into_iter().map(String::from).collect(),
+            is_cut,
+        })
     }
 
     async fn open(&self, at: &RunRef) -> Result<Opened, String> {

@@ -172,6 +172,29 @@ pub fn scan(root: &Path, rules: &Rules, limits: Limits, cache: &Cache) -> Result
     Ok(tree)
 }
 
+/// The paths of which a scan would take files, in no order, at most so many, and whether there are more. Reads names
+/// only.
+pub fn names(root: &Path, rules: &Rules, most: usize) -> Result<(Vec<RelPath>, bool), Error> {
+    rules.forget();
+    let mut walk = Walk {
+        root,
+        rules,
+        limits: Limits {
+            paths: most,
+            ..Limits::default()
+        },
+        found: Vec::new(),
+        tree: Tree::default(),
+    };
+    let is_cut = match walk.folder(None, 0) {
+        Ok(()) => false,
+        Err(Error::TooMany(_)) => true,
+        Err(error @ Error::Root { .. }) => return Err(error),
+    };
+    walk.found.truncate(most);
+    Ok((walk.found, is_cut))
+}
+
 /// What stands at one path now, with the rules applied.
 pub fn look(root: &Path, path: &RelPath, rules: &Rules, limits: Limits, cache: &Cache) -> Local {
     let mut above = root.to_owned();

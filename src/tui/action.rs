@@ -27,6 +27,7 @@ pub enum Action {
     Undo,
     Complete,
     SearchHistory,
+    Editor,
     /// A message that was not taken, back into the draft; again: the one before it.
     TakeBack,
     /// The one behind it, and at last the draft of before.

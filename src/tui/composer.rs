@@ -89,6 +89,19 @@ impl Composer {
         self.put(&Words::pasted(text))
     }
 
+    /// What was written from here to the cursor becomes this. False when there is no room for it.
+    pub fn finish(&mut self, from: usize, text: &str) -> bool {
+        let gone = self.cursor - from;
+        if self.text().len() - gone + text.len() > LIMIT {
+            return false;
+        }
+        self.remember(false);
+        self.words.remove(from..self.cursor);
+        self.words.insert(from, &Words::from(text.to_owned()));
+        self.cursor = self.words.settle(from + text.len());
+        true
+    }
+
     fn put(&mut self, words: &Words) -> bool {
         let text = words.text();
         if self.text().len() + text.len() > LIMIT {

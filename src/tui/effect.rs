@@ -1,5 +1,7 @@
 //! What the screen orders: one effect, one call.
 
+use std::path::PathBuf;
+
 use crate::attach;
 use crate::protocol::ids::{RunId, RunRef};
 use crate::tui::tty::report::Manners;
@@ -19,6 +21,13 @@ pub enum Effect {
     },
     /// Append one prompt to the history.
     SaveHistory(String),
+    /// The terminal to this editor, a shell's words, until it ends. Answer `Edited`.
+    Edit {
+        editor: String,
+        text: String,
+    },
+    /// Answer `PathsListed`; `None` is the directory that a new run would be given.
+    ListPaths(Option<PathBuf>),
     /// Answer `HistoryRead`.
     ReadHistory,
     /// To the clipboard, through the terminal and into a file; what was done is said.

@@ -1,5 +1,6 @@
 //! What can happen to the screen: facts, in the past tense.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -41,6 +42,9 @@ pub enum Event {
     /// What was being written to the run that was opened.
     DraftFound(String),
     RunsListed(Result<Vec<RunRow>, String>),
+    /// What the editor left, or a sentence on why the draft is as it was.
+    Edited(Result<String, String>),
+    PathsListed(Listing),
     /// The prompts of all screens, oldest first.
     HistoryRead(Vec<String>),
     /// One line for the user, from the shell.
@@ -78,6 +82,16 @@ pub struct Drawn {
 pub struct Place {
     pub item: usize,
     pub line: i64,
+}
+
+/// The files of a directory that a draft may name, by the rules of the mirror.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// As it was asked for.
+    pub of: Option<PathBuf>,
+    pub paths: Vec<String>,
+    /// There are more than are listed.
+    pub is_cut: bool,
 }
 
 /// One line of the picker.

@@ -1,4 +1,4 @@
-//! What stands over the draft to choose from while it is written: commands behind a `/`.
+//! What stands over the draft to choose from while it is written: commands behind a `/`, paths behind an `@`.
 //!
 //! Pure.
 
@@ -33,6 +33,22 @@ fn commands(state: &State) -> Vec<Choice> {
         label: (*label).to_owned(),
     });
     theirs.chain(ours).collect()
+}
+
+/// What there is to choose from now: paths, else commands.
+pub(crate) fn choices(state: &State) -> Vec<Choice> {
+    match &state.writing.mention {
+        Some(mention) => {
+            let paths = mention.found.iter();
+            paths
+                .map(|path| Choice {
+                    name: path.clone(),
+                    ..Choice::default()
+                })
+                .collect()
+        }
+        None => commands_meant(state),
+    }
 }
 
 /// The commands that the draft's first word could mean; empty when there is no menu.

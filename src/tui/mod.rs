@@ -6,6 +6,7 @@ pub mod action;
 pub mod ask;
 pub mod citizen;
 pub mod composer;
+mod editor;
 pub mod effect;
 pub mod event;
 pub mod find;

@@ -3,7 +3,7 @@
 //! A shell. Which endpoint, which directory and how a mirror is opened is not its business: a [`Harbour`] knows.
 //! Dropping the hands ends every task; the run goes on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -14,12 +14,14 @@ use crate::attach::perform::{Opened, Performer};
 use crate::protocol::ids::RunRef;
 use crate::tui::citizen::Habits;
 use crate::tui::effect::{Effect, Plan};
-use crate::tui::event::{Event, Progress, RunRow};
+use crate::tui::event::{Event, Listing, Progress, RunRow};
 use crate::tui::run::Outside;
 use crate::tui::store::Store;
 use crate::tui::terminal;
 use crate::tui::tty::{clip, notify};
 
+/// Files of a directory that are offered at most.
+pub const PATHS: usize = 50_000;
 /// Events that wait for the screen.
 pub const EVENTS: usize = 1024;
 
@@ -27,6 +29,9 @@ pub const EVENTS: usize = 1024;
 #[async_trait]
 pub trait Harbour: Send + Sync + 'static {
     async fn list(&self) -> Result<Vec<RunRow>, String>;
+
+    /// The files of a directory by the rules of the mirror, at most so many; `None` is the one of a new run.
+    async fn paths(&self, of: Option<PathBuf>, most: usize) -> Result<Listing, String>;
 
     /// Joins a run that is there. Its mirror is opened, or a note says why not.
     async fn open(&self, at: &RunRef) -> Result<Opened, String>;
@@ -59,6 +64,8 @@ pub struct Hands {
     present: JoinSet<()>,
     /// What lists runs and reads the history.
     tasks: JoinSet<()>,
+    /// What looks for files.
+    looks: JoinSet<()>,
     /// Says to endpoints that we have left a run.
     farewells: JoinSet<()>,
     habits: Habits,
@@ -74,6 +81,7 @@ impl Hands {
             performer: Arc::default(),
             present: JoinSet::new(),
             tasks: JoinSet::new(),
+            looks: JoinSet::new(),
             farewells: JoinSet::new(),
             habits: Habits::default(),
         }
@@ -222,6 +230,18 @@ impl Hands {
         }
     }
 
+    fn list_paths(&mut self, of: Option<PathBuf>) {
+        let (harbour, events) = (self.harbour.clone(), self.events.clone());
+        self.looks.abort_all();
+        self.looks.spawn(async move {
+            let event = match harbour.paths(of, PATHS).await {
+                Ok(listing) => Event::PathsListed(listing),
+                Err(why) => Event::Noted(why),
+            };
+            tell(&events, event).await;
+        });
+    }
+
     fn read_history(&mut self) {
         let (store, events) = (self.store.clone(), self.events.clone());
         self.tasks.spawn(async move {
@@ -263,6 +283,7 @@ impl Outside for Hands {
                     self.store.save_history(&text),
                 );
             }
+            Effect::ListPaths(of) => self.list_paths(of),
             Effect::ReadHistory => self.read_history(),
             Effect::Copy(text) => self.copy(&text),
             Effect::Bell => self.say(notify::bell(self.habits.notify)),
@@ -278,7 +299,7 @@ impl Outside for Hands {
                 self.note("the terminal does not listen", terminal::adopt(manners));
             }
             // The loop does these itself.
-            Effect::Redraw | Effect::Suspend | Effect::Quit { .. } => (),
+            Effect::Edit { .. } | Effect::Redraw | Effect::Suspend | Effect::Quit { .. } => (),
         }
     }
 }
@@ -312,6 +333,13 @@ mod tests {
     impl Harbour for Empty {
         async fn list(&self) -> Result<Vec<RunRow>, String> {
             Ok(Vec::new())
+        }
+
+        async fn paths(&self, of: Option<PathBuf>, _: usize) -> Result<Listing, String> {
+            Ok(Listing {
+                of,
+                ..Listing::default()
+            })
         }
 
         async fn open(&self, at: &RunRef) -> Result<Opened, String> {

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use ratatui::Terminal;
@@ -12,10 +13,11 @@ use ratatui::backend::Backend;
 use ratatui::layout::{Position, Rect};
 use tokio::time::{Instant, sleep_until};
 
+use crate::tui::editor;
 use crate::tui::effect::Effect;
 use crate::tui::event::Event;
 use crate::tui::state::State;
-use crate::tui::terminal;
+use crate::tui::terminal::{self, Away};
 use crate::tui::update::update;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::screen;
@@ -61,11 +63,18 @@ where
     let mut events = events.ready_chunks(BATCH);
     let mut due = Instant::now();
     let mut tick = Instant::now() + TICK;
+    let mut lent: Lent = None;
     loop {
         let soon = state.soon().map(Instant::from_std);
         tokio::select! {
             biased;
-            () = sleep_until(due), if state.changed => {
+            event = ended(&mut lent), if lent.is_some() => {
+                let events = [take_back(terminal, state, lent.take())?, event];
+                if let Some(left) = steps(terminal, state, events, outside, &mut lent).await? {
+                    return Ok(left);
+                }
+            }
+            () = sleep_until(due), if state.changed && lent.is_none() => {
                 state.changed = false;
                 terminal.draw(|frame| screen::view(state, paint, frame)).context("cannot draw on the terminal")?;
                 if let Some(drawn) = paint.take_drawn() {
@@ -77,27 +86,25 @@ where
                 let Some(batch) = batch else {
                     return Ok(Left { message: None, code: 0 });
                 };
-                let clock = clock(outside);
-                for event in std::iter::once(clock).chain(batch) {
-                    // An answer to a key must not wait for the next frame.
-                    if matches!(event, Event::Key(_)) {
-                        due = due.min(Instant::now());
-                    }
-                    if let Some(left) = step(terminal, state, event, outside).await? {
-                        return Ok(left);
-                    }
+                // An answer to a key must not wait for the next frame.
+                if batch.iter().any(|event| matches!(event, Event::Key(_))) {
+                    due = due.min(Instant::now());
+                }
+                let events = std::iter::once(clock(outside)).chain(batch);
+                if let Some(left) = steps(terminal, state, events, outside, &mut lent).await? {
+                    return Ok(left);
                 }
             }
             () = sleep_until(soon.unwrap_or(tick)), if soon.is_some() => {
                 let clock = clock(outside);
-                if let Some(left) = step(terminal, state, clock, outside).await? {
+                if let Some(left) = step(terminal, state, clock, outside, &mut lent).await? {
                     return Ok(left);
                 }
             }
             () = sleep_until(tick), if state.elapses() => {
                 tick = Instant::now() + TICK;
                 let clock = clock(outside);
-                if let Some(left) = step(terminal, state, clock, outside).await? {
+                if let Some(left) = step(terminal, state, clock, outside, &mut lent).await? {
                     return Ok(left);
                 }
             }
@@ -106,6 +113,33 @@ where
             tick = Instant::now() + TICK;
         }
     }
+}
+
+/// Another program has the terminal: nothing is drawn until it ends, and what it leaves is an event. All other events
+/// go on, so that the run and its files do.
+type Lent = Option<(Away, BoxFuture<'static, Event>)>;
+
+async fn ended(lent: &mut Lent) -> Event {
+    match lent {
+        Some((_, program)) => program.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The terminal is ours again, however large it is by now.
+fn take_back<B>(terminal: &mut Terminal<B>, state: &State, lent: Lent) -> anyhow::Result<Event>
+where
+    B: Backend,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    if let Some((away, _)) = lent {
+        terminal::back(away, state.citizen.manners).context("cannot come back to the terminal")?;
+    }
+    forget(terminal)?;
+    let size = terminal
+        .size()
+        .context("the size of the terminal is unknown")?;
+    Ok(Event::Resized(size.width, size.height))
 }
 
 fn clock(outside: &dyn Outside) -> Event {
@@ -130,12 +164,32 @@ where
         .context("cannot clear the terminal")
 }
 
+async fn steps<B>(
+    terminal: &mut Terminal<B>,
+    state: &mut State,
+    events: impl IntoIterator<Item = Event>,
+    outside: &mut dyn Outside,
+    lent: &mut Lent,
+) -> anyhow::Result<Option<Left>>
+where
+    B: Backend,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    for event in events {
+        if let Some(left) = step(terminal, state, event, outside, lent).await? {
+            return Ok(Some(left));
+        }
+    }
+    Ok(None)
+}
+
 /// One event through `update`, and what it orders. What concerns the terminal is done here.
 async fn step<B>(
     terminal: &mut Terminal<B>,
     state: &mut State,
     event: Event,
     outside: &mut dyn Outside,
+    lent: &mut Lent,
 ) -> anyhow::Result<Option<Left>>
 where
     B: Backend,
@@ -145,12 +199,18 @@ where
     for effect in update(state, event) {
         match effect {
             Effect::Quit { message, code } => left = Some(Left { message, code }),
+            // Keys that were pressed before it had the terminal.
+            Effect::Edit { .. } | Effect::Suspend if lent.is_some() => (),
             Effect::Suspend => {
                 terminal::suspend(&state.citizen)
                     .await
                     .context("cannot come back to the terminal")?;
                 forget(terminal)?;
                 state.changed = true;
+            }
+            Effect::Edit { editor, text } => {
+                let edit = async move { Event::Edited(editor::edit(&editor, &text).await) };
+                *lent = Some((terminal::lend(), Box::pin(edit)));
             }
             Effect::Redraw => {
                 forget(terminal)?;
@@ -163,6 +223,7 @@ where
             | Effect::SaveDraft { .. }
             | Effect::SaveHistory(_)
             | Effect::ReadHistory
+            | Effect::ListPaths(_)
             | Effect::Copy(_)
             | Effect::Bell
             | Effect::Notify(_)

@@ -39,6 +39,8 @@ pub struct Wish {
     pub habits: Habits,
     pub keymap: Keymap,
     pub store: Store,
+    /// For drafts: a shell's words.
+    pub editor: String,
 }
 
 pub enum First {
@@ -79,6 +81,7 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
     state.keymap = wish.keymap;
     state.citizen.manners = manners;
     state.citizen.manners.scheme = manners.scheme.or(wish.scheme);
+    state.writing.editor = wish.editor;
     tell_notes(&mut state);
     if at_once {
         for effect in draft::launch(&mut state, false) {

@@ -239,6 +239,22 @@ pub async fn suspend(citizen: &Citizen) -> io::Result<()> {
     take_up(citizen)
 }
 
+/// The terminal as another program has it: as the shell knows it, and nothing is read here.
+#[derive(Debug)]
+pub(crate) struct Away(reader::Held);
+
+pub(crate) fn lend() -> Away {
+    let held = reader::hold();
+    restore();
+    Away(held)
+}
+
+pub(crate) fn back(Away(held): Away, manners: Manners) -> io::Result<()> {
+    enter()?;
+    drop(held);
+    adopt(manners)
+}
+
 /// How large it is now.
 pub(crate) fn size() -> io::Result<Size> {
     let (width, height) = terminal::size()?;

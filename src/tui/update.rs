@@ -8,7 +8,7 @@ use crate::tui::effect::Effect;
 use crate::tui::event::Event;
 use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
-use crate::tui::on::{browse, cancel, choose, citizen, draft, find, history, launch, link, picker, popup, question, queue, writing};
+use crate::tui::on::{browse, cancel, choose, citizen, draft, editor, find, history, launch, link, mention, picker, popup, question, queue, writing};
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
 /// Ctrl+C twice within this long leaves.
@@ -32,9 +32,17 @@ pub fn update(state: &mut State, event: Event) -> Vec<Effect> {
 fn step(state: &mut State, event: Event) -> Vec<Effect> {
     match event {
         Event::Tick { now, wall } => tick(state, now, wall),
-        Event::Key(key) => press(state, key),
+        Event::Key(key) => {
+            let mut effects = press(state, key);
+            effects.extend(mention::look(state));
+            effects
+        }
         Event::Paste(text) if find::paste(state, &text) => Vec::new(),
-        Event::Paste(text) => draft::paste(state, &text),
+        Event::Paste(text) => {
+            let mut effects = draft::paste(state, &text);
+            effects.extend(mention::look(state));
+            effects
+        }
         Event::Resized(columns, rows) => {
             state.size = (columns, rows);
             Vec::new()
@@ -64,6 +72,8 @@ fn step(state: &mut State, event: Event) -> Vec<Effect> {
             Vec::new()
         }
         Event::OpenFailed(why) => picker::open_failed(state, &why),
+        Event::Edited(edited) => editor::back(state, edited),
+        Event::PathsListed(listing) => mention::listed(state, listing),
         Event::HistoryRead(prompts) => history::read(state, prompts),
         Event::RunsListed(rows) => picker::listed(state, rows),
         Event::Noted(text) => {
@@ -202,6 +212,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             show(state, Pane::Plan);
             Vec::new()
         }
+        Action::Editor => editor::open(state),
         Action::SearchHistory => history::open(state),
         Action::Runs => picker::show(state),
         Action::Stop => {
@@ -250,6 +261,15 @@ pub(crate) fn show(state: &mut State, pane: Pane) {
 
 /// Closes what lies on top, one thing at a time; a draft is never touched.
 fn escape(state: &mut State) -> Vec<Effect> {
+    if state
+        .writing
+        .mention
+        .as_ref()
+        .is_some_and(|one| !one.found.is_empty())
+    {
+        mention::dismiss(state);
+        return Vec::new();
+    }
     if !menu::commands_meant(state).is_empty() {
         state.slash_hidden = true;
         return Vec::new();
@@ -362,6 +382,6 @@ pub(crate) fn reset(state: &mut State) {
     state.ask = crate::tui::ask::Ask::default();
     state.changing = None;
     state.popup = None;
-    state.writing.search = None;
+    state.writing.close();
     state.focus = Focus::Edit;
 }

@@ -2,13 +2,31 @@
 //!
 //! Plain values, changed only by [`crate::tui::update::update`].
 
-/// Prompts of the search that are shown to choose from at most.
-pub const FOUND: usize = 100;
+use std::path::PathBuf;
+use std::time::Instant;
 
 #[derive(Debug, Clone, Default)]
 pub struct Writing {
     /// The history is searched; the draft waits beside it.
     pub search: Option<Search>,
+    /// A path is being written behind an `@`.
+    pub mention: Option<Mention>,
+    /// The place of the `@` whose menu was closed.
+    pub dismissed: Option<usize>,
+    pub paths: Paths,
+    /// The user's own, as a shell's words.
+    pub editor: String,
+    /// The draft is in the editor; what it was.
+    pub edited: Option<String>,
+}
+
+impl Writing {
+    /// Another run: what was open is closed.
+    pub(crate) fn close(&mut self) {
+        self.search = None;
+        self.mention = None;
+        self.dismissed = None;
+    }
 }
 
 /// A search of the history.
@@ -19,4 +37,29 @@ pub struct Search {
     pub found: Vec<usize>,
     /// Which of them is marked.
     pub chosen: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mention {
+    /// Where the `@` stands, in bytes.
+    pub at: usize,
+    pub needle: String,
+    /// The paths that fit best, the best first.
+    pub found: Vec<String>,
+}
+
+impl Mention {
+    /// Paths that are kept of all that fit.
+    pub(crate) const MOST: usize = 50;
+}
+
+/// The files of a directory.
+#[derive(Debug, Clone, Default)]
+pub struct Paths {
+    /// Which one; `None` is the one that a new run would be given.
+    pub of: Option<PathBuf>,
+    pub known: Vec<String>,
+    /// There are more than are listed.
+    pub is_cut: bool,
+    pub asked: Option<Instant>,
 }

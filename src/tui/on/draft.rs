@@ -8,7 +8,7 @@ use crate::protocol::ids::{CommandId, RunId};
 use crate::tui::action::Action;
 use crate::tui::effect::{Effect, Plan};
 use crate::tui::menu::{self, Choice};
-use crate::tui::on::{browse, history, link, queue, writing};
+use crate::tui::on::{browse, history, link, mention, queue, writing};
 use crate::tui::state::{Launching, Popup, Scene, Scroll, State};
 use crate::tui::update::{act as perform, leave, toast};
 
@@ -45,7 +45,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     if is_busy_starting(state) {
         return Vec::new();
     }
-    let menu = menu::commands_meant(state);
+    let menu = menu::choices(state);
     match action {
         Action::Submit if state.composer.continues() => (),
         Action::Submit if !menu.is_empty() && !is_whole(state, &menu) => {
@@ -130,7 +130,7 @@ pub(crate) fn paste(state: &mut State, text: &str) -> Vec<Effect> {
     Vec::new()
 }
 
-fn written(state: &mut State, fits: bool) {
+pub(crate) fn written(state: &mut State, fits: bool) {
     if fits {
         changed(state);
     } else {
@@ -183,11 +183,16 @@ fn is_busy_starting(state: &State) -> bool {
 
 /// The selected command is already written out.
 fn is_whole(state: &State, menu: &[Choice]) -> bool {
-    menu.iter()
-        .any(|one| state.composer.text()[1..] == one.name)
+    state.writing.mention.is_none()
+        && menu
+            .iter()
+            .any(|one| state.composer.text()[1..] == one.name)
 }
 
 fn complete(state: &mut State, menu: &[Choice]) -> Vec<Effect> {
+    if state.writing.mention.is_some() {
+        return mention::take(state);
+    }
     let name = &menu[state.slash.min(menu.len() - 1)].name;
     state.composer.set(format!("/{name} "));
     state.unsaved = true;

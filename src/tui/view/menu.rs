@@ -1,4 +1,4 @@
-//! What stands over the draft to choose from: commands, prompts of before.
+//! What stands over the draft to choose from: commands, paths, prompts of before.
 //!
 //! Pure.
 
@@ -34,6 +34,18 @@ fn shown(state: &State) -> Menu {
         return Menu {
             rows: prompts
                 .filter_map(|at| Some(prompt_row(history.get(*at)?)))
+                .collect(),
+            chosen,
+            names: None,
+        };
+    }
+    if let Some(mention) = &state.writing.mention {
+        let (top, chosen) = window(mention.found.len(), state.slash);
+        return Menu {
+            rows: menu::choices(state)
+                .into_iter()
+                .skip(top)
+                .take(ROWS)
                 .collect(),
             chosen,
             names: None,
