@@ -449,6 +449,10 @@ impl Harbour for Port {
             .collect())
     }
 
+    fn directory(&self) -> &Path {
+        &self.context.directory
+    }
+
     async fn paths(&self, of: Option<PathBuf>, most: usize) -> Result<Listing, String> {
         let root = of.clone().unwrap_or_else(|| self.context.directory.clone());
         let settings = &self.context.settings;

@@ -26,6 +26,13 @@ pub enum Effect {
         editor: String,
         text: String,
     },
+    /// A command of the user on this machine, in the directory of the run or of a new one. Answers `Here`.
+    RunHere {
+        number: u64,
+        command: String,
+        of: Option<PathBuf>,
+    },
+    EndHere,
     /// Answer `PathsListed`; `None` is the directory that a new run would be given.
     ListPaths(Option<PathBuf>),
     /// Answer `HistoryRead`.

@@ -44,6 +44,7 @@ pub enum Event {
     RunsListed(Result<Vec<RunRow>, String>),
     /// What the editor left, or a sentence on why the draft is as it was.
     Edited(Result<String, String>),
+    Here(Here),
     PathsListed(Listing),
     /// The prompts of all screens, oldest first.
     HistoryRead(Vec<String>),
@@ -82,6 +83,21 @@ pub struct Drawn {
 pub struct Place {
     pub item: usize,
     pub line: i64,
+}
+
+/// Of a command that was run on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Here {
+    /// Which one.
+    pub number: u64,
+    pub said: Said,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    Printed(String),
+    /// How, in words.
+    Ended(String),
 }
 
 /// The files of a directory that a draft may name, by the rules of the mirror.

@@ -7,12 +7,12 @@ use crate::tui::state::{OURS, State};
 
 /// One line of the menu.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Choice {
-    pub name: String,
+pub(crate) struct Choice {
+    pub(crate) name: String,
     /// What may be written behind it.
-    pub hint: String,
+    pub(crate) hint: String,
     /// What it does.
-    pub label: String,
+    pub(crate) label: String,
 }
 
 /// All commands, the agent's first.

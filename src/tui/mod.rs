@@ -11,6 +11,7 @@ pub mod effect;
 pub mod event;
 pub mod find;
 pub mod fuzzy;
+mod here;
 pub mod keymap;
 mod menu;
 mod on;

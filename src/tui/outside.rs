@@ -15,6 +15,7 @@ use crate::protocol::ids::RunRef;
 use crate::tui::citizen::Habits;
 use crate::tui::effect::{Effect, Plan};
 use crate::tui::event::{Event, Listing, Progress, RunRow};
+use crate::tui::here;
 use crate::tui::run::Outside;
 use crate::tui::store::Store;
 use crate::tui::terminal;
@@ -29,6 +30,9 @@ pub const EVENTS: usize = 1024;
 #[async_trait]
 pub trait Harbour: Send + Sync + 'static {
     async fn list(&self) -> Result<Vec<RunRow>, String>;
+
+    /// The one that a new run would be given.
+    fn directory(&self) -> &Path;
 
     /// The files of a directory by the rules of the mirror, at most so many; `None` is the one of a new run.
     async fn paths(&self, of: Option<PathBuf>, most: usize) -> Result<Listing, String>;
@@ -64,6 +68,8 @@ pub struct Hands {
     present: JoinSet<()>,
     /// What lists runs and reads the history.
     tasks: JoinSet<()>,
+    /// What runs on this machine for the user.
+    commands: JoinSet<()>,
     /// What looks for files.
     looks: JoinSet<()>,
     /// Says to endpoints that we have left a run.
@@ -81,6 +87,7 @@ impl Hands {
             performer: Arc::default(),
             present: JoinSet::new(),
             tasks: JoinSet::new(),
+            commands: JoinSet::new(),
             looks: JoinSet::new(),
             farewells: JoinSet::new(),
             habits: Habits::default(),
@@ -230,6 +237,17 @@ impl Hands {
         }
     }
 
+    fn run_here(&mut self, number: u64, command: String, of: Option<PathBuf>) {
+        let directory = of.unwrap_or_else(|| self.harbour.directory().to_owned());
+        let listener = here::Listener {
+            number,
+            events: self.events.clone(),
+        };
+        self.commands.abort_all();
+        self.commands
+            .spawn(async move { here::run(&command, &directory, &listener).await });
+    }
+
     fn list_paths(&mut self, of: Option<PathBuf>) {
         let (harbour, events) = (self.harbour.clone(), self.events.clone());
         self.looks.abort_all();
@@ -283,6 +301,12 @@ impl Outside for Hands {
                     self.store.save_history(&text),
                 );
             }
+            Effect::RunHere {
+                number,
+                command,
+                of,
+            } => self.run_here(number, command, of),
+            Effect::EndHere => self.commands.abort_all(),
             Effect::ListPaths(of) => self.list_paths(of),
             Effect::ReadHistory => self.read_history(),
             Effect::Copy(text) => self.copy(&text),
@@ -333,6 +357,10 @@ mod tests {
     impl Harbour for Empty {
         async fn list(&self) -> Result<Vec<RunRow>, String> {
             Ok(Vec::new())
+        }
+
+        fn directory(&self) -> &Path {
+            Path::new("/")
         }
 
         async fn paths(&self, of: Option<PathBuf>, _: usize) -> Result<Listing, String> {

@@ -224,6 +224,8 @@ where
             | Effect::SaveHistory(_)
             | Effect::ReadHistory
             | Effect::ListPaths(_)
+            | Effect::RunHere { .. }
+            | Effect::EndHere
             | Effect::Copy(_)
             | Effect::Bell
             | Effect::Notify(_)

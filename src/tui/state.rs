@@ -200,6 +200,10 @@ pub enum Popup {
     Choose {
         row: usize,
     },
+    /// What a command on this machine prints, so many lines back from its end.
+    Here {
+        back: usize,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -8,7 +8,7 @@ use crate::tui::effect::Effect;
 use crate::tui::event::Event;
 use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
-use crate::tui::on::{browse, cancel, choose, citizen, draft, editor, find, history, launch, link, mention, picker, popup, question, queue, writing};
+use crate::tui::on::{browse, cancel, choose, citizen, draft, editor, find, here, history, launch, link, mention, picker, popup, question, queue, writing};
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
 /// Ctrl+C twice within this long leaves.
@@ -72,6 +72,7 @@ fn step(state: &mut State, event: Event) -> Vec<Effect> {
             Vec::new()
         }
         Event::OpenFailed(why) => picker::open_failed(state, &why),
+        Event::Here(said) => here::told(state, said),
         Event::Edited(edited) => editor::back(state, edited),
         Event::PathsListed(listing) => mention::listed(state, listing),
         Event::HistoryRead(prompts) => history::read(state, prompts),

@@ -2,6 +2,7 @@
 //!
 //! Plain values, changed only by [`crate::tui::update::update`].
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -14,6 +15,8 @@ pub struct Writing {
     /// The place of the `@` whose menu was closed.
     pub dismissed: Option<usize>,
     pub paths: Paths,
+    /// The last command that was run on this machine.
+    pub here: Option<Ran>,
     /// The user's own, as a shell's words.
     pub editor: String,
     /// The draft is in the editor; what it was.
@@ -51,6 +54,21 @@ pub struct Mention {
 impl Mention {
     /// Paths that are kept of all that fit.
     pub(crate) const MOST: usize = 50;
+}
+
+/// A command that was run on this machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ran {
+    pub number: u64,
+    pub command: String,
+    /// What it printed, the last lines of it.
+    pub lines: VecDeque<String>,
+    /// Lines before those.
+    pub cut: usize,
+    /// The next character is written over the last line.
+    pub returned: bool,
+    /// How it ended, in words.
+    pub ended: Option<String>,
 }
 
 /// The files of a directory.

@@ -8,7 +8,7 @@ use crate::protocol::ids::{CommandId, RunId};
 use crate::tui::action::Action;
 use crate::tui::effect::{Effect, Plan};
 use crate::tui::menu::{self, Choice};
-use crate::tui::on::{browse, history, link, mention, queue, writing};
+use crate::tui::on::{browse, here, history, link, mention, queue, writing};
 use crate::tui::state::{Launching, Popup, Scene, Scroll, State};
 use crate::tui::update::{act as perform, leave, toast};
 
@@ -206,6 +206,10 @@ fn submit(state: &mut State) -> Vec<Effect> {
     if state.changing.is_some() {
         return queue::submit(state);
     }
+    if let Some(command) = here::command(state.composer.text()) {
+        let command = command.to_owned();
+        return here::submit(state, &command);
+    }
     let text = state.composer.text().trim().to_owned();
     if text.is_empty() {
         return Vec::new();
@@ -239,13 +243,14 @@ pub(crate) fn send(state: &mut State) -> (Vec<Effect>, Option<CommandId>) {
     (effects, command)
 }
 
-/// The draft is a command of ours, not words for the agent.
+/// The draft is a command of ours or for this machine, not words for the agent.
 pub(crate) fn is_ours(state: &State) -> bool {
-    action_of(state.composer.text().trim()).is_some()
+    let text = state.composer.text();
+    here::command(text).is_some() || action_of(text.trim()).is_some()
 }
 
 /// Takes the draft; what is left on disk is the caller's business.
-fn taken(state: &mut State) -> String {
+pub(crate) fn taken(state: &mut State) -> String {
     state.unsaved = false;
     state.slash = 0;
     state.composer.take()

@@ -7,6 +7,7 @@ pub(crate) mod citizen;
 pub(crate) mod draft;
 pub(crate) mod editor;
 pub(crate) mod find;
+pub(crate) mod here;
 pub(crate) mod history;
 pub(crate) mod launch;
 pub(crate) mod link;

@@ -6,7 +6,7 @@ use crate::attach;
 use crate::protocol::command::What;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
-use crate::tui::on::{choose, draft, link, question};
+use crate::tui::on::{choose, draft, here, link, question};
 use crate::tui::state::{Confirm, Popup, Scene, State};
 use crate::tui::update::toast;
 
@@ -27,6 +27,9 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         }
         (Some(Popup::Choose { row }), action) if action != Action::Redraw => {
             return choose::act(state, row, action);
+        }
+        (Some(Popup::Here { back }), action) if action != Action::Redraw => {
+            return here::act(state, back, action);
         }
         (Some(Popup::Confirm(confirm)), Action::Yes) => return confirmed(state, confirm),
         (Some(Popup::Confirm(confirm)), Action::Escape | Action::Interrupt | Action::Leave) => {

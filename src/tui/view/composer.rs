@@ -11,6 +11,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use crate::tui::action::Action;
 use crate::tui::keymap::Context;
 use crate::tui::menu;
+use crate::tui::on::here;
 use crate::tui::state::{Focus, Launching, Scene, State};
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
@@ -132,7 +133,11 @@ pub(crate) fn draw(
     let room = usize::from(area.width).saturating_sub(LEAD + 1);
     let edits = state.focus == Focus::Edit && state.popup.is_none();
     let role = if edits { Role::Accent } else { Role::Dim };
-    buffer.set_span(area.x, area.y, &paint.span(role, " > "), 3);
+    let sign = match here::command(state.composer.text()) {
+        Some(_) => paint.span(Role::Warning, " $ "),
+        None => paint.span(role, " > "),
+    };
+    buffer.set_span(area.x, area.y, &sign, 3);
     let text_area = Rect {
         x: area.x + 3,
         width: area.width.saturating_sub(3),
@@ -164,19 +169,7 @@ pub(crate) fn draw(
             buffer,
         );
     }
-    if let Some(hint) = menu::hint(state).filter(|_| layout.lines.len() == 1) {
-        let used = layout.lines[0].iter().map(|piece| width(&piece.text));
-        let used = used.sum::<usize>();
-        let hint = fit(&clean_line(&hint), room.saturating_sub(used));
-        let place = Rect {
-            x: text_area.x + u16::try_from(used).unwrap_or(0),
-            width: text_area
-                .width
-                .saturating_sub(u16::try_from(used).unwrap_or(0)),
-            ..text_area
-        };
-        Line::from(paint.span(Role::Dim, hint)).render(place, buffer);
-    }
+    draw_hint(state, &layout, paint, text_area, buffer);
     let column = u16::try_from(layout.cursor.1).unwrap_or(u16::MAX);
     let row = u16::try_from(layout.cursor.0 - top).unwrap_or(0);
     edits.then(|| {
@@ -206,6 +199,26 @@ fn placeholder(state: &State) -> &'static str {
         (Scene::Run(_), Focus::Edit) => "a follow-up · / shows commands",
         (Scene::Composer(_) | Scene::Picker(_), _) => "what shall be done?",
     }
+}
+
+/// What may be written behind the command that is the draft.
+fn draw_hint(state: &State, layout: &Layout, paint: &Paint, area: Rect, buffer: &mut Buffer) {
+    let [line] = layout.lines.as_slice() else {
+        return;
+    };
+    let Some(hint) = menu::hint(state) else {
+        return;
+    };
+    let used: usize = line.iter().map(|piece| width(&piece.text)).sum();
+    let room = usize::from(area.width).saturating_sub(used + 1);
+    let hint = fit(&clean_line(&hint), room);
+    let used = u16::try_from(used).unwrap_or(u16::MAX).min(area.width);
+    let place = Rect {
+        x: area.x + used,
+        width: area.width - used,
+        ..area
+    };
+    Line::from(paint.span(Role::Dim, hint)).render(place, buffer);
 }
 
 /// The line that the search of the history is typed in.

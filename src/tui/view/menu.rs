@@ -8,6 +8,7 @@ use ratatui::text::Line;
 use ratatui::widgets::Widget;
 
 use crate::tui::menu::{self, Choice};
+use crate::tui::on::here;
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
@@ -49,6 +50,17 @@ fn shown(state: &State) -> Menu {
                 .collect(),
             chosen,
             names: None,
+        };
+    }
+    if here::command(state.composer.text()).is_some() {
+        return Menu {
+            rows: vec![Choice {
+                name: "LOCAL".to_owned(),
+                hint: String::new(),
+                label: "runs on this machine; nothing of it goes to the agent".to_owned(),
+            }],
+            chosen: usize::MAX,
+            names: Some(6),
         };
     }
     let mut all = menu::commands_meant(state);
@@ -106,7 +118,7 @@ pub(crate) fn draw(state: &State, paint: &Paint, area: Rect, buffer: &mut Buffer
             Role::Accent
         };
         let line = match menu.names {
-            Some(names) => command_line(one, role, names, paint, columns),
+            Some(names) => command_line(one, role, names.min(columns / 2), paint, columns),
             None => list_line(one, role, paint, columns),
         };
         let y = area.y + row;

@@ -12,7 +12,7 @@ use crate::tui::keymap::{Binding, Context, Keymap};
 use crate::tui::state::{Confirm, OURS, Popup, State};
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
-use crate::tui::view::text::{Break, fit, pad, width, wrap};
+use crate::tui::view::text::{Break, clean, fit, pad, width, wrap};
 use crate::tui::view::{asked, choose};
 
 pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buffer: &mut Buffer) {
@@ -35,6 +35,7 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
             )
         }
         Popup::Asked { .. } => ("", Vec::new(), 0),
+        Popup::Here { .. } => (" LOCAL ", here(state, paint, columns), 0),
         Popup::Confirm(confirm) => (" really? ", question(confirm, paint, columns), 0),
     };
     let height = u16::try_from(lines.len() + 2)
@@ -57,7 +58,13 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
     let inner = block.inner(frame);
     block.render(frame, buffer);
     let rows = usize::from(inner.height);
-    let top = top.min(lines.len().saturating_sub(rows));
+    let most = lines.len().saturating_sub(rows);
+    let top = match popup {
+        Popup::Here { back } => most.saturating_sub(*back),
+        Popup::Help { .. } | Popup::Confirm(_) | Popup::Choose { .. } | Popup::Asked { .. } => {
+            top.min(most)
+        }
+    };
     for (row, line) in lines.iter().skip(top).take(rows).enumerate() {
         let y = inner.y + u16::try_from(row).unwrap_or(0);
         line.render(
@@ -102,6 +109,11 @@ fn help(keymap: &Keymap, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
         for binding in keymap.bindings.iter().filter(here) {
             lines.extend(row(&keys(binding), binding.label, paint, columns));
         }
+        if context == Context::Edit {
+            for (sign, label) in SIGNS {
+                lines.extend(row(sign, label, paint, columns));
+            }
+        }
     }
     lines.push(Line::default());
     lines.push(Line::from(paint.span(
@@ -113,6 +125,13 @@ fn help(keymap: &Keymap, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
     }
     lines
 }
+
+/// What a draft or a word of it may begin with.
+const SIGNS: [(&str, &str); 3] = [
+    ("/", "a command"),
+    ("@", "a file of the directory"),
+    ("!", "a command on this machine; nothing of it is sent"),
+];
 
 fn keys(binding: &Binding) -> String {
     let keys: Vec<String> = binding.keys.iter().map(ToString::to_string).collect();
@@ -135,6 +154,34 @@ fn row(keys: &str, label: &str, paint: &Paint, columns: usize) -> Vec<Line<'stat
         columns,
         Break::Words,
     )
+}
+
+/// What a command on this machine prints.
+fn here(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+    let Some(ran) = &state.writing.here else {
+        return Vec::new();
+    };
+    let say = |role, text: &str, breaks| {
+        let text = [paint.span(role, clean(text))];
+        wrap(&text, &[], &[], columns, breaks)
+    };
+    let command = format!("LOCAL $ {}", ran.command);
+    let mut lines = say(Role::Accent, &command, Break::Anywhere);
+    if ran.cut > 0 {
+        let cut = format!("… {} lines before", ran.cut);
+        lines.extend(say(Role::Dim, &cut, Break::Words));
+    }
+    // The last line has only begun.
+    let empty = ran.lines.back().is_some_and(String::is_empty);
+    for line in ran.lines.iter().take(ran.lines.len() - usize::from(empty)) {
+        lines.extend(say(Role::Text, line, Break::Anywhere));
+    }
+    let last = match &ran.ended {
+        Some(words) => format!("{words} · Esc closes; nothing of it went to the agent"),
+        None => "runs on this machine · Ctrl+C ends it, Esc lets it run".to_owned(),
+    };
+    lines.extend(say(Role::Dim, &last, Break::Words));
+    lines
 }
 
 fn question(confirm: &Confirm, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
