@@ -19,3 +19,4 @@ mod samples;
 mod screens;
 mod support;
 mod tidy;
+mod writing_pty;

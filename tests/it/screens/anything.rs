@@ -58,6 +58,13 @@ const KEYS: &[&str] = &[
     "<ctrl+w>",
     "<ctrl+u>",
     "漢",
+    "@",
+    "!",
+    "<ctrl+r>",
+    "<ctrl+g>",
+    "<ctrl+c>",
+    "<backspace>",
+    "<left>",
 ];
 
 fn call() -> impl Strategy<Value = Stroke> {

@@ -9,3 +9,4 @@ mod pictures;
 mod queue;
 mod scenes;
 pub(crate) mod script;
+mod writing;

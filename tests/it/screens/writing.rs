@@ -1,0 +1,250 @@
+//! What helps to write the draft: large pastes, the search of the history, files, commands, the editor, this machine.
+
+use std::path::PathBuf;
+
+use ashore::tui::effect::Effect;
+use ashore::tui::event::{Event, Here, Listing, Said};
+use ashore::tui::state::Popup;
+use serde_json::json;
+
+use crate::screens::scenes::busy;
+use crate::screens::script::{Screen, posted};
+
+const SIZES: [(u16, u16); 3] = [(120, 40), (80, 24), (40, 24)];
+
+/// A run mirrored into a directory of this machine.
+fn mirrored(width: u16, height: u16) -> Screen {
+    let mut screen = Screen::run(width, height);
+    screen.attached().mirror.directory = Some(PathBuf::from("/home/ana/web"));
+    screen
+}
+
+fn prompts(screen: &mut Screen) -> Vec<Effect> {
+    let effects = screen.keys("<ctrl+r>");
+    let all = [
+        "fix the auth test\nand say why",
+        "write the docs",
+        "rename Clock::global\nin all files\nand tests",
+        "run the auth suite 50 times",
+    ];
+    screen.event(Event::HistoryRead(all.map(str::to_owned).to_vec()));
+    effects
+}
+
+fn listing() -> Listing {
+    let paths = [
+        "src/auth/clock.rs",
+        "src/main.rs",
+        "tests/auth.rs",
+        "notes for ana.md",
+        "README.md",
+    ];
+    Listing {
+        of: Some(PathBuf::from("/home/ana/web")),
+        paths: paths.map(str::to_owned).to_vec(),
+        is_cut: false,
+    }
+}
+
+#[test]
+fn a_large_paste_is_a_token_and_is_sent_kept_and_cut_whole() {
+    let paste = "a line of a log\r\n".repeat(132);
+    let whole = format!("why? {}", "a line of a log\n".repeat(132));
+    for (width, height) in SIZES {
+        let mut screen = Screen::run(width, height);
+        screen.keys("why? ");
+        screen.event(Event::Paste(paste.clone()));
+        screen.keys("thanks");
+        screen.shows("write__paste");
+        screen.keys("<ctrl+w><backspace>");
+        assert_eq!(screen.state.composer.text(), "why? ");
+        screen.keys("<ctrl+_>");
+        assert_eq!(screen.state.composer.text(), whole);
+        let kept = screen.after(1000);
+        let keeps =
+            |effect: &Effect| matches!(effect, Effect::SaveDraft { text, .. } if *text == whole);
+        assert!(kept.iter().any(keeps), "{kept:?}");
+        let effects = screen.keys("<enter>");
+        let says = format!("{:?}", posted(&effects));
+        assert!(says.contains(&format!("{whole:?}")), "{says}");
+    }
+}
+
+#[test]
+fn the_history_is_searched_while_the_draft_waits() {
+    for (width, height) in SIZES {
+        let mut screen = Screen::run(width, height);
+        screen.keys("half a thought");
+        assert!(prompts(&mut screen).contains(&Effect::ReadHistory));
+        screen.keys("auth");
+        screen.shows("write__search");
+        assert_eq!(screen.keys("y?1<backspace><backspace><backspace>"), []);
+        assert_eq!(screen.state.composer.text(), "half a thought");
+        screen.keys("<esc>");
+        assert_eq!(screen.state.composer.text(), "half a thought");
+        screen.keys("<ctrl+r>auth<ctrl+r><enter>");
+        assert_eq!(
+            screen.state.composer.text(),
+            "fix the auth test\nand say why"
+        );
+        screen.keys("<ctrl+_>");
+        assert_eq!(screen.state.composer.text(), "half a thought");
+    }
+}
+
+#[test]
+fn a_search_answers_no_question_and_is_not_closed_by_one() {
+    let mut screen = Screen::run(100, 30);
+    busy(&mut screen);
+    prompts(&mut screen);
+    screen.asks(30, "q1", "run it");
+    screen.after(60_000);
+    let effects = screen.keys("y1a");
+    assert_eq!(posted(&effects), []);
+    screen.after(90_000);
+    assert_eq!(posted(&screen.keys("<esc>")), []);
+    screen.after(120_000);
+    assert_eq!(posted(&screen.keys("1")).len(), 1);
+}
+
+#[test]
+fn a_file_is_named_behind_an_at() {
+    for (width, height) in SIZES {
+        let mut screen = mirrored(width, height);
+        let effects = screen.keys("look at @");
+        let asks = Effect::ListPaths(Some(PathBuf::from("/home/ana/web")));
+        assert_eq!(effects, [asks]);
+        screen.event(Event::PathsListed(listing()));
+        screen.keys("auth");
+        screen.shows("write__files");
+        screen.keys("<down><up><tab>");
+        let text = screen.state.composer.text().to_owned();
+        assert!(
+            text == "look at @tests/auth.rs " || text == "look at @src/auth/clock.rs ",
+            "{text}"
+        );
+        screen.keys("<ctrl+u>@ana<enter>");
+        assert_eq!(screen.state.composer.text(), "@\"notes for ana.md\" ");
+    }
+}
+
+#[test]
+fn a_menu_of_files_that_was_closed_stays_closed_for_its_word() {
+    let mut screen = mirrored(80, 24);
+    screen.keys("@");
+    screen.event(Event::PathsListed(listing()));
+    assert!(screen.text().contains("README.md"));
+    screen.keys("<esc>rea");
+    assert!(!screen.text().contains("README.md"));
+    screen.keys(" @rea");
+    assert!(screen.text().contains("README.md"));
+    screen.keys("zz");
+    // Nothing fits: Enter sends.
+    assert_eq!(posted(&screen.keys("<enter>")).len(), 1);
+}
+
+#[test]
+fn without_a_directory_here_the_files_of_the_run_are_offered() {
+    let mut screen = Screen::run(80, 24);
+    busy(&mut screen);
+    assert_eq!(screen.keys("@"), []);
+    screen.keys("clock<tab>");
+    let text = screen.state.composer.text().to_owned();
+    assert!(
+        text == "@src/clock.rs " || text == "@tests/clock.rs ",
+        "{text}"
+    );
+}
+
+#[test]
+fn a_command_shows_what_may_be_written_behind_it() {
+    let commands = json!({"sessionUpdate": "available_commands_update", "availableCommands": [
+        {"name": "say", "description": "say N words", "input": {"hint": "how many"}},
+        {"name": "review", "description": "look at the change", "input": {"hint": "which branch, else all that is not committed"}},
+        {"name": "run", "description": "run a command"}]});
+    for (width, height) in SIZES {
+        let mut screen = Screen::run(width, height);
+        screen.update(1, commands.clone());
+        screen.keys("/<down>");
+        screen.shows("write__commands");
+        screen.keys("<esc><ctrl+u>/rvw");
+        assert!(screen.text().contains("/review"));
+        screen.keys("<enter>");
+        assert_eq!(screen.state.composer.text(), "/review ");
+        assert!(screen.text().contains("> /review which branch"));
+        screen.keys("x");
+        assert!(!screen.text().contains("which branch"));
+    }
+}
+
+#[test]
+fn what_the_editor_leaves_is_the_draft_and_nothing_is_lost() {
+    for keys in ["<ctrl+g>", "<ctrl+x><ctrl+e>"] {
+        let mut screen = Screen::run(80, 24);
+        screen.state.writing.editor = "vi -n".into();
+        screen.keys("half");
+        let effects = screen.keys(keys);
+        let edit = Effect::Edit {
+            editor: "vi -n".into(),
+            text: "half".into(),
+        };
+        assert_eq!(effects.last(), Some(&edit));
+        screen.event(Event::Edited(Ok("half\na thought".into())));
+        assert_eq!(screen.state.composer.text(), "half\na thought");
+        screen.keys(keys);
+        screen.event(Event::Edited(Err("the draft is as it was: why".into())));
+        assert_eq!(screen.state.composer.text(), "half\na thought");
+        assert!(screen.text().contains("the draft is as it was"));
+        // A draft of another screen arrived meanwhile.
+        screen.keys(keys);
+        screen.state.composer.set("other".into());
+        screen.event(Event::Edited(Ok("mine".into())));
+        assert_eq!(screen.state.composer.text(), "mine\nother");
+    }
+}
+
+#[test]
+fn a_command_for_this_machine_is_marked_and_nothing_of_it_is_sent() {
+    for (width, height) in SIZES {
+        let mut screen = mirrored(width, height);
+        screen.keys("!git status");
+        screen.shows("write__local");
+        let effects = screen.keys("<enter>");
+        assert_eq!(posted(&effects), []);
+        let runs = Effect::RunHere {
+            number: 1,
+            command: "git status".into(),
+            of: Some(PathBuf::from("/home/ana/web")),
+        };
+        assert!(effects.contains(&runs), "{effects:?}");
+        let told = |number, said| Event::Here(Here { number, said });
+        screen.event(told(
+            1,
+            Said::Printed("On branch main\n\x1b[31mred\x1b[0m\n".into()),
+        ));
+        screen.shows("write__local_runs");
+        screen.keys("<esc>");
+        screen.event(told(1, Said::Ended("exit code 0".into())));
+        assert!(screen.text().contains("LOCAL $ git status: exit code 0"));
+        assert_eq!(posted(&screen.keys("!<enter>")), []);
+        assert_eq!(screen.state.popup, Some(Popup::Here { back: 0 }));
+        assert!(screen.text().contains("On branch main"));
+    }
+}
+
+#[test]
+fn one_command_runs_here_at_a_time_and_late_words_of_an_ended_one_are_not_shown() {
+    let mut screen = mirrored(80, 24);
+    screen.keys("!make<enter><esc>");
+    assert_eq!(screen.keys("!ls<enter>"), []);
+    assert!(screen.text().contains("`make` still runs here"));
+    screen.keys("<ctrl+u>!<enter>");
+    assert_eq!(screen.keys("<ctrl+c>"), [Effect::EndHere]);
+    screen.keys("<esc>!ls<enter>");
+    let said = Said::Printed("late".into());
+    screen.event(Event::Here(Here { number: 1, said }));
+    assert!(!screen.text().contains("late"));
+    // A space makes it words for the agent.
+    screen.keys("<esc>");
+    assert_eq!(posted(&screen.keys(" !important<enter>")).len(), 1);
+}
