@@ -8,7 +8,10 @@ use crate::tui::effect::Effect;
 use crate::tui::event::Event;
 use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
-use crate::tui::on::{browse, cancel, choose, citizen, draft, editor, find, here, history, launch, link, mention, picker, popup, question, queue, writing};
+use crate::tui::on::{
+    browse, cancel, choose, citizen, draft, editor, find, here, history, launch, link, mention,
+    picker, popup, question, queue, writing,
+};
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
 /// Ctrl+C twice within this long leaves.
@@ -249,7 +252,9 @@ pub(crate) fn show(state: &mut State, pane: Pane) {
     let again = state.pane == pane;
     state.row = 0;
     match state.tier() {
-        Tier::Wide if state.citizen.habits.column => state.pane = if again { Pane::Chat } else { pane },
+        Tier::Wide if state.citizen.habits.column => {
+            state.pane = if again { Pane::Chat } else { pane }
+        }
         Tier::Wide | Tier::Middle => {
             state.column = pane != Pane::Chat && !(again && state.column);
             state.pane = if state.column { pane } else { Pane::Chat };

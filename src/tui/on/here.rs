@@ -19,6 +19,12 @@ pub(crate) fn command(draft: &str) -> Option<&str> {
     draft.strip_prefix('!').map(str::trim)
 }
 
+/// Is the draft one? Neither a reason nor a message that is changed is.
+pub(crate) fn is_drafted(state: &State) -> bool {
+    let words = state.ask.writing.is_some() || state.changing.is_some();
+    !words && command(state.composer.text()).is_some()
+}
+
 /// Enter on a draft that is one; a bare `!` shows the last one again.
 pub(crate) fn submit(state: &mut State, command: &str) -> Vec<Effect> {
     let running = state

@@ -133,9 +133,10 @@ pub(crate) fn draw(
     let room = usize::from(area.width).saturating_sub(LEAD + 1);
     let edits = state.focus == Focus::Edit && state.popup.is_none();
     let role = if edits { Role::Accent } else { Role::Dim };
-    let sign = match here::command(state.composer.text()) {
-        Some(_) => paint.span(Role::Warning, " $ "),
-        None => paint.span(role, " > "),
+    let sign = if here::is_drafted(state) {
+        paint.span(Role::Warning, " $ ")
+    } else {
+        paint.span(role, " > ")
     };
     buffer.set_span(area.x, area.y, &sign, 3);
     let text_area = Rect {

@@ -52,7 +52,7 @@ fn shown(state: &State) -> Menu {
             names: None,
         };
     }
-    if here::command(state.composer.text()).is_some() {
+    if here::is_drafted(state) {
         return Menu {
             rows: vec![Choice {
                 name: "LOCAL".to_owned(),
