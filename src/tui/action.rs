@@ -45,6 +45,8 @@ pub enum Action {
     Leader,
     /// The mouse is ours, or the terminal's again.
     Mouse,
+    /// Everything that can be done, in a box.
+    Palette,
     SwapFocus,
     ExpandAll,
     Plan,

@@ -13,6 +13,7 @@ pub mod fuzzy;
 pub mod keymap;
 mod on;
 pub mod outside;
+pub mod palette;
 pub mod run;
 pub mod source;
 pub mod start;

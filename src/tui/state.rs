@@ -20,9 +20,12 @@ use crate::tui::composer::Composer;
 use crate::tui::event::{Drawn, Place, RunRow};
 use crate::tui::find::Find;
 use crate::tui::keymap::Keymap;
+use crate::tui::palette::Palette;
 
 /// How long an answer key is deaf after a question has appeared or a character was typed.
 pub const GUARD: Duration = Duration::from_millis(700);
+/// How long the leader key may be followed before what follows is told.
+pub const LEADER: Duration = Duration::from_millis(400);
 /// How long a toast stays.
 pub const TOAST: Duration = Duration::from_secs(8);
 
@@ -46,8 +49,8 @@ pub struct State {
     pub ask: Ask,
     /// The message that is being changed in place of the draft.
     pub changing: Option<Changing>,
-    /// The leader key was pressed.
-    pub leader: bool,
+    /// When the leader key was pressed; the next key is one of its own.
+    pub leader: Option<Instant>,
     /// What the slash menu has selected.
     pub slash: usize,
     pub slash_hidden: bool,
@@ -198,6 +201,7 @@ pub enum Popup {
     Choose {
         row: usize,
     },
+    Palette(Palette),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -278,7 +282,7 @@ impl State {
             question: Question::default(),
             ask: Ask::default(),
             changing: None,
-            leader: false,
+            leader: None,
             slash: 0,
             slash_hidden: false,
             toasts: Vec::new(),
@@ -407,8 +411,18 @@ impl State {
     /// When something is to be done without waiting for anything else: at once while a search has not been
     /// everywhere.
     pub fn soon(&self) -> Option<Instant> {
-        let cells = self.session()?.transcript.cells.len();
-        self.find.is_behind(cells).then_some(self.now)
+        let session = self.session();
+        let behind = session.is_some_and(|one| self.find.is_behind(one.transcript.cells.len()));
+        let leader = self.leader.filter(|_| !self.leader_is_told());
+        behind
+            .then_some(self.now)
+            .or(leader.map(|since| since + LEADER))
+    }
+
+    /// Somebody has pressed the leader key and looks for what may follow.
+    pub fn leader_is_told(&self) -> bool {
+        self.leader
+            .is_some_and(|since| self.now.saturating_duration_since(since) >= LEADER)
     }
 
     /// Something on the picture changes with time alone.
@@ -439,11 +453,12 @@ impl State {
 }
 
 /// The slash commands that never go to the agent.
-pub const OURS: [(&str, &str); 6] = [
+pub const OURS: [(&str, &str); 7] = [
     ("find", "search what was said"),
     ("runs", "list the runs"),
     ("stop", "end the run"),
     ("detach", "leave; the run goes on"),
     ("help", "the keys"),
+    ("palette", "all that can be done"),
     ("quit", "leave; the run goes on"),
 ];

@@ -8,8 +8,8 @@ use crate::tui::effect::Effect;
 use crate::tui::event::Event;
 use crate::tui::keymap::{Context, Key};
 use crate::tui::on::{
-    browse, cancel, choose, citizen, draft, find, launch, link, picker, popup, question, queue,
-    writing,
+    browse, cancel, choose, citizen, draft, find, launch, link, palette, picker, popup, question,
+    queue, writing,
 };
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
@@ -80,11 +80,13 @@ fn tick(state: &mut State, now: std::time::Instant, wall: jiff::Timestamp) -> Ve
     };
     let was_awake = state.answers_are_awake();
     let wished = state.ask.wish.is_some();
+    let was_told = state.leader_is_told();
     if second(state, wall) {
         state.changed = true;
     }
     state.now = now;
     state.wall = wall;
+    state.changed |= was_told != state.leader_is_told();
     let before = state.toasts.len();
     state.toasts.retain(|toast| toast.until > now);
     state.changed |= before != state.toasts.len() || was_awake != state.answers_are_awake();
@@ -98,13 +100,16 @@ fn tick(state: &mut State, now: std::time::Instant, wall: jiff::Timestamp) -> Ve
 fn press(state: &mut State, key: Key) -> Vec<Effect> {
     let context = context(state);
     if context == Context::Leader {
-        state.leader = false;
+        state.leader = None;
         return match state.keymap.lookup(Context::Leader, key) {
             Some(action) => act(state, action),
             None => Vec::new(),
         };
     }
-    if let Some(effects) = picker::write(state, key).or_else(|| find::write(state, key)) {
+    let written = picker::write(state, key)
+        .or_else(|| find::write(state, key))
+        .or_else(|| palette::write(state, key));
+    if let Some(effects) = written {
         return effects;
     }
     // A question takes its own keys only; everything else works as if it were not there.
@@ -140,7 +145,7 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
 
 /// Where a key is pressed now.
 fn context(state: &State) -> Context {
-    if state.leader {
+    if state.leader.is_some() {
         Context::Leader
     } else if state.answers_are_awake() && matches!(state.popup, None | Some(Popup::Asked { .. })) {
         Context::Question
@@ -192,7 +197,11 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             effects
         }
         Action::Leader => {
-            state.leader = true;
+            state.leader = Some(state.now);
+            Vec::new()
+        }
+        Action::Palette => {
+            palette::open(state);
             Vec::new()
         }
         Action::Mouse => citizen::mouse(state),
@@ -294,7 +303,8 @@ fn interrupt(state: &mut State) -> Vec<Effect> {
     } else {
         ""
     };
-    toast(state, format!("Ctrl+C again leaves{rest}"));
+    let key = state.keymap.key_of(Context::Everywhere, Action::Interrupt);
+    toast(state, format!("{key} again leaves{rest}"));
     Vec::new()
 }
 

@@ -8,6 +8,7 @@ use crate::session::transcript::Body;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::{Drawn, Place};
+use crate::tui::keymap::Context;
 use crate::tui::on::{draft, link};
 use crate::tui::state::{Confirm, Focus, Pane, Scene, Scroll, State};
 use crate::tui::update::{show, toast};
@@ -194,7 +195,10 @@ fn put_back(state: &mut State) {
     match file.map(|file| file.path.parse()) {
         Some(Ok(path)) => draft::ask(state, Confirm::PutBack(path)),
         Some(Err(_)) => toast(state, "this file was never written here"),
-        None => toast(state, "choose a file first: f shows the files"),
+        None => {
+            let key = state.keymap.key_of(Context::Browse, Action::Files);
+            toast(state, format!("choose a file first: {key} shows the files"));
+        }
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod draft;
 pub(crate) mod find;
 pub(crate) mod launch;
 pub(crate) mod link;
+pub(crate) mod palette;
 pub(crate) mod picker;
 pub(crate) mod popup;
 pub(crate) mod question;

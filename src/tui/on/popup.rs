@@ -36,6 +36,10 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             Some(Popup::Help { .. }),
             Action::Escape | Action::Interrupt | Action::Help | Action::Leave | Action::Yes,
         ) => (),
+        (
+            Some(Popup::Palette(_)),
+            Action::Escape | Action::Interrupt | Action::Leave | Action::Palette,
+        ) => (),
         (Some(popup), Action::Redraw) => {
             state.popup = Some(popup);
             return vec![Effect::Redraw];

@@ -14,7 +14,9 @@ use crate::protocol::entry::StepStatus;
 use crate::protocol::ids::Seq;
 use crate::session::state::{QueuedPrompt, Session, StepState, Turn};
 use crate::session::transcript::{Body, Cell};
+use crate::tui::action::Action;
 use crate::tui::event::{Drawn, Place};
+use crate::tui::keymap::Context;
 use crate::tui::state::{Focus, Scroll, State};
 use crate::tui::theme::Role;
 use crate::tui::view::cell::{self, Look};
@@ -347,6 +349,8 @@ impl List<'_> {
 
     fn make(&mut self, item: usize, key: &Key, kept: &mut Kept) -> Vec<Line<'static>> {
         let session = &self.attached.session;
+        let keymap = &self.state.keymap;
+        let unfold = keymap.key_of(Context::Everywhere, Action::ExpandAll);
         let look = Look {
             theme: &self.paint.theme,
             columns: self.columns,
@@ -355,6 +359,7 @@ impl List<'_> {
             first: false,
             running: false,
             wall: self.state.wall,
+            unfold: &unfold,
             zone: &self.state.zone,
         };
         let cells = &session.transcript.cells;

@@ -41,6 +41,7 @@ const KEYS: &[&str] = &[
     "<ctrl+t>",
     "<ctrl+x>",
     "<f1>",
+    "<f2>",
     "<space>",
     "f",
     "t",

@@ -1,7 +1,10 @@
-//! Finding one's way: the search.
+//! Finding one's way: the search, the palette, what may follow the leader key.
 
+use ashore::attach::state::Link;
 use ashore::tui::event::Event;
-use ashore::tui::state::{Focus, Scroll};
+use ashore::tui::keymap::{Context, Keymap};
+use ashore::tui::palette::{What, rows};
+use ashore::tui::state::{Focus, OURS, Pane, Popup, Scroll};
 use ashore::tui::theme::{Depth, Role, Theme};
 use serde_json::json;
 
@@ -170,4 +173,120 @@ fn a_search_is_reached_by_its_command_and_follows_to_the_chat() {
     assert_eq!(screen.state.focus, Focus::Edit);
     screen.keys("go on<enter>");
     assert_eq!(screen.state.scroll, Scroll::Follow);
+}
+
+fn names(screen: &mut Screen) {
+    screen.update(
+        1,
+        json!({"sessionUpdate": "available_commands_update", "availableCommands": [
+        {"name": "review", "description": "look the changes over"}]}),
+    );
+}
+
+#[test]
+fn the_palette_as_it_looks() {
+    each(&SIZES, "palette/all", Screen::run, |screen| {
+        names(screen);
+        screen.keys("<f2><down>");
+    });
+    each(&SIZES, "palette/found", Screen::run, |screen| {
+        names(screen);
+        screen.keys("a draft<ctrl+x>pmirror");
+    });
+}
+
+#[test]
+fn everything_that_has_a_name_is_in_the_palette_with_its_key() {
+    let screens = [
+        Screen::run(80, 24).state,
+        Screen::picker(80, 24).state,
+        Screen::new_run(80, 24).state,
+    ];
+    let rows: Vec<_> = screens.iter().flat_map(|state| rows(state, "")).collect();
+    for binding in &screens[0].keymap.bindings {
+        // In a box there is only a yes and a no to the box.
+        if binding.label.is_empty() || binding.context == Context::Popup {
+            continue;
+        }
+        let row = rows
+            .iter()
+            .find(|row| row.what == What::Act(binding.action))
+            .unwrap_or_else(|| panic!("{:?} has no row", binding.action));
+        assert_eq!(row.keys.is_empty(), binding.keys.is_empty(), "{row:?}");
+    }
+    for (name, _) in OURS {
+        let slash = Some(format!("/{name}"));
+        // Two names of one thing.
+        assert!(
+            name == "quit" || rows.iter().any(|row| row.slash == slash),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_is_chosen_in_the_palette_is_done() {
+    let mut screen = Screen::run(80, 24);
+    busy(&mut screen);
+    names(&mut screen);
+    screen.keys("words<f2>stop the run<enter>");
+    assert!(matches!(screen.state.popup, Some(Popup::Confirm(_))));
+    screen.keys("n<f2>nothing like it");
+    assert!(screen.text().contains("nothing fits"));
+    assert_eq!(screen.keys("<enter>"), []);
+    assert_eq!(
+        screen.state.composer.text(),
+        "words",
+        "the draft is never touched"
+    );
+    screen.keys("<f2>review<enter>");
+    assert_eq!(screen.state.composer.text(), "words");
+    assert!(screen.text().contains("there is a draft already"));
+    screen.keys("<ctrl+c><f2>/review<enter>");
+    assert_eq!(screen.state.composer.text(), "/review ");
+    screen.keys("<ctrl+c><tab>:files<enter>");
+    assert_eq!(screen.state.pane, Pane::Files);
+    // Its own key and Esc close it.
+    for keys in ["<f2><f2>", "<f2><esc>", "<f2><ctrl+c>"] {
+        screen.keys(keys);
+        assert_eq!(screen.state.popup, None, "{keys}");
+    }
+}
+
+#[test]
+fn hints_follow_the_keys_of_the_config() {
+    let wish = |path: &str, key: &str| {
+        let (context, action) = path.split_once('.').unwrap();
+        (
+            (context.to_owned(), action.to_owned()),
+            vec![key.to_owned()],
+        )
+    };
+    let wishes = [
+        wish("everywhere.expand_all", "f9"),
+        wish("everywhere.leader", "ctrl+q"),
+        wish("everywhere.interrupt", "f10"),
+        wish("browse.swap_focus", "w"),
+        wish("browse.files", "F"),
+    ];
+    let mut screen = Screen::run(120, 40);
+    screen.state.keymap = Keymap::with(&wishes.into()).unwrap();
+    busy(&mut screen);
+    screen.attached().link = Link::Offline {
+        reason: "gone".into(),
+    };
+    let text = screen.text();
+    assert!(text.contains("more lines  (F9)"), "{text}");
+    assert!(text.contains("gone · Ctrl+Q r tries again"), "{text}");
+    screen.keys("<tab>z");
+    let text = screen.text();
+    assert!(text.contains("browsing · w writes"), "{text}");
+    assert!(
+        text.contains("choose a file first: F shows the files"),
+        "{text}"
+    );
+    screen.keys("<f10>");
+    assert!(screen.text().contains("F10 again leaves"));
+    screen.keys("<f2>list the runs");
+    assert!(screen.text().contains("Ctrl+Q l"));
 }
