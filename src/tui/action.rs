@@ -72,6 +72,17 @@ pub enum Action {
     Find,
     FindNext,
     FindBefore,
+    // Jumping: to a turn, or upward to the next of a kind.
+    TurnBefore,
+    TurnNext,
+    Error,
+    Diff,
+    File,
+    Asked,
+    /// The menu of what can be copied.
+    Copy,
+    /// Text as it was said, without anything of ours.
+    Raw,
     Retry,
     Chat,
     Tools,

@@ -44,6 +44,8 @@ pub struct State {
     pub row: usize,
     pub folds: Folds,
     pub find: Find,
+    /// What was said is shown as it was said.
+    pub raw: bool,
     pub popup: Option<Popup>,
     pub question: Question,
     pub ask: Ask,
@@ -202,6 +204,10 @@ pub enum Popup {
         row: usize,
     },
     Palette(Palette),
+    /// What can be copied; which line is chosen.
+    Copy {
+        chosen: usize,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -278,6 +284,7 @@ impl State {
             row: 0,
             folds: Folds::default(),
             find: Find::default(),
+            raw: false,
             popup: None,
             question: Question::default(),
             ask: Ask::default(),
@@ -313,6 +320,9 @@ impl State {
 
     /// The right column stands beside the chat.
     pub fn has_column(&self) -> bool {
+        if self.raw {
+            return false;
+        }
         match self.tier() {
             Tier::Wide => self.citizen.habits.column || self.column,
             Tier::Middle => self.column,
@@ -453,8 +463,10 @@ impl State {
 }
 
 /// The slash commands that never go to the agent.
-pub const OURS: [(&str, &str); 7] = [
+pub const OURS: [(&str, &str); 9] = [
     ("find", "search what was said"),
+    ("copy", "copy a piece of what was said"),
+    ("raw", "raw text, to be selected by hand"),
     ("runs", "list the runs"),
     ("stop", "end the run"),
     ("detach", "leave; the run goes on"),

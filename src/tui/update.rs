@@ -8,8 +8,8 @@ use crate::tui::effect::Effect;
 use crate::tui::event::Event;
 use crate::tui::keymap::{Context, Key};
 use crate::tui::on::{
-    browse, cancel, choose, citizen, draft, find, launch, link, palette, picker, popup, question,
-    queue, writing,
+    browse, cancel, choose, citizen, copy, draft, find, jump, launch, link, palette, picker, popup,
+    question, queue, writing,
 };
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
@@ -108,7 +108,8 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
     }
     let written = picker::write(state, key)
         .or_else(|| find::write(state, key))
-        .or_else(|| palette::write(state, key));
+        .or_else(|| palette::write(state, key))
+        .or_else(|| copy::write(state, key));
     if let Some(effects) = written {
         return effects;
     }
@@ -205,6 +206,10 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         Action::Mouse => citizen::mouse(state),
+        Action::Raw => {
+            browse::turn_raw(state);
+            Vec::new()
+        }
         Action::Plan => {
             show(state, Pane::Plan);
             Vec::new()
@@ -231,7 +236,12 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         _ if matches!(state.scene, Scene::Picker(_)) => picker::act(state, action),
+        Action::Copy => {
+            copy::open(state);
+            Vec::new()
+        }
         _ if find::is_about(action) => find::act(state, action),
+        _ if jump::is_about(action) => jump::act(state, action),
         _ if queue::is_about(action) => queue::act(state, action),
         _ if draft::is_edit(action) => draft::act(state, action),
         _ => browse::act(state, action),
@@ -243,7 +253,9 @@ pub(crate) fn show(state: &mut State, pane: Pane) {
     let again = state.pane == pane;
     state.row = 0;
     match state.tier() {
-        Tier::Wide if state.citizen.habits.column => state.pane = if again { Pane::Chat } else { pane },
+        Tier::Wide if state.citizen.habits.column => {
+            state.pane = if again { Pane::Chat } else { pane }
+        }
         Tier::Wide | Tier::Middle => {
             state.column = pane != Pane::Chat && !(again && state.column);
             state.pane = if state.column { pane } else { Pane::Chat };

@@ -11,6 +11,7 @@ use crate::tui::action::Action;
 use crate::tui::keymap::{Binding, Context, Keymap};
 use crate::tui::state::{Confirm, OURS, Popup, State};
 use crate::tui::theme::Role;
+use crate::tui::view::copy;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{Break, fit, pad, width, wrap};
 use crate::tui::view::{asked, choose};
@@ -36,6 +37,7 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
         Popup::Confirm(confirm) => (" really? ", question(confirm, paint, columns), 0),
         // Drawn by itself: it has a line that is written.
         Popup::Palette(_) => return,
+        Popup::Copy { chosen } => return copy::draw(state, *chosen, paint, area, buffer),
     };
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
     let inner = frame(title, height, paint, area, buffer);
@@ -52,7 +54,7 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
             buffer,
         );
     }
-    if top + rows < lines.len() {
+    if rows > 0 && top + rows < lines.len() {
         let more = paint.span(Role::Dim, " ↓ more ");
         let x = inner.right().saturating_sub(9);
         buffer.set_span(x, inner.bottom(), &more, 9);

@@ -1,6 +1,7 @@
-//! Finding one's way: the search, the palette, what may follow the leader key.
+//! Finding one's way: the search, jumps, the palette, what may follow the leader key, copying, raw text.
 
 use ashore::attach::state::Link;
+use ashore::tui::effect::Effect;
 use ashore::tui::event::Event;
 use ashore::tui::keymap::{Context, Keymap};
 use ashore::tui::palette::{What, rows};
@@ -267,7 +268,7 @@ fn hints_follow_the_keys_of_the_config() {
         wish("everywhere.leader", "ctrl+q"),
         wish("everywhere.interrupt", "f10"),
         wish("browse.swap_focus", "w"),
-        wish("browse.files", "F"),
+        wish("browse.files", "o"),
     ];
     let mut screen = Screen::run(120, 40);
     screen.state.keymap = Keymap::with(&wishes.into()).unwrap();
@@ -282,11 +283,163 @@ fn hints_follow_the_keys_of_the_config() {
     let text = screen.text();
     assert!(text.contains("browsing · w writes"), "{text}");
     assert!(
-        text.contains("choose a file first: F shows the files"),
+        text.contains("choose a file first: o shows the files"),
         "{text}"
     );
     screen.keys("<f10>");
     assert!(screen.text().contains("F10 again leaves"));
     screen.keys("<f2>list the runs");
     assert!(screen.text().contains("Ctrl+Q l"));
+}
+
+#[test]
+fn jumps_go_from_turn_to_turn_and_up_to_errors_diffs_files_and_answers() {
+    let mut screen = Screen::run(80, 24);
+    busy(&mut screen);
+    screen.asks(30, "q1", "run it");
+    screen.says(
+        31,
+        &ashore::protocol::line::permission_response(
+            "q1",
+            "q1-call",
+            "allow_once",
+            None,
+            Some("bo"),
+        ),
+    );
+    screen
+        .update(
+            40,
+            json!({"sessionUpdate": "tool_call_update", "toolCallId": "t3", "status": "failed"}),
+        )
+        .ends(42, "end_turn");
+    screen
+        .prompt(50, "and now")
+        .chunk(51, "hm")
+        .ends(52, "end_turn");
+    screen.draw();
+    screen.keys("<tab>");
+    let mut lands = |keys: &str| {
+        screen.keys(keys);
+        screen.draw();
+        let index = screen.state.selected.expect("a cell is selected") - 1;
+        let cell = &screen.state.session().unwrap().transcript.cells[index];
+        let text = ashore::tui::source::of(&cell.body);
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    let table = [
+        ("{", "and now"),
+        (
+            "{",
+            "The auth test fails one time in ten. Find out why and fix it.",
+        ),
+        ("}", "and now"),
+        ("E", "execute cargo test auth"),
+        ("D", "edit Edit src/clock.rs"),
+        ("GF", "edit Edit src/clock.rs"),
+        ("GQ", "run it: Allow once (bo)"),
+        // The list of files names the cell of the chosen one.
+        ("<tab><tab>fF", "edit Edit src/clock.rs"),
+    ];
+    for (keys, text) in table {
+        assert_eq!(lands(keys), text, "{keys}");
+    }
+    screen.keys("GEE");
+    assert!(
+        screen
+            .text()
+            .contains("no earlier error: this is the newest")
+    );
+    screen.keys("}}}");
+    assert_eq!(screen.state.scroll, Scroll::Follow);
+    let mut screen = Screen::run(80, 24);
+    screen.prompt(1, "go");
+    screen.draw();
+    screen.keys("<tab>E");
+    assert!(screen.text().contains("there is no error"));
+    screen.asks(2, "q1", "run it");
+    screen.keys("<esc>Q");
+    assert!(screen.state.asking().is_some(), "brought back");
+}
+
+fn copied(effects: &[Effect]) -> &str {
+    let copied = effects.iter().find_map(|effect| match effect {
+        Effect::Copy(text) => Some(text.as_str()),
+        _ => None,
+    });
+    copied.unwrap_or_else(|| panic!("nothing was copied: {effects:?}"))
+}
+
+#[test]
+fn the_copy_menu_gives_pieces_as_they_were_said() {
+    each(&SIZES, "copy/menu", Screen::run, |screen| {
+        busy(screen);
+        screen.draw();
+        screen.keys("<tab>y");
+    });
+    let mut screen = Screen::run(80, 24);
+    busy(&mut screen);
+    screen.draw();
+    screen.keys("<tab>");
+    let table = [
+        ("ya", "The failure comes from a **shared clock**."),
+        ("yy", "The failure comes from a **shared clock**."),
+        ("yb", "let clock = Clock::global(); // tests/auth.rs:41\n"),
+        ("yd", "--- a/src/clock.rs\n+++ b/src/clock.rs\n@@"),
+        ("yp", "src/clock.rs"),
+        ("yl", "ashore attach 7f3a1c52-1111-4222-8333-444455556666"),
+        ("yt", "The auth test fails one time in ten."),
+        ("y<down><enter>", ""),
+    ];
+    for (keys, begins) in table {
+        screen.state.selected = None;
+        if keys == "y<down><enter>" {
+            screen.keys("{");
+        }
+        let effects = screen.keys(keys);
+        assert!(copied(&effects).starts_with(begins), "{keys}: {effects:?}");
+        assert_eq!(screen.state.popup, None, "{keys}");
+    }
+    assert_eq!(screen.keys("y<esc>"), []);
+}
+
+#[test]
+fn a_selected_cell_decides_what_is_copied() {
+    let mut screen = searching(80, 24, "{{");
+    assert_eq!(copied(&screen.keys("ym")), "question 8");
+    assert!(copied(&screen.keys("ya")).starts_with("- line 0 of turn 8"));
+    screen.keys("/needle 4<enter>");
+    assert_eq!(copied(&screen.keys("ym")), "read cat notes\nneedle 4\nhay");
+}
+
+#[test]
+fn raw_text_begins_in_the_first_column_and_stands_alone() {
+    each(&SIZES, "raw/busy", Screen::run, |screen| {
+        busy(screen);
+        screen.keys("<alt+r><ctrl+o>");
+        screen.draw();
+    });
+    let mut screen = Screen::run(120, 40);
+    busy(&mut screen);
+    let before = screen.text();
+    screen.keys("<alt+r>");
+    let text = screen.text();
+    assert!(
+        text.contains("\nThe failure comes from a **shared clock**."),
+        "{text}"
+    );
+    assert!(text.contains("\n```rust\n"), "{text}");
+    screen.keys("<tab>/shared clock");
+    assert!(screen.text().contains("2 of 2"));
+    screen.keys("<esc><alt+r>");
+    screen.keys("<tab>");
+    let again = screen.text();
+    let said = |text: &str| {
+        text.lines()
+            .skip(2)
+            .take(20)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(said(&before), said(&again));
 }
