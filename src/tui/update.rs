@@ -177,6 +177,9 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     if state.popup.is_some() {
         return popup::act(state, action);
     }
+    if shows(state, action) {
+        return Vec::new();
+    }
     match action {
         Action::Escape => escape(state),
         Action::Interrupt => interrupt(state),
@@ -187,33 +190,13 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         Action::DeleteForward if state.composer.is_empty() => leave(state, 0),
-        Action::Help => {
-            state.popup = Some(Popup::Help { top: 0 });
-            Vec::new()
-        }
         Action::Redraw => vec![Effect::Redraw],
         Action::Suspend => {
             let mut effects = draft::save(state);
             effects.push(Effect::Suspend);
             effects
         }
-        Action::Leader => {
-            state.leader = Some(state.now);
-            Vec::new()
-        }
-        Action::Palette => {
-            palette::open(state);
-            Vec::new()
-        }
         Action::Mouse => citizen::mouse(state),
-        Action::Raw => {
-            browse::turn_raw(state);
-            Vec::new()
-        }
-        Action::Plan => {
-            show(state, Pane::Plan);
-            Vec::new()
-        }
         Action::Runs => picker::show(state),
         Action::Stop => {
             popup::ask_stop(state);
@@ -236,16 +219,26 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         _ if matches!(state.scene, Scene::Picker(_)) => picker::act(state, action),
-        Action::Copy => {
-            copy::open(state);
-            Vec::new()
-        }
         _ if find::is_about(action) => find::act(state, action),
         _ if jump::is_about(action) => jump::act(state, action),
         _ if queue::is_about(action) => queue::act(state, action),
         _ if draft::is_edit(action) => draft::act(state, action),
         _ => browse::act(state, action),
     }
+}
+
+/// What only shows something, and orders nothing. False for everything else.
+fn shows(state: &mut State, action: Action) -> bool {
+    match action {
+        Action::Help => state.popup = Some(Popup::Help { top: 0 }),
+        Action::Leader => state.leader = Some(state.now),
+        Action::Palette => palette::open(state),
+        Action::Raw => browse::turn_raw(state),
+        Action::Plan => show(state, Pane::Plan),
+        Action::Copy => copy::open(state),
+        _ => return false,
+    }
+    true
 }
 
 /// Shows a pane: beside the chat where there is room, else in its place.
