@@ -30,6 +30,8 @@ pub struct Session {
     pub queued: Vec<QueuedPrompt>,
     /// Open questions, oldest first.
     pub permissions: Vec<OpenPermission>,
+    /// The lines that tell who answered a question, oldest first.
+    pub answers: Vec<Seq>,
     pub plan: Vec<PlanEntry>,
     pub commands: Vec<SlashCommand>,
     pub mode: Option<String>,

@@ -47,6 +47,8 @@ pub enum Action {
     Leader,
     /// The mouse is ours, or the terminal's again.
     Mouse,
+    /// Everything that can be done, in a box.
+    Palette,
     SwapFocus,
     ExpandAll,
     Plan,
@@ -72,6 +74,17 @@ pub enum Action {
     Find,
     FindNext,
     FindBefore,
+    // Jumping: to a turn, or upward to the next of a kind.
+    TurnBefore,
+    TurnNext,
+    Error,
+    Diff,
+    File,
+    Asked,
+    /// The menu of what can be copied.
+    Copy,
+    /// Text as it was said, without anything of ours.
+    Raw,
     Retry,
     Chat,
     Tools,

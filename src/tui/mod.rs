@@ -16,6 +16,7 @@ pub mod keymap;
 mod menu;
 mod on;
 pub mod outside;
+pub mod palette;
 pub mod run;
 pub mod source;
 pub mod start;

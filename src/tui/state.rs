@@ -20,10 +20,13 @@ use crate::tui::composer::Composer;
 use crate::tui::event::{Drawn, Place, RunRow};
 use crate::tui::find::Find;
 use crate::tui::keymap::Keymap;
+use crate::tui::palette::Palette;
 use crate::tui::writing::Writing;
 
 /// How long an answer key is deaf after a question has appeared or a character was typed.
 pub const GUARD: Duration = Duration::from_millis(700);
+/// How long the leader key may be followed before what follows is told.
+pub const LEADER: Duration = Duration::from_millis(400);
 /// How long a toast stays.
 pub const TOAST: Duration = Duration::from_secs(8);
 
@@ -42,13 +45,15 @@ pub struct State {
     pub row: usize,
     pub folds: Folds,
     pub find: Find,
+    /// What was said is shown as it was said.
+    pub raw: bool,
     pub popup: Option<Popup>,
     pub question: Question,
     pub ask: Ask,
     /// The message that is being changed in place of the draft.
     pub changing: Option<Changing>,
-    /// The leader key was pressed.
-    pub leader: bool,
+    /// When the leader key was pressed; the next key is one of its own.
+    pub leader: Option<Instant>,
     /// What the slash menu has selected.
     pub slash: usize,
     pub slash_hidden: bool,
@@ -204,6 +209,11 @@ pub enum Popup {
     Here {
         back: usize,
     },
+    Palette(Palette),
+    /// What can be copied; which line is chosen.
+    Copy {
+        chosen: usize,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -280,11 +290,12 @@ impl State {
             row: 0,
             folds: Folds::default(),
             find: Find::default(),
+            raw: false,
             popup: None,
             question: Question::default(),
             ask: Ask::default(),
             changing: None,
-            leader: false,
+            leader: None,
             slash: 0,
             slash_hidden: false,
             writing: Writing::default(),
@@ -316,6 +327,9 @@ impl State {
 
     /// The right column stands beside the chat.
     pub fn has_column(&self) -> bool {
+        if self.raw {
+            return false;
+        }
         match self.tier() {
             Tier::Wide => self.citizen.habits.column || self.column,
             Tier::Middle => self.column,
@@ -387,8 +401,18 @@ impl State {
     /// When something is to be done without waiting for anything else: at once while a search has not been
     /// everywhere.
     pub fn soon(&self) -> Option<Instant> {
-        let cells = self.session()?.transcript.cells.len();
-        self.find.is_behind(cells).then_some(self.now)
+        let session = self.session();
+        let behind = session.is_some_and(|one| self.find.is_behind(one.transcript.cells.len()));
+        let leader = self.leader.filter(|_| !self.leader_is_told());
+        behind
+            .then_some(self.now)
+            .or(leader.map(|since| since + LEADER))
+    }
+
+    /// Somebody has pressed the leader key and looks for what may follow.
+    pub fn leader_is_told(&self) -> bool {
+        self.leader
+            .is_some_and(|since| self.now.saturating_duration_since(since) >= LEADER)
     }
 
     /// Something on the picture changes with time alone.
@@ -419,11 +443,14 @@ impl State {
 }
 
 /// The slash commands that never go to the agent.
-pub const OURS: [(&str, &str); 6] = [
+pub const OURS: [(&str, &str); 9] = [
     ("find", "search what was said"),
+    ("copy", "copy a piece of what was said"),
+    ("raw", "raw text, to be selected by hand"),
     ("runs", "list the runs"),
     ("stop", "end the run"),
     ("detach", "leave; the run goes on"),
     ("help", "the keys"),
+    ("palette", "all that can be done"),
     ("quit", "leave; the run goes on"),
 ];

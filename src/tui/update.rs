@@ -9,8 +9,8 @@ use crate::tui::event::Event;
 use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
 use crate::tui::on::{
-    browse, cancel, choose, citizen, draft, editor, find, here, history, launch, link, mention,
-    picker, popup, question, queue, writing,
+    browse, cancel, choose, citizen, copy, draft, editor, find, here, history, jump, launch, link,
+    mention, palette, picker, popup, question, queue, writing,
 };
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
@@ -93,11 +93,13 @@ fn tick(state: &mut State, now: std::time::Instant, wall: jiff::Timestamp) -> Ve
     };
     let was_awake = state.answers_are_awake();
     let wished = state.ask.wish.is_some();
+    let was_told = state.leader_is_told();
     if second(state, wall) {
         state.changed = true;
     }
     state.now = now;
     state.wall = wall;
+    state.changed |= was_told != state.leader_is_told();
     let before = state.toasts.len();
     state.toasts.retain(|toast| toast.until > now);
     state.changed |= before != state.toasts.len() || was_awake != state.answers_are_awake();
@@ -111,16 +113,18 @@ fn tick(state: &mut State, now: std::time::Instant, wall: jiff::Timestamp) -> Ve
 fn press(state: &mut State, key: Key) -> Vec<Effect> {
     let context = context(state);
     if context == Context::Leader {
-        state.leader = false;
+        state.leader = None;
         return match state.keymap.lookup(Context::Leader, key) {
             Some(action) => act(state, action),
             None => Vec::new(),
         };
     }
-    if let Some(effects) = history::write(state, key) {
-        return effects;
-    }
-    if let Some(effects) = picker::write(state, key).or_else(|| find::write(state, key)) {
+    let written = history::write(state, key)
+        .or_else(|| picker::write(state, key))
+        .or_else(|| find::write(state, key))
+        .or_else(|| palette::write(state, key))
+        .or_else(|| copy::write(state, key));
+    if let Some(effects) = written {
         return effects;
     }
     // A question takes its own keys only; everything else works as if it were not there.
@@ -156,7 +160,7 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
 
 /// Where a key is pressed now.
 fn context(state: &State) -> Context {
-    if state.leader {
+    if state.leader.is_some() {
         Context::Leader
     } else if state.answers_are_awake() && matches!(state.popup, None | Some(Popup::Asked { .. })) {
         Context::Question
@@ -187,6 +191,9 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     if state.popup.is_some() {
         return popup::act(state, action);
     }
+    if shows(state, action) {
+        return Vec::new();
+    }
     match action {
         Action::Escape => escape(state),
         Action::Interrupt => interrupt(state),
@@ -197,25 +204,13 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         Action::DeleteForward if state.composer.is_empty() => leave(state, 0),
-        Action::Help => {
-            state.popup = Some(Popup::Help { top: 0 });
-            Vec::new()
-        }
         Action::Redraw => vec![Effect::Redraw],
         Action::Suspend => {
             let mut effects = draft::save(state);
             effects.push(Effect::Suspend);
             effects
         }
-        Action::Leader => {
-            state.leader = true;
-            Vec::new()
-        }
         Action::Mouse => citizen::mouse(state),
-        Action::Plan => {
-            show(state, Pane::Plan);
-            Vec::new()
-        }
         Action::Editor => editor::open(state),
         Action::SearchHistory => history::open(state),
         Action::Runs => picker::show(state),
@@ -241,10 +236,25 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         }
         _ if matches!(state.scene, Scene::Picker(_)) => picker::act(state, action),
         _ if find::is_about(action) => find::act(state, action),
+        _ if jump::is_about(action) => jump::act(state, action),
         _ if queue::is_about(action) => queue::act(state, action),
         _ if draft::is_edit(action) => draft::act(state, action),
         _ => browse::act(state, action),
     }
+}
+
+/// What only shows something, and orders nothing. False for everything else.
+fn shows(state: &mut State, action: Action) -> bool {
+    match action {
+        Action::Help => state.popup = Some(Popup::Help { top: 0 }),
+        Action::Leader => state.leader = Some(state.now),
+        Action::Palette => palette::open(state),
+        Action::Raw => browse::turn_raw(state),
+        Action::Plan => show(state, Pane::Plan),
+        Action::Copy => copy::open(state),
+        _ => return false,
+    }
+    true
 }
 
 /// Shows a pane: beside the chat where there is room, else in its place.
@@ -323,7 +333,8 @@ fn interrupt(state: &mut State) -> Vec<Effect> {
     } else {
         ""
     };
-    toast(state, format!("Ctrl+C again leaves{rest}"));
+    let key = state.keymap.key_of(Context::Everywhere, Action::Interrupt);
+    toast(state, format!("{key} again leaves{rest}"));
     Vec::new()
 }
 

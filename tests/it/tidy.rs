@@ -52,6 +52,7 @@ const PURE: &[&str] = &[
     "attach/update.rs",
     "attach/update/",
     "tui/find.rs",
+    "tui/palette.rs",
     "tui/source.rs",
     "tui/update.rs",
     "tui/on/",

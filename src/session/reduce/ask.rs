@@ -47,6 +47,7 @@ impl Session {
             };
             let text = format!("{}: {name} ({from})", open.title);
             self.notice(at, Level::Info, &text, None);
+            self.answers.push(at.seq);
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::session::transcript::Body;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::{Drawn, Place};
-use crate::tui::on::{draft, link};
+use crate::tui::keymap::Context;
+use crate::tui::on::{copy, draft, link};
 use crate::tui::state::{Confirm, Focus, Pane, Scene, Scroll, State};
 use crate::tui::update::{show, toast};
 
@@ -43,7 +44,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::PutBack => put_back(state),
         Action::Direction => return turn(state),
         Action::Retry => return link::retry(state),
-        Action::CopyAnswer => return copy_answer(state),
+        Action::CopyAnswer => return copy::answer_at_once(state),
         _ => (),
     }
     Vec::new()
@@ -194,32 +195,20 @@ fn put_back(state: &mut State) {
     match file.map(|file| file.path.parse()) {
         Some(Ok(path)) => draft::ask(state, Confirm::PutBack(path)),
         Some(Err(_)) => toast(state, "this file was never written here"),
-        None => toast(state, "choose a file first: f shows the files"),
+        None => {
+            let key = state.keymap.key_of(Context::Browse, Action::Files);
+            toast(state, format!("choose a file first: {key} shows the files"));
+        }
     }
 }
 
-fn copy_answer(state: &mut State) -> Vec<Effect> {
-    let answer = state.session().and_then(|session| {
-        session
-            .transcript
-            .cells
-            .iter()
-            .rev()
-            .find_map(|cell| match &cell.body {
-                Body::Agent { text, .. } => Some(text.clone()),
-                Body::User { .. }
-                | Body::Thought { .. }
-                | Body::Tool(_)
-                | Body::Attachment(_)
-                | Body::Notice(_)
-                | Body::TurnEnd { .. } => None,
-            })
-    });
-    match answer {
-        Some(text) => vec![Effect::Copy(text)],
-        None => {
-            toast(state, "there is no answer yet");
-            Vec::new()
-        }
+/// What was said as it was said, and back.
+pub(crate) fn turn_raw(state: &mut State) {
+    state.raw = !state.raw;
+    // The lines are others now: what is marked in them, too.
+    state.find.stamp += 1;
+    if state.raw {
+        let key = state.keymap.key_of(Context::Everywhere, Action::Raw);
+        toast(state, format!("raw text: {key} goes back"));
     }
 }

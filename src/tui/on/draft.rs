@@ -273,9 +273,12 @@ pub(crate) fn launch(state: &mut State, accept_size: bool) -> Vec<Effect> {
     effects
 }
 
-fn action_of(text: &str) -> Option<Action> {
+pub(crate) fn action_of(text: &str) -> Option<Action> {
     match text.strip_prefix('/')?.trim_end() {
         "find" => Some(Action::Find),
+        "copy" => Some(Action::Copy),
+        "raw" => Some(Action::Raw),
+        "palette" => Some(Action::Palette),
         "runs" => Some(Action::Runs),
         "stop" => Some(Action::Stop),
         "help" => Some(Action::Help),

@@ -80,7 +80,7 @@ fn search(state: &mut State) {
 
 /// Keys while it is open; `None` when it is not, or for those that mean here what they mean everywhere.
 pub(crate) fn write(state: &mut State, key: Key) -> Option<Vec<Effect>> {
-    if state.popup.is_some() || state.leader {
+    if state.popup.is_some() || state.leader.is_some() {
         return None;
     }
     let action = state.keymap.lookup(Context::Edit, key);

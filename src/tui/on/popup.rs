@@ -6,7 +6,7 @@ use crate::attach;
 use crate::protocol::command::What;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
-use crate::tui::on::{choose, draft, here, link, question};
+use crate::tui::on::{choose, copy, draft, here, link, question};
 use crate::tui::state::{Confirm, Popup, Scene, State};
 use crate::tui::update::toast;
 
@@ -39,6 +39,13 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             Some(Popup::Help { .. }),
             Action::Escape | Action::Interrupt | Action::Help | Action::Leave | Action::Yes,
         ) => (),
+        (
+            Some(Popup::Palette(_)),
+            Action::Escape | Action::Interrupt | Action::Leave | Action::Palette,
+        ) => (),
+        (Some(Popup::Copy { chosen }), action) if action != Action::Redraw => {
+            return copy::act(state, chosen, action);
+        }
         (Some(popup), Action::Redraw) => {
             state.popup = Some(popup);
             return vec![Effect::Redraw];

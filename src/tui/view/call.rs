@@ -41,10 +41,10 @@ pub(crate) fn lines(tool: &ToolCall, look: Look) -> Vec<Line<'static>> {
     }
     if hidden > 0 {
         let s = if hidden == 1 { "" } else { "s" };
-        let key = if look.open || look.narrow() {
-            ""
+        let key = if look.open || look.narrow() || look.unfold.is_empty() {
+            String::new()
         } else {
-            "  (Ctrl+O)"
+            format!("  ({})", look.unfold)
         };
         lines.push(Line::from(vec![
             look.indent(),

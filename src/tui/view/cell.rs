@@ -24,6 +24,8 @@ pub(crate) struct Look<'a> {
     /// The message that the agent works on.
     pub(crate) running: bool,
     pub(crate) wall: Timestamp,
+    /// The key that unfolds everything.
+    pub(crate) unfold: &'a str,
     pub(crate) zone: &'a jiff::tz::TimeZone,
 }
 

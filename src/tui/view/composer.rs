@@ -145,7 +145,7 @@ pub(crate) fn draw(
         ..area
     };
     if state.composer.is_empty() {
-        let hint = fit(placeholder(state), room);
+        let hint = fit(&placeholder(state), room);
         Line::from(paint.span(Role::Dim, hint)).render(text_area, buffer);
         return edits.then_some(Position::new(text_area.x, text_area.y));
     }
@@ -184,21 +184,37 @@ pub(crate) fn draw(
     })
 }
 
-fn placeholder(state: &State) -> &'static str {
+fn placeholder(state: &State) -> String {
     let working = state.is_working();
     let writing = state.ask.writing.as_ref();
     let is_form = writing.is_some_and(|writing| writing.form.is_some());
+    let key = |context, action| state.keymap.key_of(context, action);
     match (&state.scene, state.focus) {
-        (Scene::Run(_), _) if is_form => "Enter takes what stands above",
-        (Scene::Run(_), _) if state.ask.writing.is_some() => {
-            "why not? Enter rejects with these words"
+        (Scene::Run(_), _) if is_form => {
+            format!(
+                "{} takes what stands above",
+                key(Context::Edit, Action::Submit)
+            )
         }
-        (Scene::Run(attached), _) if attached.read_only => "read-only",
-        (Scene::Run(_), Focus::Browse) => "browsing · Tab writes",
-        (Scene::Run(_), Focus::Edit) if working => "Enter queues a message",
-        (Scene::Composer(Launching::Running { .. }) | Scene::Opening(_), _) => "",
-        (Scene::Run(_), Focus::Edit) => "a follow-up · / shows commands",
-        (Scene::Composer(_) | Scene::Picker(_), _) => "what shall be done?",
+        (Scene::Run(_), _) if writing.is_some() => {
+            format!(
+                "why not? {} rejects with these words",
+                key(Context::Edit, Action::Submit)
+            )
+        }
+        (Scene::Run(attached), _) if attached.read_only => "read-only".to_owned(),
+        (Scene::Run(_), Focus::Browse) => {
+            format!(
+                "browsing · {} writes",
+                key(Context::Browse, Action::SwapFocus)
+            )
+        }
+        (Scene::Run(_), Focus::Edit) if working => {
+            format!("{} queues a message", key(Context::Edit, Action::Submit))
+        }
+        (Scene::Composer(Launching::Running { .. }) | Scene::Opening(_), _) => String::new(),
+        (Scene::Run(_), Focus::Edit) => "a follow-up · / shows commands".to_owned(),
+        (Scene::Composer(_) | Scene::Picker(_), _) => "what shall be done?".to_owned(),
     }
 }
 

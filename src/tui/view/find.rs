@@ -5,7 +5,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Widget;
+use ratatui::widgets::{Clear, Widget};
 
 use crate::tui::action::Action;
 use crate::tui::find::{Find, Kind, Pattern};
@@ -100,13 +100,8 @@ pub(crate) fn draw(
             .min(area.width.saturating_sub(1)),
         height: 1,
     };
-    // The rule does not show through the spaces.
-    buffer.set_string(
-        place.x,
-        place.y,
-        " ".repeat(usize::from(place.width)),
-        paint.style(Role::Text),
-    );
+    // Nothing of the rule shows through.
+    Clear.render(place, buffer);
     line.render(place, buffer);
     let cursor = place.x + 2 + u16::try_from(typed).unwrap_or(0);
     find.writing

@@ -48,6 +48,8 @@ pub(crate) struct Key {
     pub(crate) open: bool,
     /// A blank line stands before it.
     pub(crate) gap: bool,
+    /// As it was said.
+    pub(crate) raw: bool,
     /// Seconds, for what elapses; 0 for what stands still.
     pub(crate) second: i64,
 }

@@ -11,6 +11,7 @@ use crate::tui::action::Action;
 use crate::tui::keymap::{Binding, Context, Keymap};
 use crate::tui::state::{Confirm, OURS, Popup, State};
 use crate::tui::theme::Role;
+use crate::tui::view::copy;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{Break, clean, fit, pad, width, wrap};
 use crate::tui::view::{asked, choose};
@@ -19,9 +20,7 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
     if let Popup::Asked { top } = popup {
         return asked::draw(state, *top, paint, area, buffer);
     }
-    // A box stands apart from the sides where there is room for that.
-    let apart = if area.width >= 80 { 8 } else { 4 };
-    let columns = usize::from(area.width.saturating_sub(apart)).clamp(1, 80);
+    let columns = columns(area);
     let (title, lines, top) = match popup {
         Popup::Help { top } => (" keys ", help(&state.keymap, paint, columns), *top),
         Popup::Choose { row } => {
@@ -37,13 +36,55 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
         Popup::Asked { .. } => ("", Vec::new(), 0),
         Popup::Here { .. } => (" LOCAL ", here(state, paint, columns), 0),
         Popup::Confirm(confirm) => (" really? ", question(confirm, paint, columns), 0),
+        // Drawn by itself: it has a line that is written.
+        Popup::Palette(_) => return,
+        Popup::Copy { chosen } => return copy::draw(state, *chosen, paint, area, buffer),
     };
-    let height = u16::try_from(lines.len() + 2)
-        .unwrap_or(u16::MAX)
-        .min(area.height);
-    let width = u16::try_from(columns + 4)
+    let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+    let inner = frame(title, height, paint, area, buffer);
+    let rows = usize::from(inner.height);
+    let most = lines.len().saturating_sub(rows);
+    let top = if let Popup::Here { back } = popup {
+        most.saturating_sub(*back)
+    } else {
+        top.min(most)
+    };
+    for (row, line) in lines.iter().skip(top).take(rows).enumerate() {
+        let y = inner.y + u16::try_from(row).unwrap_or(0);
+        line.render(
+            Rect {
+                y,
+                height: 1,
+                ..inner
+            },
+            buffer,
+        );
+    }
+    if rows > 0 && top + rows < lines.len() {
+        let more = paint.span(Role::Dim, " ↓ more ");
+        let x = inner.right().saturating_sub(9);
+        buffer.set_span(x, inner.bottom(), &more, 9);
+    }
+}
+
+/// Columns of a text in a box: it stands apart from the sides where there is room for that.
+fn columns(area: Rect) -> usize {
+    let apart = if area.width >= 80 { 8 } else { 4 };
+    usize::from(area.width.saturating_sub(apart)).clamp(1, 80)
+}
+
+/// An empty box in the middle, for so many lines of text; gives the place of the text.
+pub(crate) fn frame(
+    title: &'static str,
+    lines: u16,
+    paint: &Paint,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Rect {
+    let width = u16::try_from(columns(area) + 4)
         .unwrap_or(u16::MAX)
         .min(area.width);
+    let height = lines.saturating_add(2).min(area.height);
     let frame = Rect {
         x: area.x + (area.width - width) / 2,
         y: area.y + (area.height - height) / 2,
@@ -57,30 +98,10 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
         .title(paint.span(Role::Heading, title));
     let inner = block.inner(frame);
     block.render(frame, buffer);
-    let rows = usize::from(inner.height);
-    let most = lines.len().saturating_sub(rows);
-    let top = match popup {
-        Popup::Here { back } => most.saturating_sub(*back),
-        Popup::Help { .. } | Popup::Confirm(_) | Popup::Choose { .. } | Popup::Asked { .. } => {
-            top.min(most)
-        }
-    };
-    for (row, line) in lines.iter().skip(top).take(rows).enumerate() {
-        let y = inner.y + u16::try_from(row).unwrap_or(0);
-        line.render(
-            Rect {
-                x: inner.x + 1,
-                y,
-                width: inner.width.saturating_sub(2),
-                height: 1,
-            },
-            buffer,
-        );
-    }
-    if top + rows < lines.len() {
-        let more = paint.span(Role::Dim, " ↓ more ");
-        let x = frame.right().saturating_sub(11);
-        buffer.set_span(x, frame.bottom() - 1, &more, 9);
+    Rect {
+        x: inner.x + 1,
+        width: inner.width.saturating_sub(2),
+        ..inner
     }
 }
 

@@ -10,14 +10,14 @@ use ratatui::widgets::Widget;
 
 use crate::attach::state::{Attached, Link};
 use crate::session::transcript::Body;
-use crate::tui::state::{Pane, Scene, State, Tier};
+use crate::tui::state::{Pane, Popup, Scene, State, Tier};
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::rows::{Rows, remark, rule};
 use crate::tui::view::text::{Break, clean, clean_line, wrap};
 use crate::tui::view::{
-    composer, find, glyphs, head, menu, panes, picker, popup, question, queue, status, transcript,
-    welcome,
+    composer, find, glyphs, head, leader, menu, palette, panes, picker, popup, question, queue,
+    status, transcript, welcome,
 };
 
 pub fn view(state: &State, paint: &mut Paint, frame: &mut Frame) {
@@ -40,13 +40,19 @@ pub fn view(state: &State, paint: &mut Paint, frame: &mut Frame) {
         Scene::Run(attached) => run(state, attached, paint, area, buffer),
         Scene::Composer(_) | Scene::Opening(_) => welcome::draw(state, paint, area, buffer),
     };
-    if let Some(popup) = &state.popup {
-        popup::draw(state, popup, paint, area, buffer);
-    }
+    let cursor = match &state.popup {
+        Some(Popup::Palette(open)) => palette::draw(state, open, paint, area, buffer),
+        Some(popup) => {
+            popup::draw(state, popup, paint, area, buffer);
+            None
+        }
+        None => cursor,
+    };
+    leader::draw(state, paint, area, buffer);
     if paint.ascii {
         glyphs::stand_in(buffer);
     }
-    if let Some(cursor) = cursor.filter(|_| state.popup.is_none()) {
+    if let Some(cursor) = cursor {
         frame.set_cursor_position(cursor);
     }
 }
@@ -124,18 +130,27 @@ fn foot(
     if let Some(line) = queue::line(state, attached, paint, columns) {
         line.render(rows.bottom(1), buffer);
     }
-    for line in offline(attached, paint, columns).iter().rev() {
+    for line in offline(state, attached, paint, columns).iter().rev() {
         line.render(rows.bottom(1), buffer);
     }
     cursor
 }
 
 /// A link that is given up says why in full: the status line may have no room for it.
-fn offline(attached: &Attached, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+fn offline(
+    state: &State,
+    attached: &Attached,
+    paint: &Paint,
+    columns: usize,
+) -> Vec<Line<'static>> {
     let Link::Offline { reason } = &attached.link else {
         return Vec::new();
     };
-    let text = format!("{} · Ctrl+X r tries again", clean_line(reason));
+    let retry = match status::retry_key(state).as_str() {
+        "" => String::new(),
+        key => format!(" · {key} tries again"),
+    };
+    let text = format!("{}{retry}", clean_line(reason));
     let first = [paint.span(Role::Error, " ✕ ")];
     let mut lines = wrap(
         &[paint.span(Role::Error, text)],

@@ -16,7 +16,7 @@ use crate::protocol::run::Status;
 use crate::session::choices::{Choice, Kind};
 use crate::session::state::{Session, Turn};
 use crate::tui::action::Action;
-use crate::tui::keymap::{Binding, Context};
+use crate::tui::keymap::Context;
 use crate::tui::on::{cancel, queue};
 use crate::tui::state::{Focus, Scene, State};
 use crate::tui::theme::Role;
@@ -65,9 +65,6 @@ impl Field {
 }
 
 pub(crate) fn line(state: &State, paint: &Paint, columns: usize) -> Line<'static> {
-    if state.leader {
-        return leader(state, paint, columns);
-    }
     let out = way_out(state);
     let fields = match &state.scene {
         Scene::Run(attached) => fields(state, attached),
@@ -204,7 +201,7 @@ fn fields(state: &State, attached: &Attached) -> Vec<Field> {
 }
 
 /// What connects now, if anything does: while writing, `r` is a letter.
-fn retry_key(state: &State) -> String {
+pub(crate) fn retry_key(state: &State) -> String {
     let keys = &state.keymap;
     if state.focus == Focus::Browse {
         return keys.key_of(Context::Browse, Action::Retry);
@@ -464,21 +461,6 @@ fn way_out(state: &State) -> Field {
         .join("  ");
     let short = format!("{} {help}", key.replace("Ctrl+", "^"));
     field(Role::Dim, long, short.trim())
-}
-
-/// What may follow the leader key.
-fn leader(state: &State, paint: &Paint, columns: usize) -> Line<'static> {
-    let of_leader = |binding: &&Binding| binding.context == Context::Leader;
-    let keys: Vec<String> = state
-        .keymap
-        .bindings
-        .iter()
-        .filter(of_leader)
-        .filter_map(|binding| Some(format!("{} {}", binding.keys.first()?, binding.label)))
-        .collect();
-    let leader = state.keymap.key_of(Context::Everywhere, Action::Leader);
-    let text = format!(" {leader} … {}", keys.join(" · "));
-    Line::from(paint.span(Role::Accent, fit(&text, columns)))
 }
 
 #[cfg(test)]

@@ -14,12 +14,15 @@ use crate::protocol::entry::StepStatus;
 use crate::protocol::ids::Seq;
 use crate::session::state::{QueuedPrompt, Session, StepState, Turn};
 use crate::session::transcript::{Body, Cell};
+use crate::tui::action::Action;
 use crate::tui::event::{Drawn, Place};
+use crate::tui::keymap::Context;
 use crate::tui::state::{Focus, Scroll, State};
 use crate::tui::theme::Role;
 use crate::tui::view::cell::{self, Look};
 use crate::tui::view::find::{self, Mark};
 use crate::tui::view::paint::{Kept, Key, Paint};
+use crate::tui::view::raw;
 use crate::tui::view::text::{Break, clean, clean_line, fit, wrap};
 
 /// The transcript, or a line that says what could be here.
@@ -74,7 +77,8 @@ fn draw(state: &State, attached: &Attached, paint: &mut Paint, area: Rect, buffe
                 },
                 buffer,
             );
-            if selected && (lines[line].width() > 0) {
+            // Raw text begins in the first column.
+            if selected && !state.raw && (lines[line].width() > 0) {
                 buffer.set_span(area.x, y, &mark, 1);
             }
             shown.push((item, line));
@@ -236,6 +240,7 @@ impl List<'_> {
     /// Lines of ours over what was said.
     fn head(&self, cell: &Cell, index: usize) -> usize {
         match &cell.body {
+            _ if self.state.raw => 0,
             Body::User { .. } | Body::Thought { .. } | Body::TurnEnd { .. } => 1,
             Body::Agent { .. } => usize::from(is_first(self.cells(), index)),
             Body::Tool(_) | Body::Attachment(_) | Body::Notice(_) => 0,
@@ -293,6 +298,7 @@ impl List<'_> {
                 columns: self.columns,
                 open: folds.all || folds.flipped.contains(&Seq::ZERO),
                 gap: false,
+                raw: self.state.raw,
                 second: if session.steps.iter().any(|step| step.ended.is_none()) {
                     second
                 } else {
@@ -306,6 +312,7 @@ impl List<'_> {
                     columns: self.columns,
                     open: folds.open(cell),
                     gap: self.has_gap(index),
+                    raw: self.state.raw,
                     second: if working && cell::elapses(&cell.body) {
                         second
                     } else {
@@ -318,6 +325,7 @@ impl List<'_> {
                     columns: self.columns,
                     open: true,
                     gap: true,
+                    raw: self.state.raw,
                     second: 0,
                 },
             },
@@ -340,13 +348,16 @@ impl List<'_> {
             Body::Tool(_) | Body::Notice(_) | Body::Attachment(_) | Body::Thought { .. } => true,
             Body::User { .. } | Body::Agent { .. } | Body::TurnEnd { .. } => false,
         };
-        !(close(&before.body) && close(&self.cells()[index].body))
+        self.state.raw
+            || !(close(&before.body) && close(&self.cells()[index].body))
             || self.state.folds.open(before)
             || has_body(&before.body, self.columns)
     }
 
     fn make(&mut self, item: usize, key: &Key, kept: &mut Kept) -> Vec<Line<'static>> {
         let session = &self.attached.session;
+        let keymap = &self.state.keymap;
+        let unfold = keymap.key_of(Context::Everywhere, Action::ExpandAll);
         let look = Look {
             theme: &self.paint.theme,
             columns: self.columns,
@@ -355,6 +366,7 @@ impl List<'_> {
             first: false,
             running: false,
             wall: self.state.wall,
+            unfold: &unfold,
             zone: &self.state.zone,
         };
         let cells = &session.transcript.cells;
@@ -367,7 +379,11 @@ impl List<'_> {
                         running: self.is_running(cell),
                         ..look
                     };
-                    cell::lines(cell, look, &mut kept.markdown)
+                    if self.state.raw {
+                        raw::lines(cell, look)
+                    } else {
+                        cell::lines(cell, look, &mut kept.markdown)
+                    }
                 }
                 None => match (self.queued(index), self.outgoing(index)) {
                     (Some(prompt), _) => {

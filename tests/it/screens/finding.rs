@@ -1,7 +1,11 @@
-//! Finding one's way: the search.
+//! Finding one's way: the search, jumps, the palette, what may follow the leader key, copying, raw text.
 
+use ashore::attach::state::Link;
+use ashore::tui::effect::Effect;
 use ashore::tui::event::Event;
-use ashore::tui::state::{Focus, Scroll};
+use ashore::tui::keymap::{Context, Keymap};
+use ashore::tui::palette::{What, rows};
+use ashore::tui::state::{Focus, OURS, Pane, Popup, Scroll};
 use ashore::tui::theme::{Depth, Role, Theme};
 use serde_json::json;
 
@@ -170,4 +174,272 @@ fn a_search_is_reached_by_its_command_and_follows_to_the_chat() {
     assert_eq!(screen.state.focus, Focus::Edit);
     screen.keys("go on<enter>");
     assert_eq!(screen.state.scroll, Scroll::Follow);
+}
+
+fn names(screen: &mut Screen) {
+    screen.update(
+        1,
+        json!({"sessionUpdate": "available_commands_update", "availableCommands": [
+        {"name": "review", "description": "look the changes over"}]}),
+    );
+}
+
+#[test]
+fn the_palette_as_it_looks() {
+    each(&SIZES, "palette/all", Screen::run, |screen| {
+        names(screen);
+        screen.keys("<f2><down>");
+    });
+    each(&SIZES, "palette/found", Screen::run, |screen| {
+        names(screen);
+        screen.keys("a draft<ctrl+x>pmirror");
+    });
+}
+
+#[test]
+fn everything_that_has_a_name_is_in_the_palette_with_its_key() {
+    let screens = [
+        Screen::run(80, 24).state,
+        Screen::picker(80, 24).state,
+        Screen::new_run(80, 24).state,
+    ];
+    let rows: Vec<_> = screens.iter().flat_map(|state| rows(state, "")).collect();
+    for binding in &screens[0].keymap.bindings {
+        // In a box there is only a yes and a no to the box.
+        if binding.label.is_empty() || binding.context == Context::Popup {
+            continue;
+        }
+        let row = rows
+            .iter()
+            .find(|row| row.what == What::Act(binding.action))
+            .unwrap_or_else(|| panic!("{:?} has no row", binding.action));
+        assert_eq!(row.keys.is_empty(), binding.keys.is_empty(), "{row:?}");
+    }
+    for (name, _) in OURS {
+        let slash = Some(format!("/{name}"));
+        // Two names of one thing.
+        assert!(
+            name == "quit" || rows.iter().any(|row| row.slash == slash),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_is_chosen_in_the_palette_is_done() {
+    let mut screen = Screen::run(80, 24);
+    busy(&mut screen);
+    names(&mut screen);
+    screen.keys("words<f2>stop the run<enter>");
+    assert!(matches!(screen.state.popup, Some(Popup::Confirm(_))));
+    screen.keys("n<f2>nothing like it");
+    assert!(screen.text().contains("nothing fits"));
+    assert_eq!(screen.keys("<enter>"), []);
+    assert_eq!(
+        screen.state.composer.text(),
+        "words",
+        "the draft is never touched"
+    );
+    screen.keys("<f2>review<enter>");
+    assert_eq!(screen.state.composer.text(), "words");
+    assert!(screen.text().contains("there is a draft already"));
+    screen.keys("<ctrl+c><f2>/review<enter>");
+    assert_eq!(screen.state.composer.text(), "/review ");
+    screen.keys("<ctrl+c><tab>:files<enter>");
+    assert_eq!(screen.state.pane, Pane::Files);
+    // Its own key and Esc close it.
+    for keys in ["<f2><f2>", "<f2><esc>", "<f2><ctrl+c>"] {
+        screen.keys(keys);
+        assert_eq!(screen.state.popup, None, "{keys}");
+    }
+}
+
+#[test]
+fn hints_follow_the_keys_of_the_config() {
+    let wish = |path: &str, key: &str| {
+        let (context, action) = path.split_once('.').unwrap();
+        (
+            (context.to_owned(), action.to_owned()),
+            vec![key.to_owned()],
+        )
+    };
+    let wishes = [
+        wish("everywhere.expand_all", "f9"),
+        wish("everywhere.leader", "ctrl+q"),
+        wish("everywhere.interrupt", "f10"),
+        wish("browse.swap_focus", "w"),
+        wish("browse.files", "o"),
+    ];
+    let mut screen = Screen::run(120, 40);
+    screen.state.keymap = Keymap::with(&wishes.into()).unwrap();
+    busy(&mut screen);
+    screen.attached().link = Link::Offline {
+        reason: "gone".into(),
+    };
+    let text = screen.text();
+    assert!(text.contains("more lines  (F9)"), "{text}");
+    assert!(text.contains("gone · Ctrl+Q r tries again"), "{text}");
+    screen.keys("<tab>z");
+    let text = screen.text();
+    assert!(text.contains("browsing · w writes"), "{text}");
+    assert!(
+        text.contains("choose a file first: o shows the files"),
+        "{text}"
+    );
+    screen.keys("<f10>");
+    assert!(screen.text().contains("F10 again leaves"));
+    screen.keys("<f2>list the runs");
+    assert!(screen.text().contains("Ctrl+Q l"));
+}
+
+#[test]
+fn jumps_go_from_turn_to_turn_and_up_to_errors_diffs_files_and_answers() {
+    let mut screen = Screen::run(80, 24);
+    busy(&mut screen);
+    screen.asks(30, "q1", "run it");
+    screen.says(
+        31,
+        &ashore::protocol::line::permission_response(
+            "q1",
+            "q1-call",
+            "allow_once",
+            None,
+            Some("bo"),
+        ),
+    );
+    screen
+        .update(
+            40,
+            json!({"sessionUpdate": "tool_call_update", "toolCallId": "t3", "status": "failed"}),
+        )
+        .ends(42, "end_turn");
+    screen
+        .prompt(50, "and now")
+        .chunk(51, "hm")
+        .ends(52, "end_turn");
+    screen.draw();
+    screen.keys("<tab>");
+    let mut lands = |keys: &str| {
+        screen.keys(keys);
+        screen.draw();
+        let index = screen.state.selected.expect("a cell is selected") - 1;
+        let cell = &screen.state.session().unwrap().transcript.cells[index];
+        let text = ashore::tui::source::of(&cell.body);
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    let table = [
+        ("{", "and now"),
+        (
+            "{",
+            "The auth test fails one time in ten. Find out why and fix it.",
+        ),
+        ("}", "and now"),
+        ("E", "execute cargo test auth"),
+        ("D", "edit Edit src/clock.rs"),
+        ("GF", "edit Edit src/clock.rs"),
+        ("GQ", "run it: Allow once (bo)"),
+        // The list of files names the cell of the chosen one.
+        ("<tab><tab>fF", "edit Edit src/clock.rs"),
+    ];
+    for (keys, text) in table {
+        assert_eq!(lands(keys), text, "{keys}");
+    }
+    screen.keys("GEE");
+    assert!(
+        screen
+            .text()
+            .contains("no earlier error: this is the newest")
+    );
+    screen.keys("}}}");
+    assert_eq!(screen.state.scroll, Scroll::Follow);
+    let mut screen = Screen::run(80, 24);
+    screen.prompt(1, "go");
+    screen.draw();
+    screen.keys("<tab>E");
+    assert!(screen.text().contains("there is no error"));
+    screen.asks(2, "q1", "run it");
+    screen.keys("<esc>Q");
+    assert!(screen.state.asking().is_some(), "brought back");
+}
+
+fn copied(effects: &[Effect]) -> &str {
+    let copied = effects.iter().find_map(|effect| match effect {
+        Effect::Copy(text) => Some(text.as_str()),
+        _ => None,
+    });
+    copied.unwrap_or_else(|| panic!("nothing was copied: {effects:?}"))
+}
+
+#[test]
+fn the_copy_menu_gives_pieces_as_they_were_said() {
+    each(&SIZES, "copy/menu", Screen::run, |screen| {
+        busy(screen);
+        screen.draw();
+        screen.keys("<tab>y");
+    });
+    let mut screen = Screen::run(80, 24);
+    busy(&mut screen);
+    screen.draw();
+    screen.keys("<tab>");
+    let table = [
+        ("ya", "The failure comes from a **shared clock**."),
+        ("yy", "The failure comes from a **shared clock**."),
+        ("yb", "let clock = Clock::global(); // tests/auth.rs:41\n"),
+        ("yd", "--- a/src/clock.rs\n+++ b/src/clock.rs\n@@"),
+        ("yp", "src/clock.rs"),
+        ("yl", "ashore attach 7f3a1c52-1111-4222-8333-444455556666"),
+        ("yt", "The auth test fails one time in ten."),
+        ("y<down><enter>", ""),
+    ];
+    for (keys, begins) in table {
+        screen.state.selected = None;
+        if keys == "y<down><enter>" {
+            screen.keys("{");
+        }
+        let effects = screen.keys(keys);
+        assert!(copied(&effects).starts_with(begins), "{keys}: {effects:?}");
+        assert_eq!(screen.state.popup, None, "{keys}");
+    }
+    assert_eq!(screen.keys("y<esc>"), []);
+}
+
+#[test]
+fn a_selected_cell_decides_what_is_copied() {
+    let mut screen = searching(80, 24, "{{");
+    assert_eq!(copied(&screen.keys("ym")), "question 8");
+    assert!(copied(&screen.keys("ya")).starts_with("- line 0 of turn 8"));
+    screen.keys("/needle 4<enter>");
+    assert_eq!(copied(&screen.keys("ym")), "read cat notes\nneedle 4\nhay");
+}
+
+#[test]
+fn raw_text_begins_in_the_first_column_and_stands_alone() {
+    each(&SIZES, "raw/busy", Screen::run, |screen| {
+        busy(screen);
+        screen.keys("<alt+r><ctrl+o>");
+        screen.draw();
+    });
+    let mut screen = Screen::run(120, 40);
+    busy(&mut screen);
+    let before = screen.text();
+    screen.keys("<alt+r>");
+    let text = screen.text();
+    assert!(
+        text.contains("\nThe failure comes from a **shared clock**."),
+        "{text}"
+    );
+    assert!(text.contains("\n```rust\n"), "{text}");
+    screen.keys("<tab>/shared clock");
+    assert!(screen.text().contains("2 of 2"));
+    screen.keys("<esc><alt+r>");
+    screen.keys("<tab>");
+    let again = screen.text();
+    let said = |text: &str| {
+        text.lines()
+            .skip(2)
+            .take(20)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(said(&before), said(&again));
 }

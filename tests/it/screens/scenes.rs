@@ -260,6 +260,10 @@ fn panes_folds_menus_and_boxes() {
     });
     each(&SIZES, "menu/leader", Screen::run, |screen| {
         screen.keys("<ctrl+x>");
+        let before = screen.text();
+        screen.after(399);
+        assert_eq!(screen.text(), before, "who knows the key sees nothing");
+        screen.after(1);
     });
 }
 
