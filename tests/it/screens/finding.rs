@@ -352,6 +352,10 @@ fn jumps_go_from_turn_to_turn_and_up_to_errors_diffs_files_and_answers() {
     );
     screen.keys("}}}");
     assert_eq!(screen.state.scroll, Scroll::Follow);
+}
+
+#[test]
+fn a_jump_to_what_is_not_there_says_so_and_a_question_comes_back() {
     let mut screen = Screen::run(80, 24);
     screen.prompt(1, "go");
     screen.draw();
