@@ -65,7 +65,7 @@ fn a_prompt_leads_to_files_and_the_screen_can_be_left_and_come_back_to() {
         home.read("notes/a.txt")
             .filter(|text| text == "hello-again")
     });
-    again.shows("Ctrl+D leave");
+    again.shows("^D");
     again.write(CTRL_D);
     assert_eq!(again.ends().exit_code(), 0);
     // Now this directory has a run: the list comes first.
