@@ -257,6 +257,7 @@ fn what_is_typed_is_never_an_answer_to_a_question() {
 fn an_idle_screen_writes_nothing() {
     let home = Home::new();
     let terminal = Terminal::ashore(&home, &["run", "/say 3"], 120, 40);
+    terminal.shows("✓ done");
     terminal.shows("○ idle");
     terminal.quiet(Duration::from_millis(500));
     // Longer than a keepalive of the stream and than any tick.

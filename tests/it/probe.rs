@@ -97,6 +97,8 @@ fn the_theme_is_that_of_the_ground_and_follows_it_and_pictures_are_marked_where_
 fn the_mouse_is_taken_and_given_back_at_run_time_and_a_copy_lies_in_a_file_too() {
     let home = Home::new();
     let mut terminal = Terminal::ashore(&home, &["run", "/say 3"], 80, 24);
+    // Idle it is before the turn as well.
+    terminal.shows("✓ done");
     terminal.shows("○ idle");
     let none = vt100::MouseProtocolMode::None;
     assert_eq!(terminal.screen().mouse_protocol_mode(), none);
