@@ -332,6 +332,8 @@ impl World {
     /// For who looks into a failed round: what is known here, and the end of the journal.
     fn tell(&self) {
         eprintln!("{:#}", self.mirror());
+        let told = std::fs::read_to_string(self.home.state().join("logs/endpoint.log"));
+        eprintln!("{}", told.unwrap_or_default());
         let log = self.home.state().join("endpoint/store/journals");
         let log = std::fs::read_to_string(log.join(format!("{}.ndjson", self.run)));
         let log = log.unwrap_or_default();
