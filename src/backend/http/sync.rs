@@ -60,8 +60,11 @@ pub async fn post(
         return Ok(StatusCode::ACCEPTED.into_response());
     }
     app.journal.command(at, &command, &sent, &who, life).await?;
-    if let What::UserMessage(prompt) = &command.what {
-        app.store.title_from(&at.task, &prompt.text).await?;
+    // It is accepted: what goes wrong with a name must not keep it from the agent.
+    if let What::UserMessage(prompt) = &command.what
+        && let Err(error) = app.store.title_from(&at.task, &prompt.text).await
+    {
+        tracing::warn!(%error, task = %at.task, "a task has no name yet");
     }
     // A repeat is signalled too: the first try may have been cut off between the journal and here.
     app.lifecycle.signal(at, signal(&command.what)).await;
