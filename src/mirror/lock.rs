@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::mirror::disk::id_of;
+use crate::mirror::ground;
 use crate::protocol::ids::RunId;
 
 /// How long one is waited for that is about to leave.
@@ -81,7 +82,7 @@ pub async fn take(mirrors: &Path, root: &Path, run: &RunId, stay: Stay) -> Resul
     let end = Instant::now() + PATIENCE;
     loop {
         let (folder, root, own) = (mirrors.to_owned(), root.to_owned(), run.clone());
-        let taken = tokio::task::spawn_blocking(move || try_take(&folder, &root, &own, stay))
+        let taken = ground::blocking(move || try_take(&folder, &root, &own, stay))
             .await
             .expect("locking does not panic");
         match taken {

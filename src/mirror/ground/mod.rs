@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, FileType, Mode as Permissions, OFlags, RenameFlags};
 use rustix::io::Errno;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::mirror::blobs::landing;
 use crate::mirror::guard::RootId;
@@ -546,7 +546,7 @@ pub(super) fn fresh() -> uuid::Uuid {
     uuid::Uuid::new_v4()
 }
 
-/// Work that waits for the disk, out of the way of everything else.
+/// Work that waits for the disk, out of the way of everything else. The error is its panic.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
@@ -555,5 +555,30 @@ pub(crate) async fn blocking<T: Send + 'static>(
         tokio::time::sleep(wait).await;
         return Ok(work());
     }
-    tokio::task::spawn_blocking(work).await
+    finished(tokio::task::spawn_blocking(work)).await
+}
+
+/// Work is left undone only where the runtime ends, and with it whoever waits: that is no answer, so none comes.
+async fn finished<T>(work: JoinHandle<T>) -> Result<T, JoinError> {
+    match work.await {
+        Err(error) if error.is_cancelled() => std::future::pending().await,
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_is_left_undone_at_the_end_is_never_taken_for_an_answer() {
+        let runtime = tokio::runtime::Handle::current();
+        let left = runtime.spawn(std::future::pending::<()>());
+        left.abort();
+        let waited = tokio::time::timeout(Duration::from_secs(60), finished(left)).await;
+        assert!(waited.is_err(), "{waited:?}");
+        let broken = runtime.spawn(async { panic!("of this test") });
+        let error = finished::<()>(broken).await.unwrap_err();
+        assert!(error.is_panic());
+    }
 }
