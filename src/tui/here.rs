@@ -20,6 +20,9 @@ use crate::tui::event::{Event, Here, Said};
 const PIECE: usize = 64 * 1024;
 const PACE: Duration = Duration::from_millis(20);
 
+/// No more than this can lie in a pipe: what comes after it was printed by something left running in the background.
+const PIPE: usize = 64 * 1024;
+
 /// The processes of a command that has not ended; they end when this is dropped.
 struct Group(Option<Pid>);
 
@@ -69,7 +72,6 @@ async fn go(command: &str, directory: &Path, listener: &Listener) -> std::io::Re
     let mut piece = vec![0; PIECE];
     let ended = loop {
         tokio::select! {
-            biased;
             read = reader.read(&mut piece) => match read? {
                 0 => break child.wait().await?,
                 count => {
@@ -81,11 +83,13 @@ async fn go(command: &str, directory: &Path, listener: &Listener) -> std::io::Re
         }
     };
     group.0 = None;
-    // What it left running in the background may hold the pipe open for ever.
-    while let Ok(Ok(count @ 1..)) = timeout(PACE, reader.read(&mut piece)).await {
-        listener
-            .tell(Said::Printed(text.more(&piece[..count])))
-            .await;
+    let mut left = PIPE;
+    while left > 0
+        && let Ok(Ok(count @ 1..)) = timeout(PACE, reader.read(&mut piece[..left])).await
+    {
+        left -= count;
+        let printed = text.more(&piece[..count]);
+        listener.tell(Said::Printed(printed)).await;
     }
     listener.tell(Said::Printed(text.rest())).await;
     Ok(ended)
@@ -165,5 +169,12 @@ mod tests {
             let told = told(command).await;
             assert_eq!(told, (printed.to_owned(), words.to_owned()), "{command}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_goes_on_printing_in_the_background_does_not_keep_it_from_its_end() {
+        let (printed, words) = told("yes & echo started").await;
+        assert!(printed.contains("started"), "{}", printed.len());
+        assert_eq!(words, "exit code 0");
     }
 }
