@@ -64,13 +64,11 @@ impl Recall {
 
     fn command(&mut self, seq: Seq, entry: &Entry, command: &Command) {
         match &command.what {
-            What::UserMessage(prompt) => self.waiting.push(Waiting {
-                seq,
-                command: keyed(entry, command).id.unwrap_or_else(|| keyless(seq)),
-                prompt: prompt.clone(),
-                edit: None,
-                cancelled: false,
-            }),
+            What::UserMessage(prompt) => {
+                let id = keyed(entry, command).id;
+                let id = id.unwrap_or_else(|| keyless(seq));
+                self.waiting.push(Waiting::said(seq, id, prompt.clone()));
+            }
             What::FileChanged(_) => self.edits.push((seq, keyed(entry, command))),
             What::Amend(amendment) => self.amend(keyed(entry, command).id, amendment),
             What::Cancel => self.cancel(entry.ends.as_ref()),

@@ -228,6 +228,15 @@ fn manifest(files: &[(&str, &str)]) -> FileManifest {
     }
 }
 
+/// Names of so many files in one folder.
+fn many(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("d/f{n}")).collect()
+}
+
+fn alike(names: &[String]) -> Vec<(&str, &str)> {
+    names.iter().map(|name| (name.as_str(), "x")).collect()
+}
+
 pub(super) struct Live {
     orders: mpsc::Sender<Order>,
     reports: mpsc::Receiver<Report>,
@@ -539,8 +548,8 @@ async fn a_content_out_of_reach_is_asked_for_again_and_one_that_is_gone_is_not()
 
 #[tokio::test]
 async fn a_wave_of_deletes_halts_and_goes_on_only_when_it_is_meant() {
-    let names: Vec<String> = (0..80).map(|n| format!("d/f{n}")).collect();
-    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    let names = many(80);
+    let files = alike(&names);
     let world = World::new(&files);
     let mut live = world.seeded(&files).await;
     live.state(MirrorState::Live).await;
@@ -574,8 +583,8 @@ async fn a_wave_of_deletes_halts_and_goes_on_only_when_it_is_meant() {
 
 #[tokio::test]
 async fn a_wave_that_was_accepted_before_all_of_it_had_come_is_accepted_whole() {
-    let names: Vec<String> = (0..200).map(|n| format!("d/f{n}")).collect();
-    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    let names = many(200);
+    let files = alike(&names);
     let world = World::new(&files);
     let mut live = world.seeded(&files).await;
     live.order(Order::Pause).await;
@@ -603,8 +612,8 @@ async fn a_wave_that_was_accepted_before_all_of_it_had_come_is_accepted_whole() 
 
 #[tokio::test]
 async fn a_wave_of_deletes_that_was_cut_in_two_by_a_kill_is_still_one_wave() {
-    let names: Vec<String> = (0..80).map(|n| format!("d/f{n}")).collect();
-    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    let names = many(80);
+    let files = alike(&names);
     let world = World::new(&files);
     let mut live = world.seeded(&files).await;
     for n in 0..60 {
@@ -946,8 +955,8 @@ async fn a_conflict_is_resolved_with_mine_theirs_or_both() {
 
 #[tokio::test]
 async fn a_command_without_a_holder_sees_the_halt_and_lets_the_deletes_go_for_the_next_mirror() {
-    let names: Vec<String> = (0..60).map(|n| format!("f{n}")).collect();
-    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    let names = many(60);
+    let files = alike(&names);
     let world = World::new(&files);
     let mut live = world.seeded(&files).await;
     live.order(Order::Pause).await;

@@ -10,7 +10,7 @@ use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::run::Status;
 use crate::session::index::Index;
 use crate::session::tool::ToolCall;
-use crate::session::transcript::{Body, Transcript};
+use crate::session::transcript::Transcript;
 
 /// Everything that has been said, folded.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -154,31 +154,15 @@ impl Session {
 
     /// The tool calls, oldest first, with the index of their cell.
     pub fn calls(&self) -> impl DoubleEndedIterator<Item = (usize, &ToolCall)> {
-        self.index
-            .calls
-            .iter()
-            .filter_map(|place| match &self.transcript.cells.get(*place)?.body {
-                Body::Tool(tool) => Some((*place, tool.as_ref())),
-                Body::User { .. }
-                | Body::Agent { .. }
-                | Body::Thought { .. }
-                | Body::Attachment(_)
-                | Body::Notice(_)
-                | Body::TurnEnd { .. } => None,
-            })
+        let cells = &self.transcript.cells;
+        let call = |place: &usize| Some((*place, cells.get(*place)?.body.tool()?));
+        self.index.calls.iter().filter_map(call)
     }
 
     /// The tool call of this id.
     pub fn call(&self, id: &str) -> Option<&ToolCall> {
-        match &self.transcript.cells.get(*self.index.tools.get(id)?)?.body {
-            Body::Tool(tool) => Some(tool),
-            Body::User { .. }
-            | Body::Agent { .. }
-            | Body::Thought { .. }
-            | Body::Attachment(_)
-            | Body::Notice(_)
-            | Body::TurnEnd { .. } => None,
-        }
+        let place = *self.index.tools.get(id)?;
+        self.transcript.cells.get(place)?.body.tool()
     }
 
     /// How many tool calls have neither completed nor failed.

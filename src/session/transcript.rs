@@ -57,6 +57,21 @@ pub enum Body {
     },
 }
 
+impl Body {
+    /// The tool call, if it is one.
+    pub fn tool(&self) -> Option<&ToolCall> {
+        match self {
+            Self::Tool(tool) => Some(tool),
+            Self::User { .. }
+            | Self::Agent { .. }
+            | Self::Thought { .. }
+            | Self::Attachment(_)
+            | Self::Notice(_)
+            | Self::TurnEnd { .. } => None,
+        }
+    }
+}
+
 /// One line for the user that nobody said.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notice {

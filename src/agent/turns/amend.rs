@@ -107,13 +107,7 @@ impl Turns {
         } else {
             id
         };
-        let waiting = Waiting {
-            seq,
-            command: id,
-            prompt,
-            edit: None,
-            cancelled: false,
-        };
+        let waiting = Waiting::said(seq, id, prompt);
         self.queue.push_front(Queued { message, waiting });
     }
 
@@ -390,11 +384,8 @@ mod tests {
     fn new_words_for_a_message_that_was_cancelled_before_this_start_do_not_run() {
         let mut turns = ready();
         let waiting = Waiting {
-            seq: Seq(1),
-            command: id("a"),
-            prompt: Prompt::default(),
-            edit: None,
             cancelled: true,
+            ..Waiting::said(Seq(1), id("a"), Prompt::default())
         };
         let late = amend(3, "a", Amend::Edit(Prompt::default()));
         let rest = vec![Event::Waits(waiting), late, Event::Durable, Event::Scanned];

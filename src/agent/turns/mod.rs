@@ -94,6 +94,18 @@ pub(crate) struct Waiting {
     pub(crate) cancelled: bool,
 }
 
+impl Waiting {
+    pub(crate) fn said(seq: Seq, command: CommandId, prompt: Prompt) -> Self {
+        Self {
+            seq,
+            command,
+            prompt,
+            edit: None,
+            cancelled: false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 struct Queued {
     /// The message that its words belong to; that one was taken already when the words came too late for it.
@@ -265,14 +277,7 @@ impl Turns {
         let id = command.id.unwrap_or_else(|| keyless(seq));
         match command.what {
             What::UserMessage(prompt) => {
-                let waiting = Waiting {
-                    seq,
-                    command: id,
-                    prompt,
-                    edit: None,
-                    cancelled: false,
-                };
-                self.queue_up(effects, waiting);
+                self.queue_up(effects, Waiting::said(seq, id, prompt));
                 self.go_on(effects);
             }
             What::Amend(amendment) => {

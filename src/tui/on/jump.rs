@@ -68,18 +68,9 @@ fn is_error(cell: &Cell) -> bool {
 }
 
 pub(crate) fn is_diff(cell: &Cell) -> bool {
-    match &cell.body {
-        Body::Tool(tool) => tool
-            .content
-            .iter()
-            .any(|content| matches!(content, ToolContent::Diff { .. })),
-        Body::User { .. }
-        | Body::Agent { .. }
-        | Body::Thought { .. }
-        | Body::Attachment(_)
-        | Body::Notice(_)
-        | Body::TurnEnd { .. } => false,
-    }
+    let content = cell.body.tool().map(|tool| &tool.content);
+    let mut pieces = content.into_iter().flatten();
+    pieces.any(|piece| matches!(piece, ToolContent::Diff { .. }))
 }
 
 /// The cell of the call that wrote a file; without one, what was said before it came.

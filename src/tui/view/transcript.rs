@@ -9,6 +9,7 @@ use ratatui::widgets::Widget;
 
 use crate::attach::queue::{Stage, words};
 use crate::attach::state::{Attached, Outgoing, Posting};
+use crate::protocol::acp::ToolKind;
 use crate::protocol::command::What;
 use crate::protocol::entry::StepStatus;
 use crate::protocol::ids::Seq;
@@ -403,19 +404,10 @@ impl List<'_> {
 
 /// A folded call that shows some of its body needs air behind it.
 fn has_body(body: &Body, columns: usize) -> bool {
-    match body {
-        Body::Tool(tool) => {
-            use crate::protocol::acp::ToolKind;
-            let shows = matches!(tool.kind, ToolKind::Execute | ToolKind::Edit);
-            shows && columns >= 50 && !(tool.content.is_empty() && tool.raw_output.is_none())
-        }
-        Body::User { .. }
-        | Body::Agent { .. }
-        | Body::Thought { .. }
-        | Body::Attachment(_)
-        | Body::Notice(_)
-        | Body::TurnEnd { .. } => false,
-    }
+    body.tool().is_some_and(|tool| {
+        let shows = matches!(tool.kind, ToolKind::Execute | ToolKind::Edit);
+        shows && columns >= 50 && !(tool.content.is_empty() && tool.raw_output.is_none())
+    })
 }
 
 /// The agent's first message of its turn.

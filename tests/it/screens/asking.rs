@@ -29,6 +29,15 @@ fn asks(screen: &mut Screen, kind: &str, title: &str, input: Value) {
     screen.after(1_000);
 }
 
+fn asks_npm_test(screen: &mut Screen) {
+    asks(
+        screen,
+        "execute",
+        "npm test",
+        json!({"command": "npm test"}),
+    );
+}
+
 fn edit() -> Value {
     let lines = |word: &str| -> String { (1..=60).map(|n| format!("{word} {n}\n")).collect() };
     json!({"file_path": "src/clock.rs", "old_string": lines("old"), "new_string": lines("new")})
@@ -155,12 +164,7 @@ fn a_rejection_takes_words_which_reach_the_agent_one_way_or_the_other() {
     for keys in ["w", "4", "<ctrl+x>w"] {
         let mut screen = Screen::run(100, 30);
         busy(&mut screen);
-        asks(
-            &mut screen,
-            "execute",
-            "npm test",
-            json!({"command": "npm test"}),
-        );
+        asks_npm_test(&mut screen);
         assert!(screen.text().contains("4 reject and say why"));
         screen.keys(keys);
         // What answers is text now, and nothing is sent without words.
@@ -202,12 +206,7 @@ fn the_draft_waits_while_a_reason_is_written() {
         let mut screen = Screen::run(100, 30);
         busy(&mut screen);
         screen.keys(draft);
-        asks(
-            &mut screen,
-            "execute",
-            "npm test",
-            json!({"command": "npm test"}),
-        );
+        asks_npm_test(&mut screen);
         screen.keys("<ctrl+x>w");
         assert_eq!(screen.state.composer.text(), "");
         screen
@@ -233,12 +232,7 @@ fn the_draft_waits_while_a_reason_is_written() {
     // A reader of the run answers nothing.
     let mut screen = Screen::run(100, 30);
     busy(&mut screen);
-    asks(
-        &mut screen,
-        "execute",
-        "npm test",
-        json!({"command": "npm test"}),
-    );
+    asks_npm_test(&mut screen);
     screen.attached().read_only = true;
     screen.keys("w");
     assert!(screen.state.ask.writing.is_none());
@@ -459,12 +453,7 @@ fn a_run_or_a_mode_that_approves_by_itself_says_so_at_every_size() {
 fn a_paste_is_part_of_a_reason_and_not_an_answer() {
     let mut screen = Screen::run(100, 30);
     busy(&mut screen);
-    asks(
-        &mut screen,
-        "execute",
-        "npm test",
-        json!({"command": "npm test"}),
-    );
+    asks_npm_test(&mut screen);
     screen.keys("w");
     screen.event(Event::Paste("1\ny".into()));
     screen.after(2_000);
