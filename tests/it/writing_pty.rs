@@ -45,7 +45,9 @@ fn the_draft_goes_to_the_editor_and_comes_back_while_the_run_goes_on() {
     terminal.shows("> first");
     // An editor that fails changes nothing.
     terminal.write(CTRL_G);
-    terminal.until("the editor again", |screen| !screen.alternate_screen());
+    terminal.until("the editor again", |screen| {
+        !screen.alternate_screen() && screen.contents().contains("the editor has: first")
+    });
     terminal.write("no\r");
     terminal.shows("the draft is as it was");
     terminal.shows("> first");
