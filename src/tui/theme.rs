@@ -82,6 +82,8 @@ pub enum Depth {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Theme {
     pub name: String,
+    /// The grounds that it can be read on.
+    pub grounds: Vec<[u8; 3]>,
     styles: [Style; Role::ALL.len()],
 }
 
@@ -124,6 +126,8 @@ pub enum BadTheme {
     Toml(String),
     #[error("the theme has no table [roles]")]
     NoRoles,
+    #[error("`grounds` is a list of colours such as \"#1e1e2e\" or \"black\"")]
+    Grounds,
     #[error("the theme does not say what `{0}` looks like")]
     Missing(&'static str),
     #[error("the theme names a role that does not exist: `{0}`")]
@@ -133,9 +137,25 @@ pub enum BadTheme {
 }
 
 /// The themes that are part of the program: name and file.
-pub const BUILT_IN: [(&str, &str); 2] = [
+pub const BUILT_IN: [(&str, &str); 9] = [
     ("dark", include_str!("../../themes/dark.toml")),
     ("light", include_str!("../../themes/light.toml")),
+    ("ansi", include_str!("../../themes/ansi.toml")),
+    (
+        "high-contrast",
+        include_str!("../../themes/high-contrast.toml"),
+    ),
+    (
+        "colour-blind",
+        include_str!("../../themes/colour-blind.toml"),
+    ),
+    ("dracula", include_str!("../../themes/dracula.toml")),
+    ("gruvbox", include_str!("../../themes/gruvbox.toml")),
+    (
+        "solarized-light",
+        include_str!("../../themes/solarized-light.toml"),
+    ),
+    ("catppuccin", include_str!("../../themes/catppuccin.toml")),
 ];
 
 impl Theme {
@@ -171,12 +191,43 @@ impl Theme {
         let name = table.get("name").and_then(toml::Value::as_str);
         Ok(Self {
             name: name.unwrap_or("unnamed").to_owned(),
+            grounds: grounds(&table)?,
             styles,
         })
     }
 
+    /// The scheme that it is made for; `None` when it is made for both, or does not say.
+    pub fn scheme(&self) -> Option<Scheme> {
+        let mut schemes = self.grounds.iter().map(|ground| Scheme::of_ground(*ground));
+        let first = schemes.next()?;
+        schemes.all(|other| other == first).then_some(first)
+    }
+
     pub fn style(&self, role: Role) -> Style {
         self.styles[role as usize]
+    }
+}
+
+/// As the file names them; a theme of a user need not.
+fn grounds(table: &toml::Table) -> Result<Vec<[u8; 3]>, BadTheme> {
+    let Some(value) = table.get("grounds") else {
+        return Ok(Vec::new());
+    };
+    let list = value.as_array().ok_or(BadTheme::Grounds)?;
+    let shown = |value: &toml::Value| shown(colour(value.as_str()?)?);
+    let all: Option<Vec<_>> = list.iter().map(shown).collect();
+    all.ok_or(BadTheme::Grounds)
+}
+
+/// What a colour looks like; the sixteen as xterm shows them.
+fn shown(colour: Color) -> Option<[u8; 3]> {
+    match colour {
+        Color::Rgb(red, green, blue) => Some([red, green, blue]),
+        Color::Indexed(index) => Some(indexed(index)),
+        named => {
+            let found = NAMES.iter().find(|(_, known, _)| *known == named);
+            found.map(|(_, _, shown)| *shown)
+        }
     }
 }
 
@@ -341,6 +392,111 @@ mod tests {
         }
     }
 
+    /// Relative luminance, WCAG 2.2.
+    fn luminance(colour: [u8; 3]) -> f64 {
+        let [red, green, blue] = colour.map(|level| {
+            let level = f64::from(level) / 255.0;
+            if level <= 0.040_45 {
+                level / 12.92
+            } else {
+                ((level + 0.055) / 1.055).powf(2.4)
+            }
+        });
+        0.2126 * red + 0.7152 * green + 0.0722 * blue
+    }
+
+    fn contrast(a: [u8; 3], b: [u8; 3]) -> f64 {
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    /// At least this much between letters and ground: AA for what is read, 3 for what stands back and for lines, and
+    /// for the one theme that has to do on every ground; AAA where contrast is what a theme is for.
+    fn wanted(theme: &Theme, role: Role) -> f64 {
+        let back = matches!(
+            role,
+            Role::Dim | Role::Thought | Role::Comment | Role::Border
+        );
+        match theme.name.as_str() {
+            "high-contrast" => 7.0,
+            "ansi" => 3.0,
+            _ if back => 3.0,
+            _ => 4.5,
+        }
+    }
+
+    #[test]
+    fn contrast_is_measured_as_wcag_does() {
+        assert!((contrast([0; 3], [255; 3]) - 21.0).abs() < 0.01);
+        assert!((contrast([0x77; 3], [255; 3]) - 4.48).abs() < 0.01);
+    }
+
+    #[test]
+    fn every_theme_can_be_read_on_its_grounds() {
+        for (name, _) in BUILT_IN {
+            let theme = Theme::built_in(name, Depth::True);
+            assert!(!theme.grounds.is_empty(), "{name}");
+            for ground in &theme.grounds {
+                // What a terminal writes with by itself is the other end.
+                let own = match Scheme::of_ground(*ground) {
+                    Scheme::Dark => [255; 3],
+                    Scheme::Light => [0; 3],
+                };
+                for (role, word) in Role::ALL {
+                    let style = theme.style(role);
+                    assert!(!style.add_modifier.contains(Modifier::DIM), "{name} {word}");
+                    let letters = style.fg.map_or(own, |colour| shown(colour).unwrap());
+                    let behind = style.bg.map_or(*ground, |colour| shown(colour).unwrap());
+                    let found = contrast(letters, behind);
+                    let wanted = wanted(&theme, role);
+                    assert!(found >= wanted, "{name} {word}: {found:.2} < {wanted}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_theme_knows_what_it_is_for_and_nothing_is_told_by_colour_alone_that_some_do_not_see() {
+        let table = [
+            ("dark", Some(Scheme::Dark)),
+            ("light", Some(Scheme::Light)),
+            ("ansi", None),
+            ("high-contrast", Some(Scheme::Dark)),
+            ("colour-blind", Some(Scheme::Dark)),
+            ("dracula", Some(Scheme::Dark)),
+            ("gruvbox", Some(Scheme::Dark)),
+            ("solarized-light", Some(Scheme::Light)),
+            ("catppuccin", Some(Scheme::Dark)),
+        ];
+        assert_eq!(table.map(|(name, _)| name), BUILT_IN.map(|(name, _)| name));
+        for (name, scheme) in table {
+            assert_eq!(
+                Theme::built_in(name, Depth::True).scheme(),
+                scheme,
+                "{name}"
+            );
+        }
+        // The terminal's own sixteen and no other.
+        for name in ["dark", "light", "ansi"] {
+            let theme = Theme::built_in(name, Depth::True);
+            for (role, word) in Role::ALL {
+                let style = theme.style(role);
+                for colour in [style.fg, style.bg].into_iter().flatten() {
+                    assert!(
+                        NAMES.iter().any(|(_, known, _)| *known == colour),
+                        "{name} {word}"
+                    );
+                }
+            }
+        }
+        // Without red and green, seen by blue and brightness: good and bad still differ.
+        let theme = Theme::built_in("colour-blind", Depth::True);
+        for (good, bad) in [(Role::Added, Role::Removed), (Role::Success, Role::Error)] {
+            let [good, bad] = [good, bad].map(|role| shown(theme.style(role).fg.unwrap()).unwrap());
+            assert!(good[2].abs_diff(bad[2]) > 128, "{good:?} {bad:?}");
+        }
+    }
+
     #[test]
     fn a_bad_theme_is_refused_with_a_sentence() {
         let whole = BUILT_IN[0].1;
@@ -350,6 +506,10 @@ mod tests {
             (
                 "[roles]\ntext = 'red'",
                 "the theme does not say what `dim` looks like",
+            ),
+            (
+                &whole.replace("[\"black\"]", "[\"blakc\"]"),
+                "`grounds` is a list of colours",
             ),
             (
                 &whole.replace("dim =", "dimm ="),
