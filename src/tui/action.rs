@@ -81,6 +81,8 @@ pub enum Action {
     Diff,
     File,
     Asked,
+    /// To what came while nobody looked.
+    Away,
     /// The menu of what can be copied.
     Copy,
     /// Text as it was said, without anything of ours.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::attach;
 use crate::protocol::ids::{RunId, RunRef};
+use crate::tui::away::Seen;
 use crate::tui::tty::report::Manners;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +19,11 @@ pub enum Effect {
     SaveDraft {
         of: Option<RunId>,
         text: String,
+    },
+    /// How far the run was seen when it was left.
+    SaveSeen {
+        of: RunId,
+        seen: Seen,
     },
     /// Append one prompt to the history.
     SaveHistory(String),

@@ -9,6 +9,7 @@ use crate::attach;
 use crate::attach::state::Attached;
 use crate::protocol::ids::RunRef;
 use crate::protocol::run::Status;
+use crate::tui::away::Seen;
 use crate::tui::keymap::Key;
 use crate::tui::tty::report::Report;
 
@@ -39,6 +40,8 @@ pub enum Event {
     /// The run asked for by `OpenRun` is there.
     Opened(Box<Attached>),
     OpenFailed(String),
+    /// How far the run that was opened had been seen.
+    SeenFound(Seen),
     /// What was being written to the run that was opened.
     DraftFound(String),
     RunsListed(Result<Vec<RunRow>, String>),

@@ -160,6 +160,7 @@ const DEFAULTS: &[Row] = {
         (Browse, A::Diff, &["D"], "up to a diff"),
         (Browse, A::File, &["F"], "to where a file was written"),
         (Browse, A::Asked, &["Q"], "the question, or one that was answered"),
+        (Browse, A::Away, &["u"], "to what came while you were away"),
         (Browse, A::Copy, &["y"], "copy: answer, code, diff, command, path"),
         (Browse, A::Chat, &["c"], "chat"),
         (Browse, A::Tools, &["t"], "tools"),

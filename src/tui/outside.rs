@@ -190,6 +190,9 @@ impl Hands {
                     } = opened;
                     *lock(&performer) = Some(hands);
                     tell(&events, Event::Opened(Box::new(attached))).await;
+                    if let Some(seen) = store.seen(&at.run) {
+                        tell(&events, Event::SeenFound(seen)).await;
+                    }
                     tell(&events, Event::DraftFound(store.draft(Some(&at.run)))).await;
                     forward(from, events).await;
                 }
@@ -293,6 +296,12 @@ impl Outside for Hands {
                 self.note(
                     "the draft cannot be kept on disk",
                     self.store.save_draft(of.as_ref(), &text),
+                );
+            }
+            Effect::SaveSeen { of, seen } => {
+                self.note(
+                    "how far the run was seen cannot be kept on disk",
+                    self.store.save_seen(&of, seen),
                 );
             }
             Effect::SaveHistory(text) => {

@@ -221,6 +221,7 @@ where
             | Effect::OpenRun(_)
             | Effect::ListRuns
             | Effect::SaveDraft { .. }
+            | Effect::SaveSeen { .. }
             | Effect::SaveHistory(_)
             | Effect::ReadHistory
             | Effect::ListPaths(_)

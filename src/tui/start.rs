@@ -79,6 +79,7 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
         zone: jiff::tz::TimeZone::system(),
     });
     state.keymap = wish.keymap;
+    state.away.seen = of.as_ref().and_then(|run| wish.store.seen(run));
     state.citizen.manners = manners;
     state.citizen.manners.scheme = manners.scheme.or(wish.scheme);
     state.writing.editor = wish.editor;

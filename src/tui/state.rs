@@ -15,6 +15,7 @@ use crate::session::state::{OpenPermission, Session, Turn};
 use crate::session::tool::ToolCall;
 use crate::session::transcript::{Body, Cell, Level};
 use crate::tui::ask::Ask;
+use crate::tui::away::Away;
 use crate::tui::citizen::Citizen;
 use crate::tui::composer::Composer;
 use crate::tui::event::{Drawn, Place, RunRow};
@@ -45,6 +46,7 @@ pub struct State {
     pub row: usize,
     pub folds: Folds,
     pub find: Find,
+    pub away: Away,
     /// What was said is shown as it was said.
     pub raw: bool,
     pub popup: Option<Popup>,
@@ -290,6 +292,7 @@ impl State {
             row: 0,
             folds: Folds::default(),
             find: Find::default(),
+            away: Away::default(),
             raw: false,
             popup: None,
             question: Question::default(),
@@ -443,8 +446,9 @@ impl State {
 }
 
 /// The slash commands that never go to the agent.
-pub const OURS: [(&str, &str); 9] = [
+pub const OURS: [(&str, &str); 10] = [
     ("find", "search what was said"),
+    ("away", "to what came while you were away"),
     ("copy", "copy a piece of what was said"),
     ("raw", "raw text, to be selected by hand"),
     ("runs", "list the runs"),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::RunId;
+use crate::tui::away::Seen;
 
 /// Prompts kept on disk.
 const HISTORY: usize = 500;
@@ -45,6 +46,19 @@ impl Store {
             };
         }
         self.replace(&file, text)
+    }
+
+    /// How far the run was seen when it was left.
+    pub fn seen(&self, of: &RunId) -> Option<Seen> {
+        read(&self.seen_file(of)).parse().ok()
+    }
+
+    pub fn save_seen(&self, of: &RunId, seen: Seen) -> io::Result<()> {
+        self.replace(&self.seen_file(of), &seen.to_string())
+    }
+
+    fn seen_file(&self, of: &RunId) -> PathBuf {
+        self.folder.join("seen").join(format!("run-{of}"))
     }
 
     /// Oldest first.
@@ -120,6 +134,10 @@ mod tests {
         assert_eq!(store.draft(None), "");
         store.save_draft(None, "half\na thought").unwrap();
         store.save_draft(Some(&run), "to the run").unwrap();
+        let seen: Seen = "12 2026-01-19T14:02:00Z".parse().unwrap();
+        assert_eq!(store.seen(&run), None);
+        store.save_seen(&run, seen).unwrap();
+        assert_eq!(store.seen(&run), Some(seen));
         store.save_history("one\ntwo").unwrap();
         store.save_history("three").unwrap();
         store.save_history("three").unwrap();

@@ -9,8 +9,8 @@ use crate::tui::event::Event;
 use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
 use crate::tui::on::{
-    browse, cancel, choose, citizen, copy, draft, editor, find, here, history, jump, launch, link,
-    mention, palette, picker, popup, question, queue, writing,
+    away, browse, cancel, choose, citizen, copy, draft, editor, find, here, history, jump, launch,
+    link, mention, palette, picker, popup, question, queue, writing,
 };
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
@@ -51,10 +51,12 @@ fn step(state: &mut State, event: Event) -> Vec<Effect> {
             Vec::new()
         }
         Event::FocusGained => {
+            away::focus_gained(state);
             citizen::focus(state, true);
             Vec::new()
         }
         Event::FocusLost => {
+            away::focus_lost(state);
             citizen::focus(state, false);
             draft::save(state)
         }
@@ -68,6 +70,11 @@ fn step(state: &mut State, event: Event) -> Vec<Effect> {
         Event::Attach(event) => link::step(state, event),
         Event::Launch(progress) => launch::step(state, progress),
         Event::Opened(attached) => launch::open(state, attached),
+        Event::SeenFound(seen) => {
+            state.away.seen = Some(seen);
+            away::look(state, false);
+            Vec::new()
+        }
         Event::DraftFound(text) => {
             if state.composer.is_empty() && !text.is_empty() {
                 state.composer.set(text);
@@ -252,6 +259,7 @@ fn shows(state: &mut State, action: Action) -> bool {
         Action::Raw => browse::turn_raw(state),
         Action::Plan => show(state, Pane::Plan),
         Action::Copy => copy::open(state),
+        Action::Away => away::jump(state),
         _ => return false,
     }
     true
@@ -340,6 +348,7 @@ fn interrupt(state: &mut State) -> Vec<Effect> {
 
 pub(crate) fn leave(state: &mut State, code: u8) -> Vec<Effect> {
     let mut effects = draft::save(state);
+    effects.extend(away::keep(state));
     effects.push(Effect::Quit {
         message: goodbye(state),
         code,
@@ -395,6 +404,7 @@ pub(crate) fn reset(state: &mut State) {
     state.pane = Pane::Chat;
     state.folds = crate::tui::state::Folds::default();
     state.find.forget_all();
+    state.away = crate::tui::away::Away::default();
     state.question = crate::tui::state::Question::default();
     state.ask = crate::tui::ask::Ask::default();
     state.changing = None;

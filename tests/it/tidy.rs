@@ -51,6 +51,7 @@ const PURE: &[&str] = &[
     "client/retry.rs",
     "attach/update.rs",
     "attach/update/",
+    "tui/away.rs",
     "tui/find.rs",
     "tui/palette.rs",
     "tui/source.rs",

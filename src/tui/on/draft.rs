@@ -276,6 +276,7 @@ pub(crate) fn launch(state: &mut State, accept_size: bool) -> Vec<Effect> {
 pub(crate) fn action_of(text: &str) -> Option<Action> {
     match text.strip_prefix('/')?.trim_end() {
         "find" => Some(Action::Find),
+        "away" => Some(Action::Away),
         "copy" => Some(Action::Copy),
         "raw" => Some(Action::Raw),
         "palette" => Some(Action::Palette),

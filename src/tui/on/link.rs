@@ -8,7 +8,7 @@ use crate::attach::state::{Link, Posting};
 use crate::protocol::command::{Command, What};
 use crate::protocol::ids::CommandId;
 use crate::tui::effect::Effect;
-use crate::tui::on::{cancel, choose, citizen, draft, find, question, queue, writing};
+use crate::tui::on::{away, cancel, choose, citizen, draft, find, question, queue, writing};
 use crate::tui::state::{Scene, Scroll, State};
 use crate::tui::update::toast;
 
@@ -47,6 +47,7 @@ pub(crate) fn step(state: &mut State, event: attach::event::Event) -> Vec<Effect
     cancel::look(state);
     choose::look(state);
     find::look(state);
+    away::look(state, whole);
     effects
 }
 

@@ -8,7 +8,7 @@ use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::RunRow;
 use crate::tui::keymap::Key;
-use crate::tui::on::draft;
+use crate::tui::on::{away, draft};
 use crate::tui::state::{Launching, Picker, Scene, State};
 use crate::tui::update::{reset, toast};
 
@@ -40,6 +40,7 @@ impl Picker {
 pub(crate) fn show(state: &mut State) -> Vec<Effect> {
     // What was written to this run stays with it.
     let mut effects = draft::save(state);
+    effects.extend(away::keep(state));
     state.composer.set(String::new());
     reset(state);
     state.scene = Scene::Picker(Picker::default());

@@ -221,7 +221,7 @@ fn notice(notice: &Notice, look: Look) -> Vec<Line<'static>> {
 }
 
 /// A line across the chat with a word in it.
-fn rule(text: &str, look: Look) -> Line<'static> {
+pub(crate) fn rule(text: &str, look: Look) -> Line<'static> {
     let text = fit(&clean_line(text), look.columns.saturating_sub(8));
     let side = look.columns.saturating_sub(width(&text) + 4) / 2;
     let side = "─".repeat(side.min(12));

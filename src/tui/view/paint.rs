@@ -48,6 +48,8 @@ pub(crate) struct Key {
     pub(crate) open: bool,
     /// A blank line stands before it.
     pub(crate) gap: bool,
+    /// The words of the mark that stands before it; 0 without one.
+    pub(crate) mark: u64,
     /// As it was said.
     pub(crate) raw: bool,
     /// Seconds, for what elapses; 0 for what stands still.

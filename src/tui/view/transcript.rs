@@ -51,6 +51,7 @@ fn draw(state: &State, attached: &Attached, paint: &mut Paint, area: Rect, buffe
         attached,
         paint,
         columns: usize::from(area.width),
+        away: away(state, &attached.session),
     };
     list.paint.make_room(&attached.at.run);
     let rows = usize::from(area.height);
@@ -113,6 +114,8 @@ struct List<'a> {
     attached: &'a Attached,
     paint: &'a mut Paint,
     columns: usize,
+    /// What came while nobody looked: the item it stands before, and its words.
+    away: Option<(usize, String)>,
 }
 
 impl List<'_> {
@@ -227,7 +230,8 @@ impl List<'_> {
             return &[];
         };
         self.lines(item);
-        let head = usize::from(self.has_gap(index)) + self.head(cell, index);
+        let away = self.away_words(item).is_some();
+        let head = usize::from(away) + usize::from(self.has_gap(index)) + self.head(cell, index);
         let Some(kept) = self.paint.cells.get_mut(&item) else {
             return &[];
         };
@@ -299,6 +303,7 @@ impl List<'_> {
                 columns: self.columns,
                 open: folds.all || folds.flipped.contains(&Seq::ZERO),
                 gap: false,
+                mark: 0,
                 raw: self.state.raw,
                 second: if session.steps.iter().any(|step| step.ended.is_none()) {
                     second
@@ -313,6 +318,7 @@ impl List<'_> {
                     columns: self.columns,
                     open: folds.open(cell),
                     gap: self.has_gap(index),
+                    mark: self.away_words(item).map_or(0, digest),
                     raw: self.state.raw,
                     second: if working && cell::elapses(&cell.body) {
                         second
@@ -326,6 +332,7 @@ impl List<'_> {
                     columns: self.columns,
                     open: true,
                     gap: true,
+                    mark: 0,
                     raw: self.state.raw,
                     second: 0,
                 },
@@ -338,6 +345,12 @@ impl List<'_> {
         let session = &self.attached.session;
         let working = matches!(session.turn, Turn::Working { .. });
         working && cell.turn == session.turns && matches!(cell.body, Body::User { .. })
+    }
+
+    /// The words of the mark before this item.
+    fn away_words(&self, item: usize) -> Option<&String> {
+        let (before, words) = self.away.as_ref()?;
+        (*before == item).then_some(words)
     }
 
     /// Tool calls and notices of one line stand close together, all else apart.
@@ -398,8 +411,21 @@ impl List<'_> {
         if key.gap && !lines.is_empty() {
             lines.insert(0, Line::default());
         }
+        if let Some(words) = self.away_words(item) {
+            lines.insert(0, cell::rule(words, look));
+        }
         lines
     }
+}
+
+/// Where the mark of what came while nobody looked stands, and its words with the key that leads to it.
+fn away(state: &State, session: &Session) -> Option<(usize, String)> {
+    let mark = state.away.mark.as_ref()?;
+    let key = match state.keymap.key_of(Context::Browse, Action::Away) {
+        key if key.is_empty() => key,
+        key => format!(" · {key}"),
+    };
+    Some((mark.cell(session)? + 1, format!("{}{key}", mark.words)))
 }
 
 /// A folded call that shows some of its body needs air behind it.

@@ -1,6 +1,11 @@
-//! Finding one's way: the search, jumps, the palette, what may follow the leader key, copying, raw text.
+//! Finding one's way: the search, jumps, the palette, what may follow the leader key, copying, raw text,
+//! the mark of what came meanwhile.
+
+use std::time::Duration;
 
 use ashore::attach::state::Link;
+use ashore::protocol::file::ChangeKind;
+use ashore::tui::away::Seen;
 use ashore::tui::effect::Effect;
 use ashore::tui::event::Event;
 use ashore::tui::keymap::{Context, Keymap};
@@ -10,7 +15,7 @@ use ashore::tui::theme::{Depth, Role, Theme};
 use serde_json::json;
 
 use crate::screens::scenes::{busy, each};
-use crate::screens::script::{Screen, posted};
+use crate::screens::script::{Screen, at, morning, posted};
 
 const SIZES: [(u16, u16); 2] = [(120, 40), (40, 24)];
 
@@ -446,4 +451,79 @@ fn raw_text_begins_in_the_first_column_and_stands_alone() {
             .collect::<Vec<_>>()
     };
     assert_eq!(said(&before), said(&again));
+}
+
+/// Seen up to here, fourteen minutes ago.
+fn left(screen: &Screen) -> Event {
+    Event::SeenFound(Seen {
+        last: screen.state.session().expect("a run").last,
+        at: morning() - Duration::from_secs(840),
+    })
+}
+
+#[test]
+fn what_came_while_somebody_was_away_is_marked_and_counted() {
+    each(&SIZES, "away/back", Screen::run, |screen| {
+        screen.prompt(1, "fix it").chunk(2, "I look.");
+        let left = left(screen);
+        screen
+            .ends(3, "end_turn")
+            .changed(4, "a.rs", ChangeKind::Modified)
+            .changed(4, "b.rs", ChangeKind::Modified);
+        screen
+            .prompt(5, "and now")
+            .chunk(6, "Done.")
+            .ends(7, "end_turn");
+        screen.asks(8, "q1", "run it");
+        screen.event(left);
+        screen.keys("<ctrl+x>a");
+    });
+    let mut screen = searching(80, 24, "");
+    let seen = Seen {
+        last: screen.state.session().unwrap().transcript.cells[7].seq,
+        at: morning() - Duration::from_secs(30),
+    };
+    screen.event(Event::SeenFound(seen));
+    assert!(!screen.text().contains("while you were away"));
+    screen.keys("u");
+    let text = screen.text();
+    assert!(
+        text.contains("while you were away: 30 s, 8 turns · u"),
+        "{text}"
+    );
+    assert_eq!(screen.state.selected, Some(9));
+    // The mark is no match, and what is found below it is marked where it stands.
+    screen.keys("/question 2");
+    assert!(screen.text().contains("1 of 1"));
+}
+
+#[test]
+fn who_leaves_a_run_or_its_window_has_seen_it_so_far() {
+    let mut screen = searching(80, 24, "");
+    let seen = |screen: &Screen| Effect::SaveSeen {
+        of: at().run,
+        seen: Seen {
+            last: screen.state.session().expect("a run").last,
+            at: screen.state.wall,
+        },
+    };
+    let (now, effects) = (seen(&screen), screen.keys("q"));
+    assert!(effects.contains(&now), "{effects:?}");
+    // A moment is no absence, two minutes are.
+    for (millis, marked) in [(100_000, false), (130_000, true)] {
+        screen.event(Event::FocusLost);
+        screen.chunk(20, "more");
+        screen.after(millis);
+        screen.event(Event::FocusGained);
+        assert_eq!(screen.state.away.mark.is_some(), marked, "{millis}");
+        screen.ends(30, "end_turn").prompt(31, "go on");
+    }
+    let (now, effects) = (seen(&screen), screen.keys("<ctrl+x>l"));
+    assert!(effects.contains(&now), "{effects:?}");
+    // Nothing came: nothing is marked.
+    let mut screen = searching(80, 24, "");
+    let left = left(&screen);
+    screen.event(left);
+    screen.keys("u");
+    assert!(screen.text().contains("nothing came while you were away"));
 }

@@ -6,6 +6,7 @@ use ashore::attach;
 use ashore::attach::state::{Attached, Link};
 use ashore::protocol::ids::Seq;
 use ashore::protocol::{line, normalize};
+use ashore::tui::away::Seen;
 use ashore::tui::effect::Effect;
 use ashore::tui::event::Event;
 use ashore::tui::run::{Left, Outside, run};
@@ -173,9 +174,18 @@ async fn a_running_turn_is_drawn_once_a_second_and_a_draft_is_saved() {
     assert!(pictures <= 3, "{pictures}");
     assert_eq!(
         effects,
-        [Effect::SaveDraft {
-            of: Some(at().run),
-            text: "hi".into()
-        }]
+        [
+            Effect::SaveDraft {
+                of: Some(at().run),
+                text: "hi".into()
+            },
+            Effect::SaveSeen {
+                of: at().run,
+                seen: Seen {
+                    last: Seq(1),
+                    at: morning()
+                }
+            }
+        ]
     );
 }
