@@ -16,5 +16,6 @@ pub mod outbox;
 pub mod perform;
 pub mod queue;
 pub mod restore;
+mod shelf;
 pub mod state;
 pub mod update;

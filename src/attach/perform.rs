@@ -18,6 +18,7 @@ use crate::attach::journal::{Cache, Journal};
 use crate::attach::mailbox::Mailbox;
 use crate::attach::outbox::{self, Outbox};
 use crate::attach::restore;
+use crate::attach::shelf;
 use crate::attach::state::{Attached, Outgoing};
 use crate::attach::update::update;
 use crate::client::api::Api;
@@ -34,6 +35,7 @@ use crate::protocol::command::Command;
 use crate::protocol::entry::Decoded;
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::{CommandId, RunRef, Seq};
+use crate::session::cells::Cells;
 use crate::session::state::Session;
 
 /// Events that wait for the screen; behind it the network waits.
@@ -154,6 +156,9 @@ impl Blobs for LatestBlobs {
     }
 }
 
+/// So many of a transcript's newest cells stay in memory: more than a screen or a turn has.
+const NEAR: usize = 2048;
+
 /// The hands of one attached run.
 pub struct Performer {
     road: Road,
@@ -211,6 +216,7 @@ pub async fn open(plan: Plan) -> Opened {
     let client = uuid::Uuid::new_v4().to_string();
     attached.machine.client = Some(client.clone());
     attached.notes = kept.notes;
+    attached.session.transcript.cells = kept.cells;
     let first = [
         Some(Event::OutboxRestored(kept.outgoing)),
         kept.lines.map(Event::Restored),
@@ -263,6 +269,8 @@ struct Kept {
     long: Option<(Cache, Box<Session>)>,
     outbox: Option<Outbox>,
     outgoing: Vec<Outgoing>,
+    /// None yet; old ones go to disk.
+    cells: Cells,
     notes: Vec<String>,
 }
 
@@ -274,6 +282,7 @@ impl Kept {
             long: None,
             outbox: None,
             outgoing: Vec::new(),
+            cells: Cells::default(),
             notes: Vec::new(),
         }
     }
@@ -296,6 +305,10 @@ fn read_kept(folder: &std::path::Path, read_only: bool) -> Kept {
             (kept.lines, kept.long) = (None, Some((cache, end)));
         }
         Err(error) => kept.notes.push(failed("the journal", error)),
+    }
+    match shelf::open(folder) {
+        Ok(shelf) => kept.cells = Cells::on(Arc::new(shelf), NEAR),
+        Err(error) => tracing::warn!(%error, "old cells stay in memory"),
     }
     // A screen that only reads must not take another's words either.
     if !read_only {

@@ -103,7 +103,7 @@ fn opened(attached: &mut Attached, last: Seq) -> Vec<Effect> {
                 attached.session.last.0 - last.0
             ),
         );
-        attached.session = Session::default();
+        attached.session = attached.session.anew();
     }
     attached.link = Link::CatchingUp {
         have: attached.session.last,

@@ -24,6 +24,7 @@ use crate::mirror::status::MirrorState;
 use crate::protocol::command::Command;
 use crate::protocol::ids::{CommandId, RunRef, Seq};
 use crate::protocol::run::{Environment, Policy, Status};
+use crate::session::cells::Kind;
 use crate::session::state::Session;
 use crate::session::transcript::Body;
 
@@ -268,10 +269,9 @@ fn end_of_turn(session: &Session, command: &CommandId) -> Option<Seq> {
     let asked = cells.iter().position(
         |cell| matches!(&cell.body, Body::User { command: Some(id), .. } if id == command),
     )?;
-    cells[asked..]
-        .iter()
-        .find(|cell| matches!(cell.body, Body::TurnEnd { .. }))
-        .map(|cell| cell.seq)
+    let mut behind = cells.labels().skip(asked);
+    let end = behind.find(|label| label.kind == Kind::TurnEnd)?;
+    Some(end.seq)
 }
 
 /// Which directory an attach mirrors into.

@@ -5,6 +5,7 @@
 use crate::commands::failure::Exit;
 use crate::mirror::status::{MirrorState, MirrorStatus};
 use crate::protocol::run::Status;
+use crate::session::cells::Kind;
 use crate::session::state::Session;
 use crate::session::transcript::Body;
 
@@ -26,23 +27,17 @@ pub struct Outcome {
 impl Outcome {
     /// Of the last turn that ended in this session.
     pub fn of(session: &Session, status: Option<&Status>, mirror: &MirrorStatus) -> Self {
-        let end = session
-            .transcript
-            .cells
-            .iter()
-            .rev()
-            .find_map(|cell| match &cell.body {
-                Body::TurnEnd {
-                    stop_reason, error, ..
-                } => Some((stop_reason.clone(), error.clone())),
-                Body::User { .. }
-                | Body::Agent { .. }
-                | Body::Thought { .. }
-                | Body::Tool(_)
-                | Body::Attachment(_)
-                | Body::Notice(_) => None,
-            });
-        let (stop_reason, error) = end.unwrap_or_default();
+        let cells = &session.transcript.cells;
+        let end = cells
+            .labels()
+            .rposition(|label| label.kind == Kind::TurnEnd);
+        let end = end.and_then(|index| cells.get(index));
+        let (stop_reason, error) = match end.as_deref().map(|cell| &cell.body) {
+            Some(Body::TurnEnd {
+                stop_reason, error, ..
+            }) => (stop_reason.clone(), error.clone()),
+            _ => Default::default(),
+        };
         Self {
             stop_reason: Some(stop_reason).filter(|reason| !reason.is_empty()),
             error,

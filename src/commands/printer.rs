@@ -16,8 +16,8 @@ use crate::protocol::entry::{Decoded, Ext, Said, StepStatus};
 use crate::protocol::file::ChangeKind;
 use crate::protocol::ids::{RunId, RunRef, Seq};
 use crate::protocol::run::Policy;
+use crate::session::cells::Kind;
 use crate::session::state::Session;
-use crate::session::transcript::Body;
 
 /// One headless run's output.
 #[derive(Debug)]
@@ -165,7 +165,7 @@ impl Printer {
             .collect();
         let status = outcome.status.as_ref().map(ToString::to_string);
         match self.format {
-            Format::Text => output::raw(&with_line_end(&output::plain(last_message(session)))),
+            Format::Text => output::raw(&with_line_end(&output::plain(&last_message(session)))),
             Format::Json => output::json(&with_error(
                 outcome,
                 json!({
@@ -239,17 +239,10 @@ fn with_line_end(text: &str) -> String {
 }
 
 /// The agent's last message, whole.
-fn last_message(session: &Session) -> &str {
-    let agent = |cell: &crate::session::transcript::Cell| matches!(cell.body, Body::Agent { .. });
-    match session
-        .transcript
-        .cells
-        .iter()
-        .rev()
-        .find(|cell| agent(cell))
-        .map(|cell| &cell.body)
-    {
-        Some(Body::Agent { text, .. }) => text,
-        Some(_) | None => "",
-    }
+fn last_message(session: &Session) -> String {
+    let cells = &session.transcript.cells;
+    let last = cells.labels().rposition(|label| label.kind == Kind::Agent);
+    let last = last.and_then(|index| cells.get(index));
+    let text = last.as_deref().and_then(|cell| cell.body.text());
+    text.unwrap_or_default().to_owned()
 }

@@ -21,6 +21,7 @@ use crate::mirror::status::MirrorStatus;
 use crate::protocol::ids::{CommandId, RunRef, Seq};
 use crate::protocol::presence::Client;
 use crate::protocol::run::Run;
+use crate::session::cells::Kind;
 use crate::session::reduce::apply;
 use crate::session::state::{Session, Turn};
 use crate::session::transcript::Body;
@@ -46,9 +47,9 @@ struct Standing {
 }
 
 /// One message that a turn has or will have.
-struct Message<'a> {
-    command: Option<&'a CommandId>,
-    text: &'a str,
+struct Message {
+    command: Option<CommandId>,
+    text: String,
     state: &'static str,
 }
 
@@ -144,16 +145,18 @@ async fn clients(api: &Api, at: &RunRef, after: Seq) -> Vec<Client> {
 
 impl Standing {
     /// What runs, what waits there and what waits here, in this order.
-    fn messages(&self) -> Vec<Message<'_>> {
+    fn messages(&self) -> Vec<Message> {
         let session = &self.session;
         let working = matches!(session.turn, Turn::Working { .. });
-        let last = session.transcript.cells.iter().rev();
+        let cells = &session.transcript.cells;
+        let last = cells.labels().rposition(|label| label.kind == Kind::User);
         let running = last
+            .and_then(|index| cells.get(index))
             .filter(|cell| working && cell.turn == session.turns)
-            .find_map(|cell| match &cell.body {
+            .and_then(|cell| match &cell.body {
                 Body::User { text, command, .. } => Some(Message {
-                    command: command.as_ref(),
-                    text,
+                    command: command.clone(),
+                    text: text.clone(),
                     state: "running",
                 }),
                 Body::Agent { .. }
@@ -164,14 +167,14 @@ impl Standing {
                 | Body::TurnEnd { .. } => None,
             });
         let accepted = session.queued.iter().map(|one| Message {
-            command: one.command.as_ref(),
-            text: &one.text,
+            command: one.command.clone(),
+            text: one.text.clone(),
             state: "accepted",
         });
         let here = self.outgoing.iter().filter_map(|one| {
             Some(Message {
-                command: one.command.id.as_ref(),
-                text: &queue::words(&one.command.what)?.text,
+                command: one.command.id.clone(),
+                text: queue::words(&one.command.what)?.text.clone(),
                 state: match one.state {
                     Posting::Refused(_) => "not taken",
                     Posting::Waiting | Posting::InFlight | Posting::Accepted => "queued here",

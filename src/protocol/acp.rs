@@ -3,6 +3,7 @@
 //! Pure. Reading is lenient: the schema crate refuses unknown kinds, so these are our own types, made from JSON
 //! that has been brought into standard shape by [`crate::protocol::normalize`].
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// One `session/update`, whatever shape it came in.
@@ -71,7 +72,7 @@ pub struct Chunk {
 }
 
 /// A content block.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Block {
     Text(String),
     Image {
@@ -131,7 +132,7 @@ pub struct ToolPatch {
     pub announces: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum ToolKind {
     Read,
     Edit,
@@ -182,7 +183,7 @@ impl ToolKind {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum ToolStatus {
     #[default]
     Pending,
@@ -212,7 +213,7 @@ impl ToolStatus {
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ToolContent {
     Block(Block),
     Diff {
@@ -224,7 +225,7 @@ pub enum ToolContent {
     Unknown(Value),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {
     pub path: String,
     pub line: Option<u64>,

@@ -2,6 +2,7 @@
 //!
 //! Uses `protocol`. No I/O, no async, no clock, no widgets.
 
+pub mod cells;
 pub mod choices;
 mod copies;
 mod index;

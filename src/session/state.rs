@@ -9,7 +9,6 @@ use crate::protocol::entry::{Step, StepStatus};
 use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::run::Status;
 use crate::session::index::Index;
-use crate::session::tool::ToolCall;
 use crate::session::transcript::Transcript;
 
 /// Everything that has been said, folded.
@@ -138,6 +137,17 @@ pub struct RefusedEdit {
 }
 
 impl Session {
+    /// Nothing said yet, and the same place for old cells.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self {
+            transcript: Transcript {
+                cells: self.transcript.cells.anew(),
+            },
+            ..Self::default()
+        }
+    }
+
     /// Since when an agent at work has said nothing, although it waits for nobody and no tool of it runs.
     pub fn silent_since(&self) -> Option<Timestamp> {
         let Turn::Working { since, .. } = &self.turn else {
@@ -147,22 +157,14 @@ impl Session {
         since.max(&self.heard_time).filter(|_| !waits)
     }
 
-    /// How many tool calls there are.
-    pub fn calls_len(&self) -> usize {
-        self.index.calls.len()
+    /// The cells of the tool calls, oldest first.
+    pub fn calls(&self) -> &[usize] {
+        &self.index.calls
     }
 
-    /// The tool calls, oldest first, with the index of their cell.
-    pub fn calls(&self) -> impl DoubleEndedIterator<Item = (usize, &ToolCall)> {
-        let cells = &self.transcript.cells;
-        let call = |place: &usize| Some((*place, cells.get(*place)?.body.tool()?));
-        self.index.calls.iter().filter_map(call)
-    }
-
-    /// The tool call of this id.
-    pub fn call(&self, id: &str) -> Option<&ToolCall> {
-        let place = *self.index.tools.get(id)?;
-        self.transcript.cells.get(place)?.body.tool()
+    /// The cell of the tool call of this id.
+    pub fn call(&self, id: &str) -> Option<usize> {
+        self.index.tools.get(id).copied()
     }
 
     /// How many tool calls have neither completed nor failed.

@@ -3,12 +3,13 @@
 //! Pure.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::protocol::acp::{Block, Location, ToolContent, ToolKind, ToolPatch, ToolStatus};
 
 /// A tool call as known so far.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ToolCall {
     pub id: String,
     pub title: String,

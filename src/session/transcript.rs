@@ -3,18 +3,20 @@
 //! Pure. Chunks join the open cell of their kind; a cell's revision counts its changes, so that a view can cache.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::protocol::ids::{CommandId, Seq};
+use crate::session::cells::Cells;
 use crate::session::tool::ToolCall;
 
 /// All cells of a session.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Transcript {
-    pub cells: Vec<Cell>,
+    pub cells: Cells,
 }
 
 /// One thing said.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
     /// The line that began it: its name for ever.
     pub seq: Seq,
@@ -26,7 +28,7 @@ pub struct Cell {
     pub body: Body,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Body {
     User {
         text: String,
@@ -58,6 +60,18 @@ pub enum Body {
 }
 
 impl Body {
+    /// The words of the user or of the agent.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::User { text, .. } | Self::Agent { text, .. } => Some(text),
+            Self::Thought { .. }
+            | Self::Tool(_)
+            | Self::Attachment(_)
+            | Self::Notice(_)
+            | Self::TurnEnd { .. } => None,
+        }
+    }
+
     /// The tool call, if it is one.
     pub fn tool(&self) -> Option<&ToolCall> {
         match self {
@@ -73,7 +87,7 @@ impl Body {
 }
 
 /// One line for the user that nobody said.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notice {
     pub level: Level,
     pub text: String,
@@ -83,7 +97,7 @@ pub struct Notice {
     pub count: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Level {
     /// An unknown kind, an unreadable line.
     Dim,

@@ -8,8 +8,8 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 use crate::protocol::ids::Seq;
+use crate::session::cells::Kind;
 use crate::session::state::Session;
-use crate::session::transcript::Body;
 
 /// Away from a screen that stays open is who did not look at it for this long, in seconds.
 pub const LONG: i64 = 120;
@@ -77,7 +77,7 @@ impl Mark {
     /// The index of the cell it stands before.
     pub fn cell(&self, session: &Session) -> Option<usize> {
         let cells = &session.transcript.cells;
-        let index = cells.partition_point(|cell| cell.seq <= self.after.last);
+        let index = cells.up_to(self.after.last);
         (index < cells.len()).then_some(index)
     }
 }
@@ -86,12 +86,10 @@ impl Mark {
 fn words(session: &Session, after: Seen, until: Seen) -> Option<String> {
     let came = |seq: Seq| seq > after.last && seq <= until.last;
     let cells = &session.transcript.cells;
-    let first = cells.partition_point(|cell| cell.seq <= after.last);
-    let new = cells[first..].iter().take_while(|cell| came(cell.seq));
-    new.clone().next()?;
-    let turns = new
-        .filter(|cell| matches!(cell.body, Body::TurnEnd { .. }))
-        .count();
+    let new = cells.labels().take(cells.up_to(until.last));
+    let mut new = new.skip(cells.up_to(after.last)).peekable();
+    new.peek()?;
+    let turns = new.filter(|label| label.kind == Kind::TurnEnd).count();
     let files = session.files.iter().filter(|file| came(file.seq)).count();
     let counts = [
         (turns, "turn", "turns"),

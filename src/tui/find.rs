@@ -5,7 +5,7 @@
 use regex::{Regex, RegexBuilder};
 
 use crate::protocol::ids::Seq;
-use crate::session::transcript::Cell;
+use crate::session::cells::Cells;
 use crate::tui::source;
 use crate::tui::state::Scroll;
 
@@ -235,14 +235,14 @@ impl Find {
     }
 
     /// Goes on searching, for a moment; what changed since is searched again. True when a first match was chosen.
-    pub fn look(&mut self, cells: &[Cell]) -> bool {
+    pub fn look(&mut self, cells: &Cells) -> bool {
         let Some(pattern) = &self.pattern else {
             return false;
         };
         let first = self.seen.len().min(cells.len()).saturating_sub(RECENT);
-        let recent = self.seen.iter().zip(cells).enumerate().skip(first);
+        let recent = self.seen.iter().zip(cells.labels()).enumerate().skip(first);
         let changed = recent
-            .filter(|(_, (seen, cell))| **seen != cell.revision)
+            .filter(|(_, (seen, label))| **seen != label.revision)
             .map(|(index, _)| index)
             .next()
             .unwrap_or(cells.len());
@@ -250,9 +250,12 @@ impl Find {
         self.found.retain(|found| found.cell < changed);
         let end = cells.len().min(self.seen.len() + CELLS);
         let mut bytes = 0;
-        while self.seen.len() < end && bytes < BYTES {
+        while self.seen.len() < end
+            && bytes < BYTES
+            && let Some(said) = cells.get(self.seen.len())
+        {
             let cell = self.seen.len();
-            let text = source::of(&cells[cell].body);
+            let text = source::of(&said.body);
             bytes += text.len();
             let count = pattern.count(&text);
             if count > 0 {
@@ -263,7 +266,7 @@ impl Find {
                     before,
                 });
             }
-            self.seen.push(cells[cell].revision);
+            self.seen.push(said.revision);
         }
         self.choose(cells.len())
     }
@@ -349,7 +352,7 @@ impl Find {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::transcript::Body;
+    use crate::session::transcript::{Body, Cell};
 
     fn cell(seq: u64, text: &str) -> Cell {
         Cell {
@@ -369,11 +372,15 @@ mod tests {
         seqs.zip(texts).map(|(seq, text)| cell(seq, text)).collect()
     }
 
+    fn all(cells: &[Cell]) -> Cells {
+        cells.iter().cloned().collect()
+    }
+
     fn found(words: &str, cells: &[Cell], from: usize) -> Find {
         let mut find = Find::default();
         find.open((Scroll::Follow, None), from);
         find.look_for(words.into());
-        find.look(cells);
+        find.look(&all(cells));
         find
     }
 
@@ -440,15 +447,15 @@ mod tests {
         let mut find = found("a", &cells, 0);
         assert_eq!((find.count(), find.number()), (2, Some(1)));
         cells[2].body = cell(3, "a a").body;
-        find.look(&cells);
+        find.look(&all(&cells));
         assert_eq!(find.count(), 2, "the same revision is the same text");
         cells[2].revision += 1;
         cells.push(cell(4, "a"));
-        find.look(&cells);
+        find.look(&all(&cells));
         assert_eq!((find.count(), find.number()), (5, Some(1)));
         find.moved(1);
         cells.insert(0, cell(0, "a"));
-        find.look(&cells);
+        find.look(&all(&cells));
         assert_eq!((find.count(), find.number()), (6, Some(2)));
     }
 
@@ -460,9 +467,9 @@ mod tests {
         let mut find = found("a", &cells, cells.len() - 1);
         assert!(find.is_behind(cells.len()));
         assert_eq!((find.count(), find.here), (CELLS, None));
-        assert!(!find.look(&cells));
+        assert!(!find.look(&all(&cells)));
         assert!(
-            find.look(&cells),
+            find.look(&all(&cells)),
             "the nearest is chosen when it is reached"
         );
         assert_eq!(find.number(), Some(cells.len()));

@@ -8,12 +8,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::attach::state::{Attached, Link};
-use crate::protocol::acp::ToolStatus;
 use crate::protocol::ids::{CommandId, RunRef, Seq};
 use crate::protocol::path::RelPath;
+use crate::session::cells::{Kind, Label};
 use crate::session::state::{OpenPermission, Session, Turn};
-use crate::session::tool::ToolCall;
-use crate::session::transcript::{Body, Cell, Level};
 use crate::tui::ask::Ask;
 use crate::tui::away::Away;
 use crate::tui::citizen::Citizen;
@@ -177,18 +175,17 @@ pub struct Folds {
 
 impl Folds {
     /// Is this cell unfolded?
-    pub fn open(&self, cell: &Cell) -> bool {
-        self.all || (unfolds(&cell.body) != self.flipped.contains(&cell.seq))
+    pub fn open(&self, label: &Label) -> bool {
+        self.all || (unfolds(label) != self.flipped.contains(&label.seq))
     }
 }
 
 /// Unfolded without being asked.
-fn unfolds(body: &Body) -> bool {
-    match body {
-        Body::Tool(tool) => tool.status == ToolStatus::Failed,
-        Body::Notice(notice) => notice.level == Level::Error,
-        Body::User { .. } | Body::Agent { .. } => true,
-        Body::Thought { .. } | Body::Attachment(_) | Body::TurnEnd { .. } => false,
+fn unfolds(label: &Label) -> bool {
+    match label.kind {
+        Kind::Tool | Kind::Notice => label.is_error,
+        Kind::User | Kind::Agent => true,
+        Kind::Thought | Kind::Attachment | Kind::TurnEnd => false,
     }
 }
 
@@ -392,13 +389,9 @@ impl State {
     }
 
     /// How many tool calls there are.
-    pub fn tools_len(&self) -> usize {
-        self.session().map_or(0, Session::calls_len)
-    }
-
-    /// The tool calls, oldest first, with the index of their cell.
-    pub fn tools(&self) -> impl DoubleEndedIterator<Item = (usize, &ToolCall)> {
-        self.session().into_iter().flat_map(Session::calls)
+    /// The cells of the tool calls, oldest first.
+    pub fn calls(&self) -> &[usize] {
+        self.session().map_or(&[], Session::calls)
     }
 
     /// When something is to be done without waiting for anything else: at once while a search has not been

@@ -67,7 +67,7 @@ fn the_session_log_reads_as_expected() {
 
 /// What the reducer makes of the whole log.
 fn look_at_the_whole(session: &Session, assembled: &str) {
-    let cells = &session.transcript.cells;
+    let cells = session.transcript.cells.to_vec();
     let agent: Vec<&str> = cells
         .iter()
         .filter_map(|cell| match &cell.body {
@@ -179,14 +179,14 @@ fn look_at_content(step: &Step<'_>, field: &str) -> Value {
     }
 }
 
-fn tool<'a>(step: &Step<'a>) -> &'a ToolCall {
+fn tool(step: &Step<'_>) -> ToolCall {
     let Said::Update(Update::Tool(patch)) = &step.entry.said else {
         panic!("no tool call: {:?}", step.entry.said);
     };
     let mut cells = step.session.transcript.cells.iter();
     cells
         .find_map(|cell| match &cell.body {
-            Body::Tool(call) if call.id == patch.id => Some(&**call),
+            Body::Tool(call) if call.id == patch.id => Some(ToolCall::clone(call)),
             _ => None,
         })
         .expect("every patch has a call")
@@ -282,7 +282,8 @@ fn method_of(entry: &Entry) -> String {
 }
 
 fn shown_as(step: &Step<'_>, wanted: &Value) -> &'static str {
-    let last = step.session.transcript.cells.last().map(|cell| &cell.body);
+    let last = step.session.transcript.cells.last();
+    let last = last.as_deref().map(|cell| &cell.body);
     match (last, &step.entry.said) {
         (_, Said::Update(Update::Tool(patch))) if !patch.announces => "tool_call_update",
         (Some(Body::Notice(notice)), said) => match notice.level {
@@ -301,7 +302,8 @@ fn shown_as(step: &Step<'_>, wanted: &Value) -> &'static str {
 }
 
 fn text(step: &Step<'_>, kind: &str) -> String {
-    let notice = match step.session.transcript.cells.last().map(|cell| &cell.body) {
+    let last = step.session.transcript.cells.last();
+    let notice = match last.as_deref().map(|cell| &cell.body) {
         Some(Body::Notice(notice)) => Some(notice.text.clone()),
         _ => None,
     };
@@ -474,12 +476,8 @@ fn a_stream_of_the_seed_reads_as_expected_and_makes_a_session() {
         apply(&mut session, Seq(count), &decoded);
     }
     assert_eq!(json!(count.to_string()), expected["last_event_id"]);
-    let bodies: Vec<&Body> = session
-        .transcript
-        .cells
-        .iter()
-        .map(|cell| &cell.body)
-        .collect();
+    let cells = session.transcript.cells.to_vec();
+    let bodies: Vec<&Body> = cells.iter().map(|cell| &cell.body).collect();
     assert!(
         matches!(bodies[0], Body::Notice(notice) if notice.text == "connected: Agent server connected")
     );

@@ -218,22 +218,26 @@ impl Session {
                 place
             }
         };
-        let cell = &mut self.transcript.cells[place];
-        cell.revision = cell.revision.wrapping_add(1);
-        let Body::Tool(call) = &mut cell.body else {
+        let merged = self.transcript.cells.change(place, |body| {
+            let Body::Tool(call) = body else {
+                return None;
+            };
+            let was_over = call.is_over();
+            call.merge(patch.clone(), at.time);
+            Some((was_over, call.is_over(), call.pr_url()))
+        });
+        let Some((was_over, is_over, pr_url)) = merged else {
             return;
         };
-        let was_over = call.is_over();
-        call.merge(patch.clone(), at.time);
-        match (was_over, call.is_over()) {
+        match (was_over, is_over) {
             (false, true) => self.index.unfinished -= 1,
             (true, false) => self.index.unfinished += 1,
             (false, false) | (true, true) => (),
         }
-        if let Some(url) = call.pr_url() {
-            self.pr_url = Some(url);
+        if pr_url.is_some() {
+            self.pr_url = pr_url;
         }
-        if call.is_over() {
+        if is_over {
             self.index.running.remove(&place);
         } else {
             self.index.running.insert(place);
@@ -243,11 +247,11 @@ impl Session {
     /// Adds a cell that ends the text before it, and says where it stands.
     fn push(&mut self, at: At, body: Body) -> usize {
         self.close_open(at);
-        let place = self.push_beside(at, body);
         let cuts = matches!(
-            self.transcript.cells[place].body,
+            body,
             Body::User { .. } | Body::Tool(_) | Body::TurnEnd { .. }
         );
+        let place = self.push_beside(at, body);
         if cuts {
             self.index.segment = place + 1;
         }
@@ -262,8 +266,7 @@ impl Session {
             time: at.time,
             turn: self.turns,
             body,
-        });
-        self.transcript.cells.len() - 1
+        })
     }
 }
 

@@ -35,11 +35,11 @@ impl Session {
     }
 
     fn count_again(&mut self, place: usize) {
-        let cell = &mut self.transcript.cells[place];
-        if let Body::Notice(notice) = &mut cell.body {
-            notice.count = notice.count.saturating_add(1);
-            cell.revision = cell.revision.wrapping_add(1);
-        }
+        self.transcript.cells.change(place, |body| {
+            if let Body::Notice(notice) = body {
+                notice.count = notice.count.saturating_add(1);
+            }
+        });
     }
 
     /// One dim line for each kind, wherever it came first.
@@ -106,11 +106,11 @@ impl Session {
                 place
             }
         };
-        let cell = &mut self.transcript.cells[place];
-        if let Body::Notice(notice) = &mut cell.body {
-            change(notice);
-            cell.revision = cell.revision.wrapping_add(1);
-        }
+        self.transcript.cells.change(place, |body| {
+            if let Body::Notice(notice) = body {
+                change(notice);
+            }
+        });
     }
 
     /// The quiet levels are left out.

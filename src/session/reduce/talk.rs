@@ -6,7 +6,7 @@ use crate::protocol::acp::Block;
 use crate::session::index::{Open, Voice};
 use crate::session::reduce::At;
 use crate::session::state::Session;
-use crate::session::transcript::{Body, Level};
+use crate::session::transcript::{Body, Cell, Level};
 
 impl Session {
     pub(super) fn chunk(&mut self, at: At, voice: Voice, block: &Block, message: Option<&str>) {
@@ -39,14 +39,12 @@ impl Session {
     }
 
     pub(super) fn append(&mut self, place: usize, piece: &str) {
-        let cell = &mut self.transcript.cells[place];
-        match &mut cell.body {
+        self.transcript.cells.change(place, |body| match body {
             Body::Agent { text, .. } | Body::Thought { text, .. } | Body::User { text, .. } => {
                 text.push_str(piece);
-                cell.revision = cell.revision.wrapping_add(1);
             }
             Body::Tool(_) | Body::Attachment(_) | Body::Notice(_) | Body::TurnEnd { .. } => (),
-        }
+        });
     }
 
     fn open_text(&mut self, at: At, voice: Voice, text: &str, message: Option<&str>) {
@@ -88,9 +86,7 @@ impl Session {
         let Some(open) = self.index.open.take() else {
             return;
         };
-        let cell = &mut self.transcript.cells[open.cell];
-        cell.revision = cell.revision.wrapping_add(1);
-        match &mut cell.body {
+        self.transcript.cells.change(open.cell, |body| match body {
             Body::Agent { open, .. } => *open = false,
             Body::Thought { open, ended, .. } => {
                 *open = false;
@@ -101,7 +97,7 @@ impl Session {
             | Body::Attachment(_)
             | Body::Notice(_)
             | Body::TurnEnd { .. } => (),
-        }
+        });
     }
 
     /// A whole message. It is drawn already when it was built from pieces; with `replaces` it takes the place of
@@ -131,16 +127,17 @@ impl Session {
     /// The unconfirmed texts that make up this message: one of them, or the last few in a row.
     fn built_from(&self, message: &str) -> Option<Vec<usize>> {
         let cells = &self.index.unconfirmed;
-        let one = cells
-            .iter()
-            .rev()
-            .find(|place| self.text_at(**place) == message);
-        if let Some(place) = one {
+        let is_all = |place: &&usize| {
+            let cell = self.transcript.cells.get(**place);
+            cell.is_some_and(|cell| text_of(&cell) == message)
+        };
+        if let Some(place) = cells.iter().rev().find(is_all) {
             return Some(vec![*place]);
         }
         let mut rest = message;
         for (i, place) in cells.iter().enumerate().rev() {
-            rest = rest.strip_suffix(self.text_at(*place))?;
+            let cell = self.transcript.cells.get(*place)?;
+            rest = rest.strip_suffix(text_of(&cell))?;
             if rest.is_empty() {
                 return Some(cells[i..].to_vec());
             }
@@ -148,24 +145,12 @@ impl Session {
         None
     }
 
-    fn text_at(&self, place: usize) -> &str {
-        match &self.transcript.cells[place].body {
-            Body::Agent { text, .. } => text,
-            Body::User { .. }
-            | Body::Thought { .. }
-            | Body::Tool(_)
-            | Body::Attachment(_)
-            | Body::Notice(_)
-            | Body::TurnEnd { .. } => "",
-        }
-    }
-
     fn set_text(&mut self, place: usize, message: &str) {
-        let cell = &mut self.transcript.cells[place];
-        if let Body::Agent { text, .. } = &mut cell.body {
-            message.clone_into(text);
-            cell.revision = cell.revision.wrapping_add(1);
-        }
+        self.transcript.cells.change(place, |body| {
+            if let Body::Agent { text, .. } = body {
+                message.clone_into(text);
+            }
+        });
     }
 
     /// Nothing can be added to these any more.
@@ -180,6 +165,18 @@ impl Session {
         if open.is_some_and(|open| cells.contains(&open.cell)) {
             self.close_open(at);
         }
+    }
+}
+
+fn text_of(cell: &Cell) -> &str {
+    match &cell.body {
+        Body::Agent { text, .. } => text,
+        Body::User { .. }
+        | Body::Thought { .. }
+        | Body::Tool(_)
+        | Body::Attachment(_)
+        | Body::Notice(_)
+        | Body::TurnEnd { .. } => "",
     }
 }
 

@@ -155,7 +155,7 @@ fn a_turn_of_ours_is_told_once_from_prompt_to_end() {
     assert!(session.is_idle());
     assert_eq!(session.turns, 1);
     assert_eq!(session.last_time, Some(TIME));
-    let cells = &session.transcript.cells;
+    let cells = session.transcript.cells.to_vec();
     assert!(matches!(
         cells[1].body,
         Body::Thought {
@@ -239,7 +239,7 @@ fn a_long_answer_costs_what_it_weighs() {
         apply(&mut session, Seq(seq), &piece);
     }
     assert!(
-        matches!(&session.transcript.cells[..], [Cell { body: Body::Agent { text, .. }, revision: 299_999, .. }]
+        matches!(&session.transcript.cells.to_vec()[..], [Cell { body: Body::Agent { text, .. }, revision: 299_999, .. }]
         if text.len() == 1_500_000)
     );
 }
@@ -281,7 +281,7 @@ fn blocks_of_a_prompt_come_back_one_by_one_and_are_still_its_echo() {
         .echo("this")
         .read();
     assert_eq!(told(&session), ["user: see\nthis"]);
-    assert!(matches!(&session.transcript.cells[0].body,
+    assert!(matches!(&session.transcript.cells.get(0).unwrap().body,
         Body::User { attachments, .. } if *attachments == ["[image image/png]"]));
 }
 
@@ -337,7 +337,7 @@ fn a_broken_turn_says_why_and_leaves_nothing_open() {
     );
     assert_eq!(session.permissions, []);
     assert!(
-        matches!(&session.transcript.cells[1].body, Body::Tool(call) if call.abandoned && call.ended.is_some())
+        matches!(&session.transcript.cells.get(1).unwrap().body, Body::Tool(call) if call.abandoned && call.ended.is_some())
     );
 }
 
@@ -418,7 +418,7 @@ fn an_update_before_its_call_creates_it_and_the_call_completes_it() {
         .tool(json!({"toolCallId": "t1", "status": "completed", "rawOutput": 1}))
         .update(json!({"sessionUpdate": "tool_call", "toolCallId": "t1", "title": "Read", "kind": "read"}))
         .read();
-    let Body::Tool(call) = &session.transcript.cells[0].body else {
+    let Body::Tool(call) = &session.transcript.cells.get(0).unwrap().body else {
         panic!("no tool");
     };
     assert_eq!(
@@ -610,7 +610,11 @@ fn the_newest_word_on_a_file_stands_last_and_the_turn_counts_them() {
             "end: end_turn"
         ]
     );
-    let last = session.transcript.cells.last().map(|cell| &cell.body);
+    let last = session
+        .transcript
+        .cells
+        .last()
+        .map(|cell| cell.body.clone());
     assert!(matches!(last, Some(Body::TurnEnd { files: 4, .. })));
 }
 
@@ -656,7 +660,11 @@ fn a_persons_edit_counts_as_theirs_and_one_that_was_not_taken_stays_a_conflict_u
             "end: end_turn"
         ]
     );
-    let last = session.transcript.cells.last().map(|cell| &cell.body);
+    let last = session
+        .transcript
+        .cells
+        .last()
+        .map(|cell| cell.body.clone());
     assert!(matches!(last, Some(Body::TurnEnd { files: 0, .. })));
     assert!(session.files[0].by_user);
     assert_eq!(session.refused[0].path, "a");
@@ -769,7 +777,7 @@ fn a_compaction_is_one_rule_with_its_summary() {
         .update(json!({"sessionUpdate": "compaction_update", "compactionId": "k", "status": "completed"}))
         .read();
     assert_eq!(told(&session), ["Rule x1: context compacted"]);
-    assert!(matches!(&session.transcript.cells[0].body,
+    assert!(matches!(&session.transcript.cells.get(0).unwrap().body,
         Body::Notice(notice) if notice.detail.as_deref() == Some("so far")));
 }
 
@@ -846,6 +854,16 @@ proptest! {
     }
 
     #[test]
+    fn cells_on_a_shelf_are_what_they_would_be_in_memory(lines in any_journal(), most in 0_usize..5) {
+        let journal = Journal(lines);
+        let shelf = std::sync::Arc::new(crate::session::cells::tests::Pile::default());
+        let mut session = Session::default();
+        session.transcript.cells = crate::session::cells::Cells::on(shelf, most);
+        journal.read_onto(&mut session, 0);
+        prop_assert_eq!(session, journal.read());
+    }
+
+    #[test]
     fn a_journal_read_in_two_parts_is_the_journal(lines in any_journal(), at in 0_usize..40) {
         let journal = Journal(lines);
         let mut parts = Journal(journal.0.iter().take(at).cloned().collect()).read();
@@ -860,7 +878,7 @@ proptest! {
         let ours = session.transcript.cells.iter().filter(|cell|
             matches!(&cell.body, Body::User { command: Some(id), .. } if *id == key("c1")));
         prop_assert!(ours.count() <= 1);
-        prop_assert!(session.transcript.cells.is_sorted_by_key(|cell| cell.seq));
+        prop_assert!(session.transcript.cells.labels().is_sorted_by_key(|label| label.seq));
         prop_assert!(session.files.is_sorted_by_key(|file| file.seq));
     }
 

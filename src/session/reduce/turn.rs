@@ -62,12 +62,12 @@ impl Session {
         self.index.messages.clear();
         self.index.agent_requests.clear();
         for place in std::mem::take(&mut self.index.running) {
-            let cell = &mut self.transcript.cells[place];
-            if let Body::Tool(call) = &mut cell.body {
-                call.abandoned = true;
-                call.ended = at.time;
-                cell.revision = cell.revision.wrapping_add(1);
-            }
+            self.transcript.cells.change(place, |body| {
+                if let Body::Tool(call) = body {
+                    call.abandoned = true;
+                    call.ended = at.time;
+                }
+            });
         }
     }
 
@@ -198,13 +198,12 @@ impl Session {
 
     /// An agent that dies in a turn ends the turn with the same words, right before.
     fn is_told_by_the_turn(&self, message: &str, detail: Option<&str>) -> bool {
-        let last = self.transcript.cells.last().map(|cell| &cell.body);
-        let Some(Body::TurnEnd {
-            error: Some(error), ..
-        }) = last
-        else {
-            return false;
-        };
-        error.starts_with(message) && detail.is_none_or(|detail| error.contains(detail))
+        let last = self.transcript.cells.last();
+        match last.as_deref().map(|cell| &cell.body) {
+            Some(Body::TurnEnd {
+                error: Some(error), ..
+            }) => error.starts_with(message) && detail.is_none_or(|detail| error.contains(detail)),
+            _ => false,
+        }
     }
 }

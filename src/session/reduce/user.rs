@@ -14,7 +14,7 @@ use crate::protocol::normalize;
 use crate::session::index::{Voice, Words};
 use crate::session::reduce::At;
 use crate::session::state::{QueuedPrompt, Session, Turn};
-use crate::session::transcript::Body;
+use crate::session::transcript::{Body, Cell};
 
 impl Session {
     /// A client's message: it waits until a prompt request takes it.
@@ -97,25 +97,20 @@ impl Session {
         let Some(words) = self.index.words.as_mut().filter(|words| words.by_echo) else {
             return false;
         };
-        let cell = &mut self.transcript.cells[words.cell];
-        let Body::User {
-            text,
-            from,
-            command,
-            ..
-        } = &mut cell.body
-        else {
-            return false;
-        };
-        if text != told {
+        let cell = self.transcript.cells.get(words.cell);
+        let same = |cell: &Cell| matches!(&cell.body, Body::User { text, .. } if text == told);
+        if !cell.as_deref().is_some_and(same) {
             return false;
         }
         words.by_echo = false;
-        words.echoed = text.len();
+        words.echoed = told.len();
         self.index.open = None;
-        *command = command.take().or(id.cloned());
-        *from = from.take().or(who.map(str::to_owned));
-        cell.revision = cell.revision.wrapping_add(1);
+        self.transcript.cells.change(words.cell, |body| {
+            if let Body::User { from, command, .. } = body {
+                *command = command.take().or(id.cloned());
+                *from = from.take().or(who.map(str::to_owned));
+            }
+        });
         self.index.drawn.extend(id.cloned());
         true
     }
@@ -166,7 +161,8 @@ impl Session {
         let Some(words) = self.index.words.as_ref().filter(|_| nameless) else {
             return false;
         };
-        let Body::User { text, command, .. } = &self.transcript.cells[words.cell].body else {
+        let cell = self.transcript.cells.get(words.cell);
+        let Some(Body::User { text, command, .. }) = cell.as_deref().map(|cell| &cell.body) else {
             return false;
         };
         match (command, id) {
@@ -270,7 +266,8 @@ impl Session {
         let Some(words) = self.index.words.as_mut().filter(|words| !words.by_echo) else {
             return false;
         };
-        let Body::User { text, .. } = &self.transcript.cells[words.cell].body else {
+        let cell = self.transcript.cells.get(words.cell);
+        let Some(Body::User { text, .. }) = cell.as_deref().map(|cell| &cell.body) else {
             return false;
         };
         let rest = &text[words.echoed..];
@@ -299,15 +296,16 @@ impl Session {
         else {
             return false;
         };
-        let cell = &self.transcript.cells[words.cell];
-        !words.by_echo
-            && matches!(
-                &cell.body,
-                Body::User {
-                    command: Some(_),
-                    ..
-                }
-            )
+        let cell = self.transcript.cells.get(words.cell);
+        let body = cell.as_deref().map(|cell| &cell.body);
+        let named = matches!(
+            body,
+            Some(Body::User {
+                command: Some(_),
+                ..
+            })
+        );
+        named && !words.by_echo
     }
 
     /// An image or link of the user: told by the request already, else it belongs to the echo.
@@ -319,17 +317,20 @@ impl Session {
         if !words.by_echo {
             return;
         }
-        let cell = &mut self.transcript.cells[words.cell];
-        if let Body::User { attachments, .. } = &mut cell.body {
-            attachments.push(block.label());
-            cell.revision = cell.revision.wrapping_add(1);
-        }
+        self.transcript.cells.change(words.cell, |body| {
+            if let Body::User { attachments, .. } = body {
+                attachments.push(block.label());
+            }
+        });
     }
 
     /// A whole user message, from the log of a resumed run.
     pub(super) fn user_message(&mut self, at: At, message: &str) {
         let drawn = self.index.words.as_ref().is_some_and(|words| {
-            matches!(&self.transcript.cells[words.cell].body, Body::User { text, .. } if text == message)
+            let cell = self.transcript.cells.get(words.cell);
+            cell.is_some_and(
+                |cell| matches!(&cell.body, Body::User { text, .. } if text == message),
+            )
         });
         if drawn || message.is_empty() {
             return;
@@ -411,11 +412,11 @@ mod tests {
         session.queued.iter().map(|one| one.text.as_str()).collect()
     }
 
-    fn drawn(session: &Session) -> Vec<&str> {
+    fn drawn(session: &Session) -> Vec<String> {
         let cells = session.transcript.cells.iter();
         cells
             .filter_map(|cell| match &cell.body {
-                Body::User { text, .. } => Some(text.as_str()),
+                Body::User { text, .. } => Some(text.clone()),
                 _ => None,
             })
             .collect()

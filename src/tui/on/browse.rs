@@ -4,7 +4,6 @@
 
 use crate::attach;
 use crate::mirror::worker::Order;
-use crate::session::transcript::Body;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::{Drawn, Place};
@@ -93,7 +92,7 @@ fn neighbour(state: &mut State, by: usize) {
 fn rows(state: &State) -> usize {
     match state.pane {
         Pane::Chat => 0,
-        Pane::Tools => state.tools_len(),
+        Pane::Tools => state.calls().len(),
         Pane::Files => state.session().map_or(0, |session| session.files.len()),
         Pane::Plan => state.session().map_or(0, |session| session.plan.len()),
     }
@@ -145,7 +144,7 @@ fn step(state: &mut State, by: i64) {
 
 fn fold(state: &mut State) {
     let tool = (state.pane == Pane::Tools)
-        .then(|| state.tools().rev().nth(state.row).map(|(index, _)| index))
+        .then(|| state.calls().iter().rev().nth(state.row).copied())
         .flatten();
     if let Some(index) = tool {
         // From the list to the call itself.
@@ -158,7 +157,13 @@ fn fold(state: &mut State) {
     }
     let chosen = tool.map(|index| index + 1).or(state.selected);
     let chosen = chosen.or_else(|| newest_foldable(state));
-    let cell = chosen.and_then(|item| state.session()?.transcript.cells.get(item.checked_sub(1)?));
+    let cell = chosen.and_then(|item| {
+        state
+            .session()?
+            .transcript
+            .cells
+            .label(item.checked_sub(1)?)
+    });
     if let Some(seq) = cell.map(|cell| cell.seq)
         && !state.folds.flipped.remove(&seq)
     {
@@ -169,13 +174,7 @@ fn fold(state: &mut State) {
 /// Without a selection Space means the newest cell that has something to unfold.
 fn newest_foldable(state: &State) -> Option<usize> {
     let cells = &state.session()?.transcript.cells;
-    let at = cells.iter().rposition(|cell| match &cell.body {
-        Body::Tool(_) | Body::Thought { .. } => true,
-        Body::Notice(notice) => notice.detail.is_some(),
-        Body::User { .. } | Body::Agent { .. } | Body::Attachment(_) | Body::TurnEnd { .. } => {
-            false
-        }
-    })?;
+    let at = cells.labels().rposition(|label| label.folds)?;
     Some(at + 1)
 }
 

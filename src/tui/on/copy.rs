@@ -5,9 +5,9 @@
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 
 use crate::protocol::acp::ToolContent;
+use crate::session::cells::{Kind, Seen};
 use crate::session::state::Session;
 use crate::session::tool::ToolCall;
-use crate::session::transcript::{Body, Cell};
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::keymap::Key;
@@ -44,7 +44,7 @@ pub(crate) struct Item {
 
 /// What there is to copy here; what does not exist is not offered.
 pub(crate) fn items(state: &State) -> Vec<Item> {
-    let blocks = answer(state).map_or(0, |text| blocks(text).len().min(BLOCKS));
+    let blocks = answer(state).map_or(0, |text| blocks(&text).len().min(BLOCKS));
     let mut pieces = vec![
         ('a', "the answer".to_owned(), Piece::Answer),
         ('m', "this message or call".to_owned(), Piece::Cell),
@@ -65,12 +65,8 @@ pub(crate) fn items(state: &State) -> Vec<Item> {
     let item = |(key, name, piece): (char, String, Piece)| {
         // All of it is long; that it is there is known without making it.
         let text = match piece {
-            Piece::All => state
-                .session()?
-                .transcript
-                .cells
-                .first()
-                .map(|_| String::new())?,
+            Piece::All if state.session()?.transcript.cells.is_empty() => return None,
+            Piece::All => String::new(),
             _ => text(state, piece)?,
         };
         let begins = text.lines().find(|line| !line.trim().is_empty());
@@ -88,9 +84,9 @@ pub(crate) fn items(state: &State) -> Vec<Item> {
 fn text(state: &State, piece: Piece) -> Option<String> {
     let session = state.session()?;
     match piece {
-        Piece::Answer => answer(state).map(str::to_owned),
+        Piece::Answer => answer(state),
         Piece::Cell => selected(state).map(|cell| source::of(&cell.body)),
-        Piece::Block(index) => blocks(answer(state)?).into_iter().nth(index),
+        Piece::Block(index) => blocks(&answer(state)?).into_iter().nth(index),
         Piece::Diff => nearest(state, source::patch),
         Piece::Command => nearest(state, ToolCall::shell_command),
         Piece::Path => chosen_file(state, session).or_else(|| nearest(state, path)),
@@ -107,40 +103,32 @@ fn text(state: &State, piece: Piece) -> Option<String> {
     }
 }
 
-fn selected(state: &State) -> Option<&Cell> {
+fn selected(state: &State) -> Option<Seen<'_>> {
     let cells = &state.session()?.transcript.cells;
     cells.get(state.selected?.checked_sub(1)?)
 }
 
 /// The last thing the agent said in the turn of the selected cell; without one, the last of all.
-fn answer(state: &State) -> Option<&str> {
-    let turn = selected(state).map(|cell| cell.turn);
-    if let Some(Cell {
-        body: Body::Agent { text, .. },
-        ..
-    }) = selected(state)
-    {
-        return Some(text);
-    }
-    let cells = state.session()?.transcript.cells.iter().rev();
-    cells
-        .filter(|cell| turn.is_none_or(|turn| cell.turn == turn))
-        .find_map(|cell| match &cell.body {
-            Body::Agent { text, .. } => Some(text.as_str()),
-            Body::User { .. }
-            | Body::Thought { .. }
-            | Body::Tool(_)
-            | Body::Attachment(_)
-            | Body::Notice(_)
-            | Body::TurnEnd { .. } => None,
-        })
+fn answer(state: &State) -> Option<String> {
+    let cells = &state.session()?.transcript.cells;
+    let chosen = state.selected.and_then(|item| item.checked_sub(1));
+    let chosen = chosen.and_then(|index| Some((index, cells.label(index)?)));
+    let index = match chosen {
+        Some((index, label)) if label.kind == Kind::Agent => index,
+        _ => cells.labels().rposition(|label| {
+            let same = chosen.is_none_or(|(_, chosen)| chosen.turn == label.turn);
+            same && label.kind == Kind::Agent
+        })?,
+    };
+    cells.get(index)?.body.text().map(str::to_owned)
 }
 
 /// What the selected call has of it, or else the newest call before it that has.
 fn nearest<T>(state: &State, of: impl Fn(&ToolCall) -> Option<T>) -> Option<T> {
     let below = state.selected.unwrap_or(usize::MAX);
-    let mut calls = state.tools().rev();
-    calls.find_map(|(index, tool)| if index < below { of(tool) } else { None })
+    let cells = &state.session()?.transcript.cells;
+    let mut calls = state.calls().iter().rev().filter(|index| **index < below);
+    calls.find_map(|index| of(cells.get(*index)?.body.tool()?))
 }
 
 fn path(tool: &ToolCall) -> Option<String> {

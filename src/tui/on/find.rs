@@ -177,8 +177,8 @@ fn land(state: &mut State) {
 pub(crate) fn unfold(state: &mut State, index: usize) {
     let cell = state
         .session()
-        .and_then(|session| session.transcript.cells.get(index))
-        .map(|cell| (cell.seq, state.folds.open(cell)));
+        .and_then(|session| session.transcript.cells.label(index))
+        .map(|label| (label.seq, state.folds.open(&label)));
     let Some((seq, open)) = cell else {
         return;
     };

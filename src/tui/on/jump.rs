@@ -2,9 +2,8 @@
 //!
 //! Pure. Turns are gone through both ways; all else from below, and from the newest again behind the oldest.
 
-use crate::protocol::acp::{ToolContent, ToolStatus};
+use crate::session::cells::{Kind, Label};
 use crate::session::state::{FileEntry, Session};
-use crate::session::transcript::{Body, Cell, Level};
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::Place;
@@ -32,62 +31,36 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     match action {
         Action::TurnBefore => turn_before(state),
         Action::TurnNext => turn_next(state),
-        Action::Error => up(state, "error", |session, index| {
-            is_error(&session.transcript.cells[index])
-        }),
-        Action::Diff => up(state, "diff", |session, index| {
-            is_diff(&session.transcript.cells[index])
-        }),
+        Action::Error => up(state, "error", |_, _, label| label.is_error),
+        Action::Diff => up(state, "diff", |_, _, label| label.has_diff),
         Action::File => file(state),
         Action::Asked if !state.questions().is_empty() => {
             return question::act(state, Action::Question);
         }
-        Action::Asked => up(state, "answered question", |session, index| {
-            let seq = session.transcript.cells[index].seq;
-            session.answers.binary_search(&seq).is_ok()
+        Action::Asked => up(state, "answered question", |session, _, label| {
+            session.answers.binary_search(&label.seq).is_ok()
         }),
         _ => (),
     }
     Vec::new()
 }
 
-fn is_turn(cell: &Cell) -> bool {
-    matches!(cell.body, Body::User { .. })
-}
-
-/// Something went wrong here.
-fn is_error(cell: &Cell) -> bool {
-    match &cell.body {
-        Body::Tool(tool) => tool.status == ToolStatus::Failed,
-        Body::Notice(notice) => notice.level == Level::Error,
-        Body::TurnEnd { error, .. } => error.is_some(),
-        Body::User { .. } | Body::Agent { .. } | Body::Thought { .. } | Body::Attachment(_) => {
-            false
-        }
-    }
-}
-
-pub(crate) fn is_diff(cell: &Cell) -> bool {
-    let content = cell.body.tool().map(|tool| &tool.content);
-    let mut pieces = content.into_iter().flatten();
-    pieces.any(|piece| matches!(piece, ToolContent::Diff { .. }))
+fn is_turn(label: &Label) -> bool {
+    label.kind == Kind::User
 }
 
 /// The cell of the call that wrote a file; without one, what was said before it came.
 fn cell_of(session: &Session, file: &FileEntry) -> Option<usize> {
-    let call = file.tool_call.as_ref().and_then(|id| {
-        let mut calls = session.calls().rev();
-        calls.find(|(_, tool)| tool.id == *id)
-    });
-    if let Some((index, _)) = call {
+    let call = file.tool_call.as_ref();
+    if let Some(index) = call.and_then(|id| session.call(id)) {
         return Some(index);
     }
     let cells = &session.transcript.cells;
-    let before = cells.partition_point(|cell| cell.seq <= file.seq);
-    let said = cells[..before].iter().rev();
+    let before = cells.up_to(file.seq);
+    let said = cells.labels().take(before).rev();
     let calls = said
-        .take_while(|cell| !is_turn(cell))
-        .position(|cell| matches!(cell.body, Body::Tool(_)));
+        .take_while(|label| !is_turn(label))
+        .position(|label| label.kind == Kind::Tool);
     before.checked_sub(calls.unwrap_or(0) + 1)
 }
 
@@ -99,14 +72,18 @@ fn below(state: &State) -> usize {
     }
 }
 
-fn up(state: &mut State, name: &str, wanted: impl Fn(&Session, usize) -> bool) {
+fn up(state: &mut State, name: &str, wanted: impl Fn(&Session, usize, Label) -> bool) {
     let below = below(state);
     let Some(session) = state.session() else {
         return;
     };
-    let count = session.transcript.cells.len();
-    let nearest = |below: usize| (0..below.min(count)).rev().find(|at| wanted(session, *at));
-    match (nearest(below), nearest(count)) {
+    let cells = &session.transcript.cells;
+    let nearest = |below: usize| {
+        let mut labels = cells.labels().enumerate().take(below).rev();
+        labels.find(|(at, label)| wanted(session, *at, *label))
+    };
+    let at = |found: Option<(usize, Label)>| found.map(|(at, _)| at);
+    match (at(nearest(below)), at(nearest(cells.len()))) {
         (Some(index), _) => land(state, index, true),
         (None, Some(newest)) => {
             toast(state, format!("no earlier {name}: this is the newest"));
@@ -127,7 +104,10 @@ fn turn_before(state: &mut State) {
         (Some(_), _) | (None, true) => below(state),
     };
     let cells = &session.transcript.cells;
-    let turn = cells[..below.min(cells.len())].iter().rposition(is_turn);
+    let turn = cells
+        .labels()
+        .take(below)
+        .rposition(|label| is_turn(&label));
     match turn {
         Some(index) => land(state, index, false),
         None => toast(state, "this is the first turn"),
@@ -143,9 +123,10 @@ fn turn_next(state: &mut State) {
         return;
     }
     let from = state.selected.unwrap_or(state.drawn.top.item);
-    let mut behind = session.transcript.cells.iter().enumerate().skip(from);
-    match behind.find(|(_, cell)| is_turn(cell)) {
-        Some((index, _)) => land(state, index, false),
+    let labels = session.transcript.cells.labels().enumerate();
+    let next = labels.skip(from).find(|(_, label)| is_turn(label));
+    match next.map(|(index, _)| index) {
+        Some(index) => land(state, index, false),
         None => {
             state.selected = None;
             state.scroll = Scroll::Follow;
@@ -171,7 +152,7 @@ fn file(state: &mut State) {
         .iter()
         .filter_map(|file| cell_of(session, file))
         .collect();
-    up(state, "file", |_, index| written.contains(&index));
+    up(state, "file", |_, index, _| written.contains(&index));
 }
 
 /// Selects a cell and puts it at the top.
@@ -194,8 +175,9 @@ fn land(state: &mut State, index: usize, unfold: bool) {
 mod tests {
     use super::*;
     use crate::protocol::ids::Seq;
+    use crate::session::cells::Cells;
     use crate::session::tool::ToolCall;
-    use crate::session::transcript::Notice;
+    use crate::session::transcript::{Body, Cell};
 
     fn cell(seq: u64, body: Body) -> Cell {
         Cell {
@@ -207,50 +189,11 @@ mod tests {
         }
     }
 
-    fn call(id: &str, status: ToolStatus, content: Vec<ToolContent>) -> Body {
+    fn call(id: &str) -> Body {
         Body::Tool(Box::new(ToolCall {
             id: id.into(),
-            status,
-            content,
             ..ToolCall::default()
         }))
-    }
-
-    #[test]
-    fn what_is_an_error_and_what_is_a_diff() {
-        let diff = || ToolContent::Diff {
-            path: "a".into(),
-            old: None,
-            new: "b".into(),
-        };
-        let notice = |level| {
-            Body::Notice(Notice {
-                level,
-                text: "x".into(),
-                detail: None,
-                count: 1,
-            })
-        };
-        let end = |error: Option<&str>| Body::TurnEnd {
-            stop_reason: "end_turn".into(),
-            error: error.map(str::to_owned),
-            started: None,
-            ended: None,
-            files: 0,
-        };
-        let table = [
-            (call("t", ToolStatus::Failed, vec![]), true, false),
-            (call("t", ToolStatus::Completed, vec![diff()]), false, true),
-            (call("t", ToolStatus::Failed, vec![diff()]), true, true),
-            (notice(Level::Error), true, false),
-            (notice(Level::Warning), false, false),
-            (end(Some("gone")), true, false),
-            (end(None), false, false),
-        ];
-        for (body, error, diff) in table {
-            let cell = cell(1, body);
-            assert_eq!((is_error(&cell), is_diff(&cell)), (error, diff), "{cell:?}");
-        }
     }
 
     #[test]
@@ -266,13 +209,13 @@ mod tests {
             text: "hm".into(),
             open: false,
         };
-        session.transcript.cells = vec![
+        session.transcript.cells = Cells::from_iter([
             cell(1, user.clone()),
-            cell(2, call("t1", ToolStatus::Completed, vec![])),
+            cell(2, call("t1")),
             cell(4, agent.clone()),
             cell(6, user),
             cell(7, agent),
-        ];
+        ]);
         let file = |seq: u64| FileEntry {
             path: "a".into(),
             kind: crate::protocol::file::ChangeKind::Modified,

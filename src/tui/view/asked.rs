@@ -119,8 +119,11 @@ fn says(open: &OpenPermission, command: &str) -> bool {
 
 /// The call that the question is about, with what the question itself tells.
 fn known(state: &State, open: &OpenPermission) -> ToolCall {
-    let session = state.session();
-    let call = session.and_then(|session| session.call(&open.tool_call));
+    let cell = state.session().and_then(|session| {
+        let index = session.call(&open.tool_call)?;
+        session.transcript.cells.get(index)
+    });
+    let call = cell.as_deref().and_then(|cell| cell.body.tool());
     let mut call = call.cloned().unwrap_or_default();
     call.raw_input = open.raw_input.clone().or(call.raw_input);
     call

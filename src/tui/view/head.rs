@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 
 use crate::attach::state::Attached;
 use crate::protocol::run::Run;
-use crate::session::transcript::Body;
+use crate::session::cells::Kind;
 use crate::tui::state::{Pane, State, Tier};
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
@@ -69,20 +69,11 @@ pub(crate) fn title(
 /// What the run is about: its title, else the first words that were said.
 pub(crate) fn name(attached: &Attached) -> String {
     let session = &attached.session;
-    let first = session
-        .transcript
-        .cells
-        .iter()
-        .find_map(|cell| match &cell.body {
-            Body::User { text, .. } => Some(text.as_str()),
-            Body::Agent { .. }
-            | Body::Thought { .. }
-            | Body::Tool(_)
-            | Body::Attachment(_)
-            | Body::Notice(_)
-            | Body::TurnEnd { .. } => None,
-        });
-    let name = session.title.as_deref().or(first).unwrap_or("new run");
+    let cells = &session.transcript.cells;
+    let first = cells.labels().position(|label| label.kind == Kind::User);
+    let first = first.and_then(|index| cells.get(index));
+    let words = first.as_deref().and_then(|cell| cell.body.text());
+    let name = session.title.as_deref().or(words).unwrap_or("new run");
     let line = name.trim().lines().next().unwrap_or("");
     // A line may be as long as a book.
     let end = line
@@ -114,7 +105,7 @@ pub(crate) fn tab_row(state: &State, paint: &Paint, columns: usize) -> Line<'sta
     let mark = if conflicts > 0 { "!" } else { "" };
     let tabs = [
         (Pane::Chat, "chat".to_owned()),
-        (Pane::Tools, with("tools", number(state.tools_len()))),
+        (Pane::Tools, with("tools", number(state.calls().len()))),
         (Pane::Files, with("files", number(files)) + mark),
         (Pane::Plan, with("plan", plan::count(state))),
     ];

@@ -60,7 +60,10 @@ pub(crate) fn beside(
     let plan_rows = plan::lines(state, paint, usize::from(column.width))
         .len()
         .min(usize::from(main.height) / 3);
-    let tool_rows = state.tools_len().clamp(1, usize::from(main.height) / 4 + 1);
+    let tool_rows = state
+        .calls()
+        .len()
+        .clamp(1, usize::from(main.height) / 4 + 1);
     for (which, wanted) in [(Pane::Plan, plan_rows), (Pane::Tools, tool_rows)] {
         let area = rows.top(u16::try_from(wanted + 1).unwrap_or(u16::MAX));
         pane(state, which, paint, area, buffer);
@@ -79,7 +82,7 @@ fn name(state: &State, pane: Pane) -> Option<(&'static str, String)> {
         Pane::Chat => return None,
         Pane::Plan => ("Plan", plan::count(state)),
         Pane::Tools => {
-            let count = match (tools::running(state), state.tools_len()) {
+            let count = match (tools::running(state), state.calls().len()) {
                 (0, 0) => String::new(),
                 (0, all) => all.to_string(),
                 (many, _) => format!("{many} running"),

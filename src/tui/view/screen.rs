@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
 use crate::attach::state::{Attached, Link};
-use crate::session::transcript::Body;
+use crate::session::cells::Kind;
 use crate::tui::state::{Pane, Popup, Scene, State, Tier};
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
@@ -168,20 +168,12 @@ fn tiny(state: &State, attached: &Attached, paint: &Paint, area: Rect, buffer: &
     let columns = usize::from(area.width);
     let mut rows = Rows { left: area };
     status::line(state, paint, columns).render(rows.bottom(1), buffer);
-    let last = attached
-        .session
-        .transcript
-        .cells
-        .iter()
-        .rev()
-        .find_map(|cell| match &cell.body {
-            Body::Agent { text, .. } | Body::User { text, .. } => Some(text.as_str()),
-            Body::Thought { .. }
-            | Body::Tool(_)
-            | Body::Attachment(_)
-            | Body::Notice(_)
-            | Body::TurnEnd { .. } => None,
-        });
+    let cells = &attached.session.transcript.cells;
+    let last = cells
+        .labels()
+        .rposition(|label| matches!(label.kind, Kind::Agent | Kind::User));
+    let last = last.and_then(|index| cells.get(index));
+    let last = last.as_deref().and_then(|cell| cell.body.text());
     // No more than what can be seen is cleaned and wrapped.
     let last: String = last
         .unwrap_or("")

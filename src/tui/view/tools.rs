@@ -27,17 +27,16 @@ pub(crate) fn lines(
     chosen: Option<usize>,
     rows: Range<usize>,
 ) -> Vec<Line<'static>> {
-    if state.tools_len() == 0 {
+    let (calls, live) = (state.calls(), state.is_working());
+    let Some(session) = state.session().filter(|_| !calls.is_empty()) else {
         return vec![Line::from(paint.span(Role::Dim, "  no tool calls yet"))];
-    }
-    let live = state.is_working();
-    state
-        .tools()
-        .rev()
-        .enumerate()
-        .skip(rows.start)
-        .take(rows.len())
-        .map(|(row, (_, tool))| {
+    };
+    let shown = calls.iter().rev().skip(rows.start);
+    let shown = rows.zip(shown);
+    shown
+        .filter_map(|(row, index)| {
+            let cell = session.transcript.cells.get(*index)?;
+            let tool = cell.body.tool()?;
             let (role, sign) = call::sign(tool.status, live);
             let time = call::tool_time(tool, live, state.wall).unwrap_or_default();
             let kind = pad(tool.kind.as_str(), 8);
@@ -53,13 +52,13 @@ pub(crate) fn lines(
             } else {
                 Role::Text
             };
-            Line::from(vec![
+            Some(Line::from(vec![
                 paint.span(role, format!("  {sign} ")),
                 paint.span(Role::Tool, kind),
                 paint.span(text, title.clone()),
                 Span::raw(" ".repeat(room.saturating_sub(width(&title)) + 1)),
                 paint.span(Role::Dim, time),
-            ])
+            ]))
         })
         .collect()
 }

@@ -13,8 +13,9 @@ use crate::protocol::acp::ToolKind;
 use crate::protocol::command::What;
 use crate::protocol::entry::StepStatus;
 use crate::protocol::ids::Seq;
+use crate::session::cells::{Cells, Kind, Label};
 use crate::session::state::{QueuedPrompt, Session, StepState, Turn};
-use crate::session::transcript::{Body, Cell};
+use crate::session::transcript::Body;
 use crate::tui::action::Action;
 use crate::tui::event::{Drawn, Place};
 use crate::tui::keymap::Context;
@@ -119,7 +120,7 @@ struct List<'a> {
 }
 
 impl List<'_> {
-    fn cells(&self) -> &[Cell] {
+    fn cells(&self) -> &Cells {
         &self.attached.session.transcript.cells
     }
 
@@ -226,12 +227,12 @@ impl List<'_> {
         let Some((pattern, index)) = state.find.pattern.as_ref().zip(item.checked_sub(1)) else {
             return &[];
         };
-        let Some(cell) = attached.session.transcript.cells.get(index) else {
+        let Some(label) = attached.session.transcript.cells.label(index) else {
             return &[];
         };
         self.lines(item);
         let away = self.away_words(item).is_some();
-        let head = usize::from(away) + usize::from(self.has_gap(index)) + self.head(cell, index);
+        let head = usize::from(away) + usize::from(self.has_gap(index)) + self.head(&label, index);
         let Some(kept) = self.paint.cells.get_mut(&item) else {
             return &[];
         };
@@ -243,12 +244,12 @@ impl List<'_> {
     }
 
     /// Lines of ours over what was said.
-    fn head(&self, cell: &Cell, index: usize) -> usize {
-        match &cell.body {
+    fn head(&self, label: &Label, index: usize) -> usize {
+        match label.kind {
             _ if self.state.raw => 0,
-            Body::User { .. } | Body::Thought { .. } | Body::TurnEnd { .. } => 1,
-            Body::Agent { .. } => usize::from(is_first(self.cells(), index)),
-            Body::Tool(_) | Body::Attachment(_) | Body::Notice(_) => 0,
+            Kind::User | Kind::Thought | Kind::TurnEnd => 1,
+            Kind::Agent => usize::from(is_first(self.cells(), index)),
+            Kind::Tool | Kind::Attachment | Kind::Notice => 0,
         }
     }
 
@@ -311,19 +312,19 @@ impl List<'_> {
                     0
                 },
             },
-            Some(index) => match session.transcript.cells.get(index) {
-                Some(cell) => Key {
-                    seq: cell.seq.0,
-                    revision: u64::from(cell.revision) * 2 + u64::from(working),
+            Some(index) => match session.transcript.cells.label(index) {
+                Some(label) => Key {
+                    seq: label.seq.0,
+                    revision: u64::from(label.revision) * 2 + u64::from(working),
                     columns: self.columns,
-                    open: folds.open(cell),
+                    open: folds.open(&label),
                     gap: self.has_gap(index),
                     mark: self.away_words(item).map_or(0, digest),
                     raw: self.state.raw,
-                    second: if working && cell::elapses(&cell.body) {
+                    second: if working && self.elapses(index) {
                         second
                     } else {
-                        i64::from(self.is_running(cell))
+                        i64::from(self.is_running(&label))
                     },
                 },
                 None => Key {
@@ -340,11 +341,17 @@ impl List<'_> {
         }
     }
 
+    /// What it shows grows with the time.
+    fn elapses(&self, index: usize) -> bool {
+        let cell = self.cells().get(index);
+        cell.is_some_and(|cell| cell::elapses(&cell.body))
+    }
+
     /// The message of the turn that is running.
-    fn is_running(&self, cell: &Cell) -> bool {
+    fn is_running(&self, label: &Label) -> bool {
         let session = &self.attached.session;
         let working = matches!(session.turn, Turn::Working { .. });
-        working && cell.turn == session.turns && matches!(cell.body, Body::User { .. })
+        working && label.turn == session.turns && label.kind == Kind::User
     }
 
     /// The words of the mark before this item.
@@ -355,17 +362,23 @@ impl List<'_> {
 
     /// Tool calls and notices of one line stand close together, all else apart.
     fn has_gap(&self, index: usize) -> bool {
-        let Some(before) = index.checked_sub(1).map(|before| &self.cells()[before]) else {
+        let cells = self.cells();
+        let labels = index
+            .checked_sub(1)
+            .and_then(|before| Some((before, cells.label(before)?, cells.label(index)?)));
+        let Some((before, above, label)) = labels else {
             return !self.attached.session.steps.is_empty();
         };
-        let close = |body: &Body| match body {
-            Body::Tool(_) | Body::Notice(_) | Body::Attachment(_) | Body::Thought { .. } => true,
-            Body::User { .. } | Body::Agent { .. } | Body::TurnEnd { .. } => false,
+        let close = |kind: Kind| match kind {
+            Kind::Tool | Kind::Notice | Kind::Attachment | Kind::Thought => true,
+            Kind::User | Kind::Agent | Kind::TurnEnd => false,
         };
         self.state.raw
-            || !(close(&before.body) && close(&self.cells()[index].body))
-            || self.state.folds.open(before)
-            || has_body(&before.body, self.columns)
+            || !(close(above.kind) && close(label.kind))
+            || self.state.folds.open(&above)
+            || cells
+                .get(before)
+                .is_some_and(|cell| has_body(&cell.body, self.columns))
     }
 
     fn make(&mut self, item: usize, key: &Key, kept: &mut Kept) -> Vec<Line<'static>> {
@@ -390,13 +403,13 @@ impl List<'_> {
                 Some(cell) => {
                     let look = Look {
                         first: is_first(cells, index),
-                        running: self.is_running(cell),
+                        running: self.is_running(&Label::of(&cell)),
                         ..look
                     };
                     if self.state.raw {
-                        raw::lines(cell, look)
+                        raw::lines(&cell, look)
                     } else {
-                        cell::lines(cell, look, &mut kept.markdown)
+                        cell::lines(&cell, look, &mut kept.markdown)
                     }
                 }
                 None => match (self.queued(index), self.outgoing(index)) {
@@ -437,13 +450,14 @@ fn has_body(body: &Body, columns: usize) -> bool {
 }
 
 /// The agent's first message of its turn.
-fn is_first(cells: &[Cell], index: usize) -> bool {
-    let turn = cells[index].turn;
-    !cells[..index]
-        .iter()
+fn is_first(cells: &Cells, index: usize) -> bool {
+    let turn = cells.label(index).map(|label| label.turn);
+    !cells
+        .labels()
+        .take(index)
         .rev()
-        .take_while(|cell| cell.turn == turn && !matches!(cell.body, Body::User { .. }))
-        .any(|cell| matches!(cell.body, Body::Agent { .. }))
+        .take_while(|label| Some(label.turn) == turn && label.kind != Kind::User)
+        .any(|label| label.kind == Kind::Agent)
 }
 
 fn digest(value: &impl std::fmt::Debug) -> u64 {

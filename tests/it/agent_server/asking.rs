@@ -66,7 +66,9 @@ async fn a_diff_that_only_the_question_holds_is_told_before_the_question() {
     scene.say("go").await;
     let lines = scene.turns(1).await;
     let session = seen(&lines);
-    let call = session.call("e1").expect("is there");
+    let index = session.call("e1").expect("is there");
+    let cell = session.transcript.cells.get(index).expect("is there");
+    let call = cell.body.tool().expect("a call");
     assert_eq!((call.title.as_str(), call.content.len()), ("Edit a.rs", 1));
     let told = place(&lines, "the call", |m| {
         m["params"]["update"]["toolCallId"] == "e1"

@@ -113,9 +113,8 @@ async fn calls_that_were_never_announced_or_announced_twice_are_one_each() {
     scene.say("go").await;
     let lines = scene.turns(1).await;
     let session = seen(&lines);
-    let mut calls: Vec<&str> = session
-        .transcript
-        .cells
+    let cells = session.transcript.cells.to_vec();
+    let mut calls: Vec<&str> = cells
         .iter()
         .filter_map(|cell| match &cell.body {
             Body::Tool(call) => Some(call.id.as_str()),

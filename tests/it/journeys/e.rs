@@ -31,7 +31,7 @@ async fn a_turn_goes_on_through_two_deaths_of_the_endpoint_and_every_follower_he
     let ends = here.attached.session.transcript.cells.iter();
     let ends: Vec<_> = ends
         .filter_map(|cell| match &cell.body {
-            Body::TurnEnd { stop_reason, .. } => Some(stop_reason.as_str()),
+            Body::TurnEnd { stop_reason, .. } => Some(stop_reason.clone()),
             _ => None,
         })
         .collect();

@@ -374,7 +374,7 @@ impl Follower {
     /// Until the answer to it is over.
     pub(crate) async fn until_answered(&mut self, id: &CommandId) {
         self.until("the turn ends", |attached| {
-            let cells = &attached.session.transcript.cells;
+            let cells = attached.session.transcript.cells.to_vec();
             let asked = cells.iter().position(
                 |cell| matches!(&cell.body, Body::User { command: Some(command), .. } if command == id),
             );
@@ -403,7 +403,7 @@ pub(crate) fn text(attached: &Attached) -> String {
     let cells = attached.session.transcript.cells.iter();
     cells
         .filter_map(|cell| match &cell.body {
-            Body::Agent { text, .. } => Some(text.as_str()),
+            Body::Agent { text, .. } => Some(text.clone()),
             _ => None,
         })
         .collect()

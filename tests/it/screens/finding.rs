@@ -328,7 +328,8 @@ fn jumps_go_from_turn_to_turn_and_up_to_errors_diffs_files_and_answers() {
         screen.keys(keys);
         screen.draw();
         let index = screen.state.selected.expect("a cell is selected") - 1;
-        let cell = &screen.state.session().unwrap().transcript.cells[index];
+        let cells = &screen.state.session().unwrap().transcript.cells;
+        let cell = cells.get(index).unwrap();
         let text = ashore::tui::source::of(&cell.body);
         text.lines().next().unwrap_or_default().to_owned()
     };
@@ -480,7 +481,12 @@ fn what_came_while_somebody_was_away_is_marked_and_counted() {
     });
     let mut screen = searching(80, 24, "");
     let seen = Seen {
-        last: screen.state.session().unwrap().transcript.cells[7].seq,
+        last: screen
+            .state
+            .session()
+            .and_then(|session| session.transcript.cells.label(7))
+            .expect("so many")
+            .seq,
         at: morning() - Duration::from_secs(30),
     };
     screen.event(Event::SeenFound(seen));
