@@ -232,8 +232,11 @@ pub enum Command {
         #[command(subcommand)]
         what: Config,
     },
-    /// Themes
-    Theme { what: String },
+    /// Themes of the screen
+    Theme {
+        #[command(subcommand)]
+        what: Theme,
+    },
     /// The key map
     Keys,
     /// What works here and what does not
@@ -485,6 +488,18 @@ pub enum Config {
     Show,
     /// Open the file in your editor
     Edit,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum Theme {
+    /// Which there are, ours and yours
+    Ls,
+    /// What they look like on this terminal
+    Preview {
+        /// These; without a name all
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
 }
 
 /// `90s`, `30m`, `2h`, `1d`, or plain seconds.

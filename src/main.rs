@@ -10,6 +10,10 @@ mod ground;
 mod screen;
 #[path = "main/serve.rs"]
 mod serve;
+#[path = "main/tastes.rs"]
+mod tastes;
+#[path = "main/theme.rs"]
+mod theme;
 #[path = "main/tokens.rs"]
 mod tokens;
 
@@ -148,6 +152,7 @@ async fn one_shot(context: &Context, global: &Global, command: Command) -> Resul
         ),
         Command::Doctor { agent } => doctor::run(context, agent.as_deref(), format).await,
         Command::Logs { follow } => logs::run(context, follow).await,
+        Command::Theme { what } => theme::run(context, global, &what, format),
         later => Err(Failure::later(name(&later))),
     }
 }
@@ -163,7 +168,6 @@ fn name(command: &Command) -> &'static str {
         Command::Replay { .. } => "replay",
         Command::Acp { .. } => "acp",
         Command::Login | Command::Logout | Command::Whoami => "login",
-        Command::Theme { .. } => "theme",
         Command::Keys => "keys",
         Command::Completions { .. } => "completions",
         Command::Man => "man",

@@ -94,7 +94,16 @@ pub const KEYS: &[Key] = &[
         Holds::Text,
         "a theme's name, or auto: dark or light as the terminal is",
     ),
-    project(&["ascii"], Holds::Flag, "no glyphs beyond ASCII"),
+    project(
+        &["ascii"],
+        Holds::Flag,
+        "no glyphs beyond ASCII; unset: where the terminal cannot show them",
+    ),
+    project(
+        &["motion"],
+        Holds::Flag,
+        "false: times go in steps of ten seconds, and text comes in a few times a second",
+    ),
     project(&["mouse"], Holds::Flag, "capture the mouse"),
     project(
         &["title"],

@@ -23,7 +23,9 @@ pub struct Settings {
     pub idle_minutes: u64,
     pub ca_file: Option<PathBuf>,
     pub theme: Option<String>,
-    pub ascii: bool,
+    /// `None`: as the terminal can.
+    pub ascii: Option<bool>,
+    pub motion: bool,
     pub mouse: bool,
     pub column: bool,
     pub title: bool,
@@ -70,7 +72,8 @@ impl Default for Settings {
             idle_minutes: 15,
             ca_file: None,
             theme: None,
-            ascii: false,
+            ascii: None,
+            motion: true,
             mouse: false,
             column: true,
             title: true,
@@ -162,7 +165,8 @@ fn set(settings: &mut Settings, found: &Found) {
         (["idle_minutes"], Setting::Number(number)) => settings.idle_minutes = *number,
         (["ca_file"], Setting::Text(text)) => settings.ca_file = Some(text.into()),
         (["theme"], Setting::Text(text)) => settings.theme = Some(text.clone()),
-        (["ascii"], Setting::Flag(flag)) => settings.ascii = *flag,
+        (["ascii"], Setting::Flag(flag)) => settings.ascii = Some(*flag),
+        (["motion"], Setting::Flag(flag)) => settings.motion = *flag,
         (["mouse"], Setting::Flag(flag)) => settings.mouse = *flag,
         (["layout", "column"], Setting::Flag(flag)) => settings.column = *flag,
         (["title"], Setting::Flag(flag)) => settings.title = *flag,
@@ -266,7 +270,7 @@ mod tests {
 
     #[test]
     fn every_known_key_finds_its_field() {
-        let text = "endpoint='a'\nproject=1\npermissions='ask'\nidle_minutes=1\nca_file='c'\ntheme='t'\nascii=true\nmouse=true\n\
+        let text = "endpoint='a'\nproject=1\npermissions='ask'\nidle_minutes=1\nca_file='c'\ntheme='t'\nascii=true\nmotion=false\nmouse=true\n\
             title=false\nnotify='bell'\nclipboard='file'\n\
             [endpoints.w]\nurl='u'\nproject=3\ntoken_file='f'\n[agent]\nname='n'\nenv=['E']\n[keys.edit]\nsend='enter'\n\
             [layout]\ncolumn=false\n[mirror]\nignore=['i']\ninclude=['j']\nmax_file_mib=1\nseed_limit_mib=2\n";

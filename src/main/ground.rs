@@ -83,11 +83,7 @@ fn found(global: &Global) -> Result<(Context, Option<file::Error>), Failure> {
         Ok(settings) => (settings, None),
         Err(error) => (Settings::default(), Some(error)),
     };
-    settings.endpoint = global.endpoint.clone().or(settings.endpoint);
-    settings.theme = global.theme.clone().or(settings.theme);
-    settings.ca_file = global.ca_file.clone().or(settings.ca_file);
-    settings.ascii |= global.ascii;
-    settings.mouse &= !global.no_mouse;
+    flags(&mut settings, global);
     let context = Context {
         places,
         settings,
@@ -97,6 +93,35 @@ fn found(global: &Global) -> Result<(Context, Option<file::Error>), Failure> {
         asides: Asides::default(),
     };
     Ok((context, broken))
+}
+
+/// What was said on the command line wins.
+fn flags(settings: &mut Settings, global: &Global) {
+    settings.endpoint = global.endpoint.clone().or(settings.endpoint.take());
+    settings.theme = global.theme.clone().or(settings.theme.take());
+    settings.ca_file = global.ca_file.clone().or(settings.ca_file.take());
+    if global.ascii {
+        settings.ascii = Some(true);
+    }
+    settings.mouse &= !global.no_mouse;
+}
+
+/// The files that settings are read from.
+pub(crate) fn files(context: &Context, global: &Global) -> [PathBuf; 2] {
+    let config = global.config.as_deref();
+    [
+        context.places.config_file(config, &context.env),
+        context.directory.join(".ashore.toml"),
+    ]
+}
+
+/// The settings as the files are now.
+pub(crate) fn settings(context: &Context, global: &Global) -> Result<Settings, Failure> {
+    let config = global.config.as_deref();
+    let mut settings = settings::load(&context.places, config, &context.directory, &context.env)
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    flags(&mut settings, global);
+    Ok(settings)
 }
 
 /// To a file: stdout carries results, stderr sentences for people, and a screen neither.

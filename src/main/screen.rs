@@ -29,12 +29,14 @@ use ashore::tui::outside::{Harbour, NotLaunched};
 use ashore::tui::start::{First, Wish, screen};
 use ashore::tui::state::Welcome;
 use ashore::tui::store::Store;
-use ashore::tui::theme::{BUILT_IN, Choice, Depth, Theme};
+use ashore::tui::tastes::Tastes;
 use ashore::tui::tty::clip::Way;
 use ashore::tui::tty::notify;
 use ashore::tui::tty::report::Scheme;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
+
+use crate::tastes;
 
 /// How an attached run is to be opened.
 #[derive(Clone, Default)]
@@ -144,11 +146,11 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
     must_be_terminal()?;
     // From here on stderr would write across the picture.
     port.context.asides.keep();
-    let themes = themes(&port.context, global)?;
+    let tastes = tastes::tastes(&port.context, global)?;
+    let source = tastes::source(&port.context, global);
     let scheme = port.context.env.get("COLORFGBG");
     let scheme = scheme.and_then(Scheme::of_variable);
-    let keymap = keymap(&port.context.settings)?;
-    let habits = habits(&port.context);
+    let habits = habits(&port.context, &tastes);
     let store = Store::new(&port.context.places.state, &port.context.directory);
     let env = &port.context.env;
     let editor = env.get("VISUAL").or_else(|| env.get("EDITOR"));
@@ -164,10 +166,10 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
         Wish {
             first,
             welcome,
-            themes,
+            tastes,
+            source,
             scheme,
             habits,
-            keymap,
             store,
             editor,
         },
@@ -201,7 +203,7 @@ fn welcome(port: &Port) -> Welcome {
 }
 
 /// How the screen behaves in its terminal. The words of the config have been checked.
-fn habits(context: &Context) -> Habits {
+fn habits(context: &Context, tastes: &Tastes) -> Habits {
     let settings = &context.settings;
     let known = |word: &Option<String>| word.clone().unwrap_or_default();
     let (clipboard, notify) = (known(&settings.clipboard), known(&settings.notify));
@@ -213,41 +215,11 @@ fn habits(context: &Context) -> Habits {
         notify: wish.map_or_else(notify::Wish::default, |(_, wish)| *wish),
         place: notify::Place::of(|name| context.env.get(name)),
         titles: settings.title,
-        ascii: settings.ascii,
-        column: settings.column,
+        ascii: tastes.ascii,
+        calm: tastes.calm,
+        column: tastes.column,
         mouse: settings.mouse,
     }
-}
-
-/// The theme of this name; unless one is named, that which fits the terminal's ground.
-fn themes(context: &Context, global: &Global) -> Result<Choice, Failure> {
-    let depth = depth(context, global);
-    match context.settings.theme.as_deref().unwrap_or(Choice::AUTO) {
-        Choice::AUTO => Ok(Choice::auto(depth)),
-        name => theme(context, name, depth).map(|theme| Choice::One(Box::new(theme))),
-    }
-}
-
-fn theme(context: &Context, name: &str, depth: Depth) -> Result<Theme, Failure> {
-    if BUILT_IN.iter().any(|(known, _)| *known == name) {
-        return Ok(Theme::built_in(name, depth));
-    }
-    let file = context
-        .places
-        .config
-        .join("themes")
-        .join(format!("{name}.toml"));
-    let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-    let text = std::fs::read_to_string(&file).map_err(|_| {
-        Failure::usage(format!("there is no theme `{name}`")).hint(format!(
-            "{}, one of {}, or a file {}",
-            Choice::AUTO,
-            names.join(", "),
-            file.display()
-        ))
-    })?;
-    Theme::parse(&text, depth)
-        .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
 }
 
 /// The keys with those of the config.
@@ -257,23 +229,6 @@ pub(crate) fn keymap(settings: &Settings) -> Result<Keymap, Failure> {
         let from = origin.map_or("", |origin| origin.from.as_str());
         Failure::usage(format!("config error: {from}  {bad}"))
     })
-}
-
-fn depth(context: &Context, global: &Global) -> Depth {
-    let env = |name| context.env.get(name);
-    let never = global.color == cli::Color::Never
-        || (global.color == cli::Color::Auto && env("NO_COLOR").is_some());
-    if never {
-        return Depth::None;
-    }
-    if matches!(env("COLORTERM"), Some("truecolor" | "24bit")) {
-        return Depth::True;
-    }
-    if env("TERM").is_some_and(|term| term.contains("256color")) {
-        Depth::Many
-    } else {
-        Depth::Sixteen
-    }
 }
 
 impl Port {

@@ -22,6 +22,8 @@ pub struct Citizen {
     pub mouse: bool,
     /// A turn was running when the link was last live: its end is worth a call.
     pub worked: bool,
+    /// Keys of the config that hold from the next start on, as they were told.
+    pub later: Vec<String>,
     /// The window's title that was last given; `None` when it is left alone.
     pub title: Option<String>,
 }
@@ -36,12 +38,21 @@ pub struct Habits {
     pub place: notify::Place,
     /// The window's title is ours.
     pub titles: bool,
-    /// No sign of ours beyond ASCII.
-    pub ascii: bool,
+    /// No sign of ours beyond ASCII; `None`: as the terminal can.
+    pub ascii: Option<bool>,
+    /// The picture moves as little as it can.
+    pub calm: bool,
     /// The right column stands where there is room for it.
     pub column: bool,
     /// The mouse is ours from the start.
     pub mouse: bool,
+}
+
+impl Citizen {
+    /// No sign of ours beyond ASCII: as it is wished, else where they would take two columns.
+    pub fn ascii(&self) -> bool {
+        self.habits.ascii.unwrap_or(self.manners.wide_signs)
+    }
 }
 
 impl Default for Habits {
@@ -52,7 +63,8 @@ impl Default for Habits {
             notify: notify::Wish::default(),
             place: notify::Place::default(),
             titles: false,
-            ascii: false,
+            ascii: None,
+            calm: false,
             column: true,
             mouse: false,
         }

@@ -11,6 +11,7 @@ use crate::protocol::ids::RunRef;
 use crate::protocol::run::Status;
 use crate::tui::away::Seen;
 use crate::tui::keymap::Key;
+use crate::tui::tastes::Tastes;
 use crate::tui::tty::report::Report;
 
 #[derive(Debug, Clone)]
@@ -51,6 +52,8 @@ pub enum Event {
     PathsListed(Listing),
     /// The prompts of all screens, oldest first.
     HistoryRead(Vec<String>),
+    /// The config was saved: what holds now, or a sentence on why it cannot.
+    Tastes(Box<Result<Tastes, String>>),
     /// One line for the user, from the shell.
     Noted(String),
 }

@@ -9,23 +9,23 @@ use anyhow::Context;
 use futures::StreamExt;
 use ratatui::Terminal;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::attach::perform::Opened;
 use crate::protocol::ids::RunId;
 use crate::tui::citizen::Habits;
 use crate::tui::effect::Effect;
-use crate::tui::keymap::Keymap;
 use crate::tui::on::draft;
 use crate::tui::outside::{EVENTS, Hands, Harbour};
 use crate::tui::run::{Left, Outside, run};
 use crate::tui::state::{Launching, Picker, Scene, Start, State, Welcome};
 use crate::tui::store::Store;
 use crate::tui::surface::Surface;
+use crate::tui::tastes::{self, Source, Tastes};
 use crate::tui::terminal::{self, Modes};
-use crate::tui::theme::Choice;
-use crate::tui::tty::reader;
 use crate::tui::tty::report::Scheme;
+use crate::tui::tty::reader;
 use crate::tui::update::tell_notes;
 use crate::tui::view::paint::Paint;
 
@@ -33,11 +33,12 @@ use crate::tui::view::paint::Paint;
 pub struct Wish {
     pub first: First,
     pub welcome: Welcome,
-    pub themes: Choice,
+    pub tastes: Tastes,
+    /// Where they are read again from.
+    pub source: Source,
     /// What the environment says of the ground, for a terminal that does not.
     pub scheme: Option<Scheme>,
     pub habits: Habits,
-    pub keymap: Keymap,
     pub store: Store,
     /// For drafts: a shell's words.
     pub editor: String,
@@ -53,6 +54,8 @@ pub enum First {
 /// Until the user leaves. What `Left` says is for after the screen.
 pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Left> {
     let (told, events) = mpsc::channel(EVENTS);
+    let mut watching = JoinSet::new();
+    watching.spawn(tastes::watch(wish.source, told.clone()));
     let hands = Hands::new(harbour, wish.store.clone(), told);
     let mut hands = hands.with_habits(wish.habits.clone());
     let (scene, of, prompt) = begin(wish.first, &mut hands);
@@ -78,7 +81,6 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
         wall: hands.wall(),
         zone: jiff::tz::TimeZone::system(),
     });
-    state.keymap = wish.keymap;
     state.away.seen = of.as_ref().and_then(|run| wish.store.seen(run));
     state.citizen.manners = manners;
     state.citizen.manners.scheme = manners.scheme.or(wish.scheme);
@@ -89,11 +91,7 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
             hands.perform(effect);
         }
     }
-    let theme = wish.themes.pick(state.citizen.manners.scheme).clone();
-    let mut paint = Paint::new(theme).with_ascii(wish.habits.ascii);
-    state.citizen.themes = Some(wish.themes);
-    state.citizen.mouse = wish.habits.mouse;
-    state.citizen.habits = wish.habits;
+    let mut paint = settle_in(&mut state, wish.tastes, wish.habits);
     terminal::take_up(&state.citizen).context("this terminal cannot show the screen")?;
     let keys = terminal::inputs(early, said).context("cannot listen to the terminal")?;
     let told = futures::stream::unfold(events, |mut events| async move {
@@ -109,6 +107,15 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
     drop(modes);
     hands.leave().await;
     left
+}
+
+fn settle_in(state: &mut State, tastes: Tastes, habits: Habits) -> Paint {
+    let paint = Paint::new(tastes.themes.pick(state.citizen.manners.scheme).clone());
+    state.keymap = tastes.keymap;
+    state.citizen.themes = Some(tastes.themes);
+    state.citizen.mouse = habits.mouse;
+    state.citizen.habits = habits;
+    paint
 }
 
 fn begin(first: First, hands: &mut Hands) -> (Scene, Option<RunId>, Option<String>) {

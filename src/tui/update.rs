@@ -10,7 +10,7 @@ use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
 use crate::tui::on::{
     away, browse, cancel, choose, citizen, copy, draft, editor, find, here, history, jump, launch,
-    link, mention, palette, picker, popup, question, queue, writing,
+    link, mention, palette, picker, popup, question, queue, tastes, writing,
 };
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
@@ -70,11 +70,7 @@ fn step(state: &mut State, event: Event) -> Vec<Effect> {
         Event::Attach(event) => link::step(state, event),
         Event::Launch(progress) => launch::step(state, progress),
         Event::Opened(attached) => launch::open(state, attached),
-        Event::SeenFound(seen) => {
-            state.away.seen = Some(seen);
-            away::look(state, false);
-            Vec::new()
-        }
+        Event::SeenFound(seen) => away::found(state, seen),
         Event::DraftFound(text) => {
             if state.composer.is_empty() && !text.is_empty() {
                 state.composer.set(text);
@@ -87,6 +83,7 @@ fn step(state: &mut State, event: Event) -> Vec<Effect> {
         Event::PathsListed(listing) => mention::listed(state, listing),
         Event::HistoryRead(prompts) => history::read(state, prompts),
         Event::RunsListed(rows) => picker::listed(state, rows),
+        Event::Tastes(told) => tastes::told(state, *told),
         Event::Noted(text) => {
             toast(state, text);
             Vec::new()
@@ -95,6 +92,7 @@ fn step(state: &mut State, event: Event) -> Vec<Effect> {
 }
 
 fn tick(state: &mut State, now: std::time::Instant, wall: jiff::Timestamp) -> Vec<Effect> {
+    let wall = citizen::clock(state, wall);
     let second = |state: &State, at: jiff::Timestamp| {
         state.elapses() && at.as_second() != state.wall.as_second()
     };

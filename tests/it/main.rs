@@ -18,5 +18,6 @@ mod readme;
 mod samples;
 mod screens;
 mod support;
+mod themes;
 mod tidy;
 mod writing_pty;

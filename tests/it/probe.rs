@@ -133,3 +133,54 @@ fn what_is_typed_before_the_answers_is_written_once() {
     );
     terminal.shows("> early and pasted");
 }
+
+#[test]
+fn a_terminal_whose_signs_take_two_columns_is_shown_ascii() {
+    let home = Home::new();
+    let answers = "\x1b[2;7R\x1b[?62c";
+    let terminal = Terminal::that_answers(&home, &["run"], answers);
+    terminal.shows("what shall be done?");
+    terminal.until("no sign beyond ASCII", |screen| {
+        screen.contents().is_ascii()
+    });
+    drop(terminal);
+    let terminal = Terminal::that_answers(&home, &["run"], "\x1b[2;4R\x1b[?62c");
+    terminal.shows("what shall be done?");
+    terminal.shows("─");
+}
+
+#[test]
+fn what_is_saved_in_the_config_and_in_a_theme_is_seen_at_once() {
+    let home = Home::new();
+    let below = |name: &str| format!("{}/.config/ashore/{name}", home.home().display());
+    let mut terminal = Terminal::that_answers(&home, &["run"], ANSWERS);
+    terminal.shows("what shall be done?");
+    let mine = include_str!("../../themes/dark.toml").replace("\"dark\"", "\"mine\"");
+    let (red, blue) = (vt100::Color::Idx(9), vt100::Color::Idx(12));
+    home.write(
+        &below("themes/mine.toml"),
+        &mine.replace("\"cyan\"", "\"bright-red\""),
+    );
+    home.write(
+        &below("config.toml"),
+        "theme = \"mine\"\n[keys.everywhere]\nhelp = \"f5\"\n",
+    );
+    terminal.shows("the config is read again");
+    terminal.until("the user's own theme", |screen| {
+        colours(screen).contains(&red)
+    });
+    terminal.write("\x1b[15~");
+    terminal.shows("Writing");
+    terminal.write("q");
+    home.write(
+        &below("themes/mine.toml"),
+        &mine.replace("\"cyan\"", "\"bright-blue\""),
+    );
+    terminal.until("the theme as it was saved", |screen| {
+        colours(screen).contains(&blue)
+    });
+    home.write(&below("config.toml"), "them = \"mine\"\n");
+    terminal.shows("~/.config/ashore/config.toml:1  there is no key `them`");
+    terminal.write(CTRL_D);
+    assert_eq!(terminal.ends().exit_code(), 0);
+}

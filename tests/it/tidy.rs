@@ -54,6 +54,7 @@ const PURE: &[&str] = &[
     "tui/away.rs",
     "tui/find.rs",
     "tui/palette.rs",
+    "tui/sample.rs",
     "tui/source.rs",
     "tui/update.rs",
     "tui/on/",

@@ -41,6 +41,13 @@ pub(crate) fn focus_gained(state: &mut State) {
     }
 }
 
+/// How far the run had been seen when it was left.
+pub(crate) fn found(state: &mut State, seen: Seen) -> Vec<Effect> {
+    state.away.seen = Some(seen);
+    look(state, false);
+    Vec::new()
+}
+
 /// Once the run is known to its end, what came is counted; `whole`: once more, there is more of it now.
 pub(crate) fn look(state: &mut State, whole: bool) {
     let live = state

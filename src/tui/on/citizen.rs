@@ -2,6 +2,8 @@
 //!
 //! Pure.
 
+use jiff::Timestamp;
+
 use crate::attach::state::{Attached, Link};
 use crate::protocol::run::Status;
 use crate::session::state::Turn;
@@ -16,6 +18,8 @@ use crate::tui::view::text::clean_line;
 
 /// Lines of the transcript for one step of the wheel.
 const STEP: i64 = 3;
+/// Seconds between two pictures of a clock where little is to move.
+const CALM: i64 = 10;
 
 /// An answer that came late, or a change that it tells by itself.
 pub(crate) fn told(state: &mut State, report: Report) -> Vec<Effect> {
@@ -106,6 +110,15 @@ pub(crate) fn watch(state: &mut State) -> Vec<Effect> {
     }
 }
 
+/// The clock as it is shown: in steps, where the picture is to be calm.
+pub(crate) fn clock(state: &State, wall: Timestamp) -> Timestamp {
+    if !state.citizen.habits.calm {
+        return wall;
+    }
+    let seconds = wall.as_second();
+    Timestamp::from_second(seconds - seconds.rem_euclid(CALM)).unwrap_or(wall)
+}
+
 /// The title that the window is to have, when that is another than it has.
 pub(crate) fn retitle(state: &mut State) -> Option<Effect> {
     if !state.citizen.habits.titles {
@@ -125,11 +138,7 @@ fn title(state: &State) -> String {
         return format!("ashore {}", clean_line(place.unwrap_or_default()));
     };
     let (sign, ascii) = sign(state, attached);
-    let sign = if state.citizen.habits.ascii {
-        ascii
-    } else {
-        sign
-    };
+    let sign = if state.citizen.ascii() { ascii } else { sign };
     format!(
         "{sign} {} {}",
         attached.at.run.short(),

@@ -20,4 +20,5 @@ pub(crate) mod picker;
 pub(crate) mod popup;
 pub(crate) mod question;
 pub(crate) mod queue;
+pub(crate) mod tastes;
 pub(crate) mod writing;

@@ -14,6 +14,7 @@ use std::io::{self, Write};
 use ratatui::backend::{Backend, ClearType, WindowSize};
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::{Position, Rect, Size};
+use ratatui::text::Line;
 use unicode_width::UnicodeWidthStr;
 
 use crate::tui::surface::pen::Pen;
@@ -163,6 +164,19 @@ impl<W: Write> Surface<W> {
         let last = column + 1 >= usize::from(self.front.area.width);
         self.cursor = (plain && !last).then(|| place(column + 1, row));
     }
+}
+
+/// A line with what makes it look so, for a terminal that is no screen of ours.
+pub(super) fn written(line: &Line<'_>) -> String {
+    let (mut pen, mut out) = (Pen::default(), Vec::new());
+    for span in &line.spans {
+        let mut cell = Cell::EMPTY;
+        cell.set_style(line.style.patch(span.style));
+        pen.becomes(Pen::of(&cell), &mut out);
+        out.extend_from_slice(span.content.as_bytes());
+    }
+    pen.becomes(Pen::default(), &mut out);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Puts a cell in the columns that a character of this width covers beside its first.

@@ -8,9 +8,12 @@ use std::time::Duration;
 /// How long the first picture waits for all answers together.
 pub const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Its ground (OSC 11), whether it knows modes 2026, 2031 and 1004 (DECRQM), its keyboard's flags, and at last what it
-/// is (DA1): every terminal answers that, in order, so what was not answered before is not known to it.
-pub const QUESTIONS: &str = "\x1b]11;?\x1b\\\x1b[?2026$p\x1b[?2031$p\x1b[?1004$p\x1b[?u\x1b[c";
+/// Where the cursor is behind three signs of ours (CPR, in the second row: in the first its answer would be a key), its
+/// ground (OSC 11), whether it knows modes 2026, 2031 and 1004 (DECRQM), its keyboard's flags, and at last what it is
+/// (DA1): every terminal answers that, in order, so what was not answered before is not known to it.
+pub const QUESTIONS: &str = "\x1b[2H●─▎\x1b[6n\x1b[2K\x1b[H\x1b]11;?\x1b\\\x1b[?2026$p\x1b[?2031$p\x1b[?1004$p\x1b[?u\x1b[c";
+/// The column behind those signs, where each takes one.
+const BEHIND: u16 = 4;
 
 /// One answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub enum Report {
     Mode(u16, bool),
     /// The terminal went over to another scheme (mode 2031).
     Scheme(Scheme),
+    /// The column of its cursor, behind the signs.
+    Column(u16),
     /// It knows kitty's keyboard.
     Keyboard,
     /// What it is: the last answer.
@@ -45,6 +50,8 @@ pub struct Manners {
     /// It says when it gains and loses the focus (mode 1004).
     pub tells_focus: bool,
     pub keyboard: bool,
+    /// Our signs take two columns, as in some East Asian set-ups.
+    pub wide_signs: bool,
     /// The last answer has come.
     pub answered: bool,
 }
@@ -58,6 +65,7 @@ impl Manners {
             Report::Mode(1004, known) => self.tells_focus = known,
             Report::Mode(..) => (),
             Report::Scheme(scheme) => self.scheme = Some(scheme),
+            Report::Column(column) => self.wide_signs = column > BEHIND,
             Report::Keyboard => self.keyboard = true,
             Report::Device => self.answered = true,
         }
@@ -86,6 +94,15 @@ impl Scheme {
 }
 
 impl Report {
+    /// What stands behind `Esc [`, where the cursor is: `row;columnR`. With row 1 it is the key F3.
+    pub(super) fn of_cursor(body: &[u8]) -> Option<Self> {
+        let words = std::str::from_utf8(body.strip_suffix(b"R")?).ok()?;
+        let (row, column) = words.split_once(';')?;
+        let row: u16 = row.parse().ok()?;
+        let column = column.parse().ok()?;
+        (row > 1).then_some(Self::Column(column))
+    }
+
     /// What stands behind `Esc [`.
     pub(super) fn of_csi(body: &[u8]) -> Option<Self> {
         let words = std::str::from_utf8(body.strip_prefix(b"?")?).ok()?;
@@ -203,6 +220,32 @@ mod tests {
         ];
         for (text, wanted) in table {
             assert_eq!(Report::of_csi(text.as_bytes()), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn signs_that_take_two_columns_are_told_from_those_that_take_one_and_from_a_key() {
+        let table = [
+            ("2;4R", Some((4, false))),
+            ("2;7R", Some((7, true))),
+            ("24;5R", Some((5, true))),
+            ("1;2R", None),
+            ("R", None),
+            ("2;R", None),
+            ("2;4;1R", None),
+        ];
+        for (text, wanted) in table {
+            let report = Report::of_cursor(text.as_bytes());
+            assert_eq!(
+                report,
+                wanted.map(|(column, _)| Report::Column(column)),
+                "{text}"
+            );
+            if let (Some(report), Some((_, wide))) = (report, wanted) {
+                let mut manners = Manners::default();
+                manners.learn(report);
+                assert_eq!(manners.wide_signs, wide, "{text}");
+            }
         }
     }
 

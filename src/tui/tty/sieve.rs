@@ -137,7 +137,10 @@ fn read(token: &[u8], said: &mut Vec<Said>) -> Inside {
             [b'?' | b'>' | b'=', ..] => said.extend(Report::of_csi(body).map(Said::Report)),
             // An answer with an intermediate; no key has one.
             _ if body.iter().any(|byte| (0x20..0x30).contains(byte)) => (),
-            _ => said.extend(keys::of_csi(body).map(Said::Key)),
+            _ => said.extend(match Report::of_cursor(body) {
+                Some(report) => Some(Said::Report(report)),
+                None => keys::of_csi(body).map(Said::Key),
+            }),
         },
         (Some(0x1b), Some(b']')) => said.extend(Report::of_osc(body).map(Said::Report)),
         (Some(0x1b), Some(b'P' | b'_' | b'^' | b'X')) => (),

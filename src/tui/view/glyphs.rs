@@ -38,6 +38,7 @@ const STAND_INS: &[(&str, &str)] = &[
     ("‹", "<"),
     ("›", ">"),
     ("▌", "|"),
+    ("▎", "|"),
     // Lines.
     ("─", "-"),
     ("│", "|"),
@@ -62,6 +63,17 @@ pub(crate) fn stand_in(buffer: &mut Buffer) {
             cell.set_symbol(stand_in);
         }
     }
+}
+
+/// The same for a text.
+pub(crate) fn in_ascii(text: &str) -> String {
+    let mut buffer = [0; 4];
+    text.chars()
+        .map(|char| {
+            let symbol: &str = char.encode_utf8(&mut buffer);
+            of(symbol).map_or_else(|| symbol.to_owned(), str::to_owned)
+        })
+        .collect()
 }
 
 fn of(symbol: &str) -> Option<&'static str> {

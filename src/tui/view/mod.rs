@@ -11,7 +11,7 @@ mod copy;
 mod diff;
 mod files;
 mod find;
-mod glyphs;
+pub(super) mod glyphs;
 pub(crate) mod head;
 mod leader;
 mod markdown;

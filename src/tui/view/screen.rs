@@ -49,7 +49,7 @@ pub fn view(state: &State, paint: &mut Paint, frame: &mut Frame) {
         None => cursor,
     };
     leader::draw(state, paint, area, buffer);
-    if paint.ascii {
+    if paint.ascii || state.citizen.ascii() {
         glyphs::stand_in(buffer);
     }
     if let Some(cursor) = cursor {

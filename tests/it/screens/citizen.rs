@@ -3,7 +3,9 @@
 use ashore::attach::state::Link;
 use ashore::tui::effect::Effect;
 use ashore::tui::event::Event;
+use ashore::tui::keymap::{Keymap, Wishes};
 use ashore::tui::state::{Pane, Scroll};
+use ashore::tui::tastes::Tastes;
 use ashore::tui::theme::{Choice, Depth, Theme};
 use ashore::tui::tty::report::{Manners, Report, Scheme};
 use ashore::tui::view::paint::Paint;
@@ -166,7 +168,7 @@ fn the_title_says_how_the_run_is_and_holds_nothing_of_the_agent_that_acts() {
             format!("? {name}")
         ]
     );
-    screen.state.citizen.habits.ascii = true;
+    screen.state.citizen.habits.ascii = Some(true);
     screen.attached().link = Link::Offline {
         reason: String::new(),
     };
@@ -223,4 +225,97 @@ fn an_answer_is_copied_whole() {
         .chunk(2, &long)
         .ends(3, "end_turn");
     assert!(screen.keys("<ctrl+x>y") == [Effect::Copy(long)]);
+}
+
+fn tastes() -> Tastes {
+    Tastes {
+        themes: Choice::One(Box::new(Theme::built_in("dark", Depth::True))),
+        keymap: Keymap::default(),
+        column: true,
+        ascii: None,
+        calm: false,
+        later: Vec::new(),
+    }
+}
+
+#[test]
+fn a_config_that_is_saved_holds_at_once_and_a_wrong_one_changes_nothing() {
+    let mut screen = Screen::run(120, 40);
+    busy(&mut screen);
+    let saved = |tastes: Tastes| Event::Tastes(Box::new(Ok(tastes)));
+    screen.event(saved(tastes()));
+    let before = screen.draw();
+    let wishes = Wishes::from([(("browse".into(), "files".into()), vec!["W".into()])]);
+    screen.event(saved(Tastes {
+        themes: Choice::One(Box::new(Theme::built_in("dracula", Depth::True))),
+        keymap: Keymap::with(&wishes).expect("a key"),
+        column: false,
+        ascii: Some(true),
+        later: vec!["notify".into()],
+        ..tastes()
+    }));
+    assert_ne!(screen.draw(), before);
+    let text = screen.text();
+    let said = "the config is read again; at the next start: notify";
+    assert!(text.contains(said), "{text}");
+    assert!(text.is_ascii() && !text.contains(" Plan "), "{text}");
+    screen.keys("<tab>W");
+    assert_eq!(screen.state.pane, Pane::Files);
+    let held = screen.state.keymap.clone();
+    let wrong = "config error: c.toml:1  there is no key `them`".to_owned();
+    screen.event(Event::Tastes(Box::new(Err(wrong))));
+    assert_eq!(screen.state.keymap, held);
+    let toasts = &screen.state.toasts;
+    let last = toasts.last().expect("it is said").text.clone();
+    assert!(
+        last.ends_with("`them`; what held before still holds"),
+        "{last}"
+    );
+    // What was told once is not told again with every change.
+    screen.state.toasts.clear();
+    screen.event(saved(Tastes {
+        later: vec!["notify".into()],
+        ..tastes()
+    }));
+    assert_eq!(screen.state.toasts.len(), 1);
+    screen.state.toasts.clear();
+    screen.event(saved(Tastes {
+        later: vec!["notify".into()],
+        ..tastes()
+    }));
+    assert!(screen.state.toasts.is_empty());
+}
+
+#[test]
+fn signs_that_would_take_two_columns_have_stand_ins_unless_the_config_says_otherwise() {
+    let mut screen = Screen::run(80, 24);
+    busy(&mut screen);
+    screen.draw();
+    screen.keys("<tab>");
+    screen.draw();
+    screen.keys("k");
+    assert!(screen.text().contains('▎'), "{}", screen.text());
+    screen.event(Event::Told(Report::Column(7)));
+    assert!(screen.text().is_ascii(), "{}", screen.text());
+    screen.state.citizen.habits.ascii = Some(false);
+    assert!(screen.text().contains('●'));
+    screen.state.citizen.habits.ascii = None;
+    screen.event(Event::Told(Report::Column(4)));
+    assert!(screen.text().contains('●'));
+}
+
+#[test]
+fn times_go_in_steps_of_ten_seconds_where_little_is_to_move() {
+    let pictures = |calm| {
+        let mut screen = Screen::run(80, 24);
+        screen.state.citizen.habits.calm = calm;
+        screen.prompt(0, "go on");
+        let mut seen = std::collections::BTreeSet::from([screen.text()]);
+        for _ in 0..30 {
+            screen.after(1000);
+            seen.insert(screen.text());
+        }
+        seen.len()
+    };
+    assert_eq!((pictures(false), pictures(true)), (31, 4));
 }
