@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -19,6 +21,7 @@ use crate::tui::here;
 use crate::tui::run::Outside;
 use crate::tui::store::Store;
 use crate::tui::terminal;
+use crate::tui::tty::out::Free;
 use crate::tui::tty::{clip, notify};
 
 /// Files of a directory that are offered at most.
@@ -75,6 +78,8 @@ pub struct Hands {
     /// Says to endpoints that we have left a run.
     farewells: JoinSet<()>,
     habits: Habits,
+    /// Whether the terminal has taken everything; `None`: it always has.
+    free: Option<Free>,
 }
 
 impl Hands {
@@ -91,6 +96,7 @@ impl Hands {
             looks: JoinSet::new(),
             farewells: JoinSet::new(),
             habits: Habits::default(),
+            free: None,
         }
     }
 
@@ -98,6 +104,11 @@ impl Hands {
     #[must_use]
     pub fn with_habits(self, habits: Habits) -> Self {
         Self { habits, ..self }
+    }
+
+    /// The pictures go to a terminal that may be slow.
+    pub(super) fn wait_for(&mut self, free: Free) {
+        self.free = Some(free);
     }
 
     /// Leaves the run, and says so; takes a moment at most.
@@ -282,6 +293,13 @@ impl Hands {
 }
 
 impl Outside for Hands {
+    fn poll_free(&mut self, context: &mut Context<'_>) -> Poll<Duration> {
+        match &mut self.free {
+            Some(free) => free.poll(context),
+            None => Poll::Ready(Duration::ZERO),
+        }
+    }
+
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Attach(effect) => {

@@ -2,9 +2,11 @@
 //!
 //! A shell, generic over the terminal and the events, so that tests can count pictures.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
@@ -24,6 +26,10 @@ use crate::tui::view::screen;
 
 /// At most one picture in this time.
 pub const FRAME: Duration = Duration::from_millis(16);
+/// At most one in this time, where the picture is to be calm.
+pub const CALM: Duration = Duration::from_millis(250);
+/// A slow terminal is given as much time for other things as a picture took, and no more than this.
+const REST: Duration = Duration::from_millis(250);
 /// How often time alone is looked at, while something elapses.
 const TICK: Duration = Duration::from_secs(1);
 /// Events taken in one go.
@@ -33,6 +39,11 @@ const BATCH: usize = 256;
 /// events in the stream that was given to [`run`].
 pub trait Outside {
     fn perform(&mut self, effect: Effect);
+
+    /// Ready when the terminal has taken all that was written to it: how long that took.
+    fn poll_free(&mut self, _: &mut Context<'_>) -> Poll<Duration> {
+        Poll::Ready(Duration::ZERO)
+    }
 
     /// The wall clock; tests give their own.
     fn wall(&self) -> Timestamp {
@@ -64,6 +75,7 @@ where
     let mut due = Instant::now();
     let mut tick = Instant::now() + TICK;
     let mut lent: Lent = None;
+    let mut writing = false;
     loop {
         let soon = state.soon().map(Instant::from_std);
         tokio::select! {
@@ -74,13 +86,18 @@ where
                     return Ok(left);
                 }
             }
-            () = sleep_until(due), if state.changed && lent.is_none() => {
+            took = poll_fn(|context| outside.poll_free(context)), if writing => {
+                writing = false;
+                due = due.max(Instant::now() + took.min(REST));
+            }
+            () = sleep_until(due), if state.changed && lent.is_none() && !writing => {
                 state.changed = false;
+                writing = true;
                 terminal.draw(|frame| screen::view(state, paint, frame)).context("cannot draw on the terminal")?;
                 if let Some(drawn) = paint.take_drawn() {
                     update(state, Event::Drawn(drawn));
                 }
-                due = Instant::now() + FRAME;
+                due = Instant::now() + if state.citizen.habits.calm { CALM } else { FRAME };
             }
             batch = events.next() => {
                 let Some(batch) = batch else {

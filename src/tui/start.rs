@@ -2,7 +2,6 @@
 //!
 //! A shell.
 
-use std::io::stdout;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -25,7 +24,7 @@ use crate::tui::surface::Surface;
 use crate::tui::tastes::{self, Source, Tastes};
 use crate::tui::terminal::{self, Modes};
 use crate::tui::tty::report::Scheme;
-use crate::tui::tty::reader;
+use crate::tui::tty::{out, reader};
 use crate::tui::update::tell_notes;
 use crate::tui::view::paint::Paint;
 
@@ -66,7 +65,9 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
     let (manners, early) = terminal::ask(&mut said)
         .await
         .context("cannot ask the terminal")?;
-    let surface = Surface::new(stdout(), terminal::size).marked(terminal::shows_whole);
+    let (pictures, free) = out::start().context("cannot write to the terminal")?;
+    hands.wait_for(free);
+    let surface = Surface::new(pictures, terminal::size).marked(terminal::shows_whole);
     let mut terminal = Terminal::new(surface).context("this terminal cannot show the screen")?;
     let size = terminal
         .size()

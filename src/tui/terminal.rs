@@ -21,10 +21,10 @@ use tokio::time::Instant;
 
 use crate::tui::citizen::Citizen;
 use crate::tui::event::Event;
-use crate::tui::tty::reader;
 use crate::tui::tty::report::{Manners, PATIENCE, QUESTIONS, Report};
 use crate::tui::tty::sieve::Said;
 use crate::tui::tty::title;
+use crate::tui::tty::{out, reader};
 
 /// What a terminal has not answered after this long it never will.
 const LATE: Duration = Duration::from_secs(3);
@@ -167,9 +167,7 @@ pub async fn hear_out(
 
 /// Beside the picture: a message, text for the clipboard.
 pub fn write(text: &str) -> io::Result<()> {
-    let mut out = stdout();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    out::say(text)
 }
 
 /// Everything off; twice is once. Errors are not told: there is nowhere left to tell them.
@@ -177,6 +175,7 @@ pub fn restore() {
     if !ENTERED.swap(false, Ordering::SeqCst) {
         return;
     }
+    out::settle();
     let mut out = stdout();
     if FLAGS.swap(false, Ordering::SeqCst) {
         execute!(out, PopKeyboardEnhancementFlags).ok();

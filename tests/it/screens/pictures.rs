@@ -1,5 +1,7 @@
 //! The loop: how often it draws, and what it does with what was ordered.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ashore::attach;
@@ -19,6 +21,7 @@ use ratatui::backend::{Backend, ClearType, TestBackend, WindowSize};
 use ratatui::buffer::Cell;
 use ratatui::layout::{Position, Size};
 use serde_json::json;
+use tokio::time::Sleep;
 
 use crate::screens::script::{at, morning, start};
 
@@ -66,12 +69,27 @@ impl Backend for Counting {
     }
 }
 
+/// `slow`: so long takes a picture to be written, of which `left` is to go by.
 #[derive(Default)]
-struct Recording(Vec<Effect>);
+struct Recording {
+    effects: Vec<Effect>,
+    slow: Duration,
+    left: Option<Pin<Box<Sleep>>>,
+}
 
 impl Outside for Recording {
     fn perform(&mut self, effect: Effect) {
-        self.0.push(effect);
+        self.effects.push(effect);
+    }
+
+    fn poll_free(&mut self, context: &mut Context<'_>) -> Poll<Duration> {
+        let slow = self.slow;
+        let left = self
+            .left
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(slow)));
+        ready!(left.as_mut().poll(context));
+        self.left = None;
+        Poll::Ready(slow)
     }
 
     fn wall(&self) -> jiff::Timestamp {
@@ -91,6 +109,14 @@ fn key(text: &str) -> Event {
 }
 
 async fn play(events: impl futures::Stream<Item = Event>) -> (Left, usize, Vec<Effect>) {
+    play_on(Recording::default(), false, events).await
+}
+
+async fn play_on(
+    mut outside: Recording,
+    calm: bool,
+    events: impl futures::Stream<Item = Event>,
+) -> (Left, usize, Vec<Effect>) {
     let mut attached = Attached::new(at(), "local", false);
     attached.link = Link::Live;
     let mut state = State::new(start(Scene::Run(Box::new(attached)), (80, 24)));
@@ -100,12 +126,12 @@ async fn play(events: impl futures::Stream<Item = Event>) -> (Left, usize, Vec<E
         pictures: 0,
     })
     .expect("a test's own");
-    let mut outside = Recording::default();
+    state.citizen.habits.calm = calm;
     let events = std::pin::pin!(events);
     let left = run(&mut terminal, &mut state, &mut paint, events, &mut outside)
         .await
         .expect("a test's own");
-    (left, terminal.backend().pictures, outside.0)
+    (left, terminal.backend().pictures, outside.effects)
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,4 +214,53 @@ async fn a_running_turn_is_drawn_once_a_second_and_a_draft_is_saved() {
             }
         ]
     );
+}
+
+/// A word every ten milliseconds for four seconds; then somebody leaves.
+fn words() -> impl futures::Stream<Item = Event> {
+    let words = futures::stream::iter(1..=400).then(|seq| async move {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        arrived(seq)
+    });
+    words.chain(futures::stream::iter([key("ctrl+d")]))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_terminal_is_given_fewer_pictures_and_keys_are_heard_while_it_takes_one() {
+    let slow = |millis| Recording {
+        slow: Duration::from_millis(millis),
+        ..Recording::default()
+    };
+    // Half of the time is for what is no picture; of a very slow terminal a quarter of a second.
+    for (millis, most) in [(0, 260), (50, 42), (200, 12), (1000, 5)] {
+        let (_, pictures, effects) = play_on(slow(millis), false, words()).await;
+        assert!(
+            (most * 2 / 3..=most).contains(&pictures),
+            "{millis}: {pictures}"
+        );
+        assert!(
+            effects
+                .iter()
+                .any(|one| matches!(one, Effect::SaveSeen { .. }))
+        );
+    }
+    // It takes for ever: what is pressed is done all the same.
+    let stuck = tokio::time::timeout(
+        Duration::from_secs(60),
+        play_on(slow(u64::from(u32::MAX)), false, words()),
+    );
+    let (left, pictures, _) = stuck.await.expect("it ends");
+    assert_eq!((left.code, pictures), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_calm_picture_moves_four_times_a_second_and_answers_keys_at_once() {
+    let (_, pictures, _) = play_on(Recording::default(), true, words()).await;
+    assert!((12..=18).contains(&pictures), "{pictures}");
+    let typed = futures::stream::iter(0..10).then(|_| async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        key("a")
+    });
+    let (_, pictures, _) = play_on(Recording::default(), true, typed).await;
+    assert!(pictures >= 9, "{pictures}");
 }
