@@ -5,9 +5,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 use crate::backend::blobs::Blobs;
 use crate::backend::journal::{Journal, Wholes};
@@ -26,6 +28,21 @@ pub struct Ground {
     pub blobs: Blobs,
     /// How many group commits there were.
     pub(crate) syncs: Arc<AtomicU64>,
+}
+
+/// A command that only asks has the lock for a moment, and so has a child of an endpoint that was killed.
+const PATIENCE: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// [`lock`], once whoever has it for a moment only has let go.
+pub(crate) async fn take(folder: &Path) -> Result<File, Error> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match lock(folder) {
+            Err(Error::Held(_)) if Instant::now() < end => tokio::time::sleep(LOOK).await,
+            taken => return taken,
+        }
+    }
 }
 
 /// Makes the folder, for this user only, and takes its lock. Two endpoints on one store would give two lines one number.
@@ -89,3 +106,19 @@ impl Wholes for WholesAsBlobs {
 /// How a lifecycle is made once the ground is there, and takes up what the last endpoint has left. The text is the
 /// endpoint's URL as a process on this machine reaches it.
 pub type Driver = Box<dyn FnOnce(Ground, String) -> BoxFuture<'static, Arc<dyn Lifecycle>> + Send>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_a_store_for_a_moment_is_waited_for_and_who_serves_it_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = lock(folder.path()).unwrap();
+        assert!(matches!(take(folder.path()).await, Err(Error::Held(_))));
+        let mut taking = Box::pin(take(folder.path()));
+        assert!(futures::poll!(&mut taking).is_pending());
+        drop(held);
+        assert!(taking.await.is_ok());
+    }
+}

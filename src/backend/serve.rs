@@ -94,7 +94,7 @@ pub async fn bind(settings: &Settings, driver: Driver) -> Result<Bound, Error> {
         return Err(Error::Exposed(listen));
     }
     let doors = Doors::new(&settings.public_urls)?;
-    let lock = parts::lock(&settings.store)?;
+    let lock = parts::take(&settings.store).await?;
     let ground = parts::ground(&settings.store, settings.fsync).await?;
     if let Some(token) = &settings.token {
         ground.store.adopt_token(token, "you").await?;
@@ -199,7 +199,7 @@ pub async fn open_store(folder: &Path) -> Result<Store, Error> {
 
 /// Ends the agent servers of a store that no endpoint serves; how many there were.
 pub async fn end_left(folder: &Path, sandbox: Arc<dyn Sandbox>) -> Result<usize, Error> {
-    let _lock = parts::lock(folder)?;
+    let _lock = parts::take(folder).await?;
     let store = Store::open(folder).await?;
     let left = store.processes().await?;
     let ended = local::end_all(&sandbox, left.into_iter().map(|(_, started)| started)).await;
