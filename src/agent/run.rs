@@ -150,7 +150,7 @@ async fn begin(
     journal: &mut Journal,
 ) -> anyhow::Result<Option<(Workspace, Recall)>> {
     child::end_left(&launch.folder).await;
-    // While it waited for the files the endpoint has said so already.
+    // The endpoint, which may have waited for the files, has said so already.
     if launch.resume || !launch.seeded {
         step(journal, StepStatus::Started, None, None).await?;
     }

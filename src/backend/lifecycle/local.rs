@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::backend::lifecycle::book::{Book, BookError, Ledgers};
 use crate::backend::lifecycle::workflow::{
-    Input, Left, Life, Limits, Phase, Step, TimerId, advance,
+    Input, Left, Life, Limits, Phase, Seed, Step, TimerId, advance,
 };
 use crate::backend::lifecycle::{Lifecycle, Signal};
 use crate::backend::parts::Ground;
@@ -288,15 +288,18 @@ async fn look_up(shared: &Shared, at: &RunRef, opening: &Opening) -> Option<(Lif
     };
     // A run that is no longer in the store can only be removed.
     let Some(stored) = stored else {
-        return Some((Life::new(limits, false), Vec::new()));
+        return Some((Life::new(limits, Seed::None), Vec::new()));
     };
     if !stored.run.is_driven() {
         return None;
     }
-    let seeds = stored.run.ours().seed.as_deref() == Some("manifest");
-    let awaits = seeds && !shared.book.has_manifest(&at.run).await.unwrap_or(false);
+    let seed = match stored.run.ours().seed.as_deref() {
+        Some("manifest") if shared.book.has_manifest(&at.run).await.unwrap_or(false) => Seed::Here,
+        Some("manifest") => Seed::Awaited,
+        Some(_) | None => Seed::None,
+    };
     let standing = shared.book.standing(at).await.unwrap_or_default();
-    let mut life = Life::found(limits, &stored.run.status, awaits, standing.closed);
+    let mut life = Life::found(limits, &stored.run.status, seed, standing.closed);
     let left = Left {
         turn: !standing.unanswered.is_empty(),
         untaken: !standing.untaken.is_empty(),

@@ -87,6 +87,15 @@ pub struct Left {
     pub gave_up: bool,
 }
 
+/// The files that a run begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seed {
+    None,
+    /// A client has yet to send them.
+    Awaited,
+    Here,
+}
+
 /// What has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
@@ -140,7 +149,7 @@ pub struct Life {
     phase: Phase,
     limits: Limits,
     /// The files are waited for.
-    awaits_seed: bool,
+    seed: Seed,
     /// An agent server has spoken once: its session may be loaded.
     had_agent: bool,
     /// An agent server was started and has not been seen to end.
@@ -158,11 +167,11 @@ pub struct Life {
 
 impl Life {
     /// A run that has just been created.
-    pub fn new(limits: Limits, awaits_seed: bool) -> Self {
+    pub fn new(limits: Limits, seed: Seed) -> Self {
         Self {
             phase: Phase::Created,
             limits,
-            awaits_seed,
+            seed,
             had_agent: false,
             alive: false,
             turn: false,
@@ -175,8 +184,8 @@ impl Life {
     }
 
     /// A run found in the store when a signal for it came, or at start.
-    pub fn found(limits: Limits, status: &Status, awaits_seed: bool, closed: bool) -> Self {
-        let mut life = Self::new(limits, awaits_seed);
+    pub fn found(limits: Limits, status: &Status, seed: Seed, closed: bool) -> Self {
+        let mut life = Self::new(limits, seed);
         if status.is_terminal() {
             life.phase = Phase::Ended;
         }
@@ -284,21 +293,22 @@ fn begin(life: &mut Life) -> Vec<Step> {
 
 fn provisioned(life: &mut Life) -> Vec<Step> {
     let mut steps = vec![told("sandbox", StepStatus::Done, None)];
-    if life.awaits_seed {
+    let begun = |detail| told("workspace", StepStatus::Started, detail);
+    if life.seed == Seed::Awaited {
         life.phase = Phase::Seeding;
-        steps.push(told(
-            "workspace",
-            StepStatus::Started,
-            Some("waiting for the files"),
-        ));
+        steps.push(begun(Some("waiting for the files")));
         steps.push(life.new_timer(life.limits.seed));
-    } else {
-        steps.extend(start_agent(life));
+        return steps;
     }
+    if life.seed == Seed::Here && !life.had_agent {
+        steps.push(begun(None));
+    }
+    steps.extend(start_agent(life));
     steps
 }
 
-/// From here on the agent side tells the steps: it knows when they are done.
+/// From here on the agent side tells the steps: it knows when they are done. Only the beginning of a seeded workspace is
+/// told here, where its files may be waited for.
 fn start_agent(life: &mut Life) -> Vec<Step> {
     life.phase = Phase::Starting;
     vec![launch(life, false), life.new_timer(life.limits.start)]
@@ -313,7 +323,7 @@ fn launch(life: &mut Life, recover: bool) -> Step {
 }
 
 fn seeded(life: &mut Life) -> Vec<Step> {
-    life.awaits_seed = false;
+    life.seed = Seed::Here;
     if life.phase == Phase::Seeding {
         start_agent(life)
     } else {
@@ -676,7 +686,7 @@ fn found(life: &mut Life, left: Left) -> Vec<Step> {
         life.turn = true;
         return recover(life);
     }
-    if left.untaken || !life.had_agent || life.awaits_seed {
+    if left.untaken || !life.had_agent || life.seed == Seed::Awaited {
         return begin(life);
     }
     life.phase = Phase::Ended;
