@@ -177,7 +177,7 @@ fn name(command: &Command) -> &'static str {
 
 /// Without a terminal there is nothing to show but the help.
 async fn bare(context: Context, global: &Global) -> Result<Exit, Failure> {
-    if std::io::stdout().is_terminal() {
+    if std::io::stdout().is_terminal() || global.screen_reader {
         return screen::bare(context, global).await;
     }
     drop(Cli::command().print_help());

@@ -59,12 +59,8 @@ pub(crate) fn is_for_repair(command: &Command) -> bool {
 
 /// Everything but the settings must be right; those are built in when the files are wrong.
 fn found(global: &Global) -> Result<(Context, Option<file::Error>), Failure> {
-    let later = [
-        (global.screen_reader, "--screen-reader"),
-        (global.dialect.is_some(), "--dialect"),
-    ];
-    if let Some((_, flag)) = later.iter().find(|(set, _)| *set) {
-        return Err(Failure::later(flag));
+    if global.dialect.is_some() {
+        return Err(Failure::later("--dialect"));
     }
     let env = Env::read();
     let places = Places::find(&env).map_err(|error| Failure::usage(error.to_string()))?;

@@ -21,6 +21,7 @@ use ashore::mirror::{scan, worker};
 use ashore::protocol::file::FileManifest;
 use ashore::protocol::ids::RunRef;
 use ashore::protocol::run::Policy;
+use ashore::tui;
 use ashore::tui::citizen::Habits;
 use ashore::tui::effect;
 use ashore::tui::event::{Listing, RunRow};
@@ -114,7 +115,9 @@ pub(crate) async fn attach(
         no_mirror: wish.no_mirror,
         mirror: wish.mirror,
     };
-    must_be_terminal()?;
+    if !is_linear(&context, global) {
+        must_be_terminal()?;
+    }
     let mut context = context;
     context.asides.keep();
     let found = context.find(&text).await?;
@@ -142,8 +145,18 @@ fn must_be_terminal() -> Result<(), Failure> {
     )
 }
 
+/// Whole lines instead of a picture: asked for, or all that the terminal can do.
+pub(crate) fn is_linear(context: &Context, global: &Global) -> bool {
+    let accessible = context.env.get("ACCESSIBLE");
+    let accessible = accessible.is_some_and(|word| !matches!(word, "" | "0" | "false" | "no"));
+    global.screen_reader || accessible || context.env.get("TERM") == Some("dumb")
+}
+
 async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Failure> {
-    must_be_terminal()?;
+    let linear = is_linear(&port.context, global);
+    if !linear {
+        must_be_terminal()?;
+    }
     // From here on stderr would write across the picture.
     port.context.asides.keep();
     let tastes = tastes::tastes(&port.context, global)?;
@@ -161,20 +174,21 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
         Begin::New(prompt) => First::NewRun(prompt),
         Begin::Run(found) => First::Run(Box::new(port.join(*found).await?)),
     };
-    let left = screen(
-        Arc::new(port),
-        Wish {
-            first,
-            welcome,
-            tastes,
-            source,
-            scheme,
-            habits,
-            store,
-            editor,
-        },
-    )
-    .await;
+    let wish = Wish {
+        first,
+        welcome,
+        tastes,
+        source,
+        scheme,
+        habits,
+        store,
+        editor,
+    };
+    let left = if linear {
+        tui::linear::run::run(Arc::new(port), wish).await
+    } else {
+        screen(Arc::new(port), wish).await
+    };
     let left = left.map_err(|error| Failure::new(Exit::Other, format!("{error:#}")))?;
     if let Some(message) = &left.message {
         output::say(false, message);

@@ -77,6 +77,8 @@ pub struct Binding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keymap {
     pub bindings: Vec<Binding>,
+    /// Actions are written, not pressed: hints say `/name`.
+    pub by_name: bool,
 }
 
 /// A text that names no key.
@@ -228,6 +230,7 @@ impl Default for Keymap {
     fn default() -> Self {
         let key = |text: &&str| text.parse().expect("a test reads every default key");
         Self {
+            by_name: false,
             bindings: DEFAULTS
                 .iter()
                 .map(|(context, action, keys, label)| Binding {
@@ -243,13 +246,13 @@ impl Default for Keymap {
 
 impl Binding {
     /// As the config names it: `edit.history_older`.
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         format!("{}.{}", self.context.name(), action_name(self.action))
     }
 }
 
 /// The action's name in the config: that of the enum in small letters, `HistoryOlder` as `history_older`.
-fn action_name(action: Action) -> String {
+pub(crate) fn action_name(action: Action) -> String {
     let mut name = String::new();
     for char in format!("{action:?}").chars() {
         match char {
@@ -333,6 +336,13 @@ impl Keymap {
         })
     }
 
+    /// The action of this name, `next_mode` or `everywhere.next_mode`.
+    pub fn named(&self, name: &str) -> Option<Action> {
+        let name = name.replace('-', "_");
+        let is_meant = |one: &&Binding| action_name(one.action) == name || one.name() == name;
+        self.bindings.iter().find(is_meant).map(|one| one.action)
+    }
+
     /// What the key means here; `None` also when it means nothing anywhere.
     pub fn lookup(&self, context: Context, key: Key) -> Option<Action> {
         let find = |wanted: Context| {
@@ -354,6 +364,9 @@ impl Keymap {
 
     /// The first key of an action, as shown in hints.
     pub fn key_of(&self, context: Context, action: Action) -> String {
+        if self.by_name {
+            return format!("/{}", action_name(action));
+        }
         self.bindings
             .iter()
             .find(|binding| binding.context == context && binding.action == action)

@@ -14,6 +14,7 @@ pub mod find;
 pub mod fuzzy;
 mod here;
 pub mod keymap;
+pub mod linear;
 mod menu;
 mod on;
 pub mod outside;

@@ -119,7 +119,8 @@ fn settle_in(state: &mut State, tastes: Tastes, habits: Habits) -> Paint {
     paint
 }
 
-fn begin(first: First, hands: &mut Hands) -> (Scene, Option<RunId>, Option<String>) {
+/// The first scene, whose draft it has, and a prompt that is sent at once.
+pub(crate) fn begin(first: First, hands: &mut Hands) -> (Scene, Option<RunId>, Option<String>) {
     match first {
         First::Picker => {
             hands.perform(Effect::ListRuns);

@@ -10,6 +10,7 @@ mod full_disk;
 mod hostile;
 mod journeys;
 mod lifetime;
+mod linear_pty;
 mod link;
 mod plan;
 mod probe;

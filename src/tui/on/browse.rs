@@ -172,7 +172,7 @@ fn fold(state: &mut State) {
 }
 
 /// Without a selection Space means the newest cell that has something to unfold.
-fn newest_foldable(state: &State) -> Option<usize> {
+pub(crate) fn newest_foldable(state: &State) -> Option<usize> {
     let cells = &state.session()?.transcript.cells;
     let at = cells.labels().rposition(|label| label.folds)?;
     Some(at + 1)

@@ -127,7 +127,7 @@ pub(crate) fn paste(state: &mut State, text: &str) -> bool {
 }
 
 /// The marked prompt becomes the draft; the draft of before is one undo away.
-fn take(state: &mut State) {
+pub(crate) fn take(state: &mut State) {
     let Some(search) = state.writing.search.take() else {
         return;
     };

@@ -240,8 +240,12 @@ fn choose_first(state: &mut State) -> Vec<Effect> {
 /// The keys that lead to an action of the leader.
 pub(crate) fn leader(state: &State, action: Action) -> String {
     use crate::tui::keymap::Context;
+    let key = state.keymap.key_of(Context::Leader, action);
+    if state.keymap.by_name {
+        return key;
+    }
     let leader = state.keymap.key_of(Context::Everywhere, Action::Leader);
-    format!("{leader} {}", state.keymap.key_of(Context::Leader, action))
+    format!("{leader} {key}")
 }
 
 fn say(state: &mut State, command: CommandId, how: Amend) -> Vec<Effect> {

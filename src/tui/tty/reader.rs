@@ -15,6 +15,8 @@ use crate::tui::tty::sieve::{Said, Sieve};
 
 /// What was said and not heard yet.
 const SAID: usize = 1024;
+/// Bytes of a line that has no end.
+const LINE: usize = 1024 * 1024;
 /// Longer than the thread takes to step aside; if it takes longer it is not reading.
 const ASIDE: Duration = Duration::from_millis(200);
 
@@ -83,6 +85,67 @@ pub fn start() -> io::Result<mpsc::Receiver<Said>> {
         .name("terminal".to_owned())
         .spawn(move || read_on(woken, &said))?;
     Ok(heard)
+}
+
+/// Begins to read whole lines, without their ends, from a terminal that edits them itself. The channel ends with the
+/// input.
+pub fn lines() -> io::Result<mpsc::Receiver<String>> {
+    let (woken, wake) = io::pipe()?;
+    if GATE.wake.set(wake).is_err() {
+        return Err(io::Error::other("the terminal is being read already"));
+    }
+    let (said, heard) = mpsc::channel(SAID);
+    std::thread::Builder::new()
+        .name("terminal".to_owned())
+        .spawn(move || read_lines(woken, &said))?;
+    Ok(heard)
+}
+
+fn read_lines(mut woken: PipeReader, to: &mpsc::Sender<String>) {
+    let input = io::stdin();
+    let mut kept = Vec::new();
+    let mut bytes = [0; 4096];
+    loop {
+        step_aside();
+        let read = match wait(&input, &woken, None) {
+            Come::Input => rustix::io::read(&input, &mut bytes),
+            Come::Nothing => continue,
+            Come::Call => {
+                if woken.read(&mut [0]).is_err() {
+                    return;
+                }
+                continue;
+            }
+        };
+        let over = match read {
+            Ok(0) => true,
+            Ok(count) => {
+                kept.extend_from_slice(&bytes[..count]);
+                false
+            }
+            Err(Errno::INTR | Errno::AGAIN) => continue,
+            Err(_) => true,
+        };
+        let whole = kept
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map(|at| at + 1);
+        // What never ends is a line when it is as long as a prompt may be, and at the end.
+        let whole = match whole {
+            None if over || kept.len() > LINE => kept.len(),
+            whole if over => whole.map_or(0, |_| kept.len()),
+            whole => whole.unwrap_or(0),
+        };
+        let text = String::from_utf8_lossy(&kept.drain(..whole).collect::<Vec<u8>>()).into_owned();
+        for line in text.lines() {
+            if to.blocking_send(line.to_owned()).is_err() {
+                return;
+            }
+        }
+        if over {
+            return;
+        }
+    }
 }
 
 fn read_on(mut woken: PipeReader, to: &mpsc::Sender<Said>) {

@@ -2,9 +2,9 @@
 
 pub(crate) mod asked;
 mod block;
-mod call;
-mod cell;
-mod choose;
+pub(crate) mod call;
+pub(crate) mod cell;
+pub(crate) mod choose;
 mod code;
 mod composer;
 mod copy;

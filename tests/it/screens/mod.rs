@@ -5,6 +5,7 @@ mod asking;
 mod behaviour;
 mod citizen;
 mod finding;
+mod linear;
 mod pictures;
 mod queue;
 mod scenes;
