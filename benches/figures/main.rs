@@ -11,6 +11,7 @@ mod edits;
 mod endpoint;
 mod land;
 mod live;
+mod load;
 mod measure;
 mod picture;
 mod post;
@@ -29,13 +30,15 @@ use crate::measure::Figure;
 /// Makes figures; its argument is what the sizes are divided by.
 type Measure = fn(usize) -> Vec<Figure>;
 
-const FIGURES: [(&str, Measure); 11] = [
+const FIGURES: [(&str, Measure); 12] = [
     ("P1", live::figures),
     ("P2", decode::figures),
     ("P3", replay::figures),
     // And P9.
     ("P4", attach::figures),
     ("P5", picture::figures),
+    // And P7.
+    ("P6", load::figures),
     ("P8", program::first_frame),
     ("P11", land::figures),
     ("P16", stream::figures),

@@ -21,6 +21,7 @@ pub(crate) enum Goal {
 pub(crate) enum Unit {
     Ratio,
     Millis,
+    Seconds,
     Mega,
     PerSecond,
     BytesPerByte,
@@ -32,6 +33,7 @@ impl Unit {
         match self {
             Self::Ratio => format!("{value:.2}x"),
             Self::Millis => format!("{value:.2} ms"),
+            Self::Seconds => format!("{value:.2} s"),
             Self::Mega => format!("{value:.1} MB"),
             Self::PerSecond if value >= 100.0 => format!("{value:.0} /s"),
             Self::PerSecond => format!("{value:.2} /s"),
@@ -118,6 +120,29 @@ pub(crate) fn turns(
 
 pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
+}
+
+/// The value that so many of a hundred do not exceed.
+pub(crate) fn percentile(mut all: Vec<Duration>, of: usize) -> Duration {
+    all.sort_unstable();
+    let last = all.len().saturating_sub(1);
+    all.get(last * of / 100).copied().unwrap_or_default()
+}
+
+/// Seconds of a processor that a process has used, in all its threads.
+pub(crate) fn cpu_of(pid: u32) -> f64 {
+    /// Linux tells hundredths.
+    const TICKS: f64 = 100.0;
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name may hold spaces; behind it the state is the first field.
+    let fields: Vec<&str> = text
+        .rsplit_once(')')
+        .map_or(Vec::new(), |(_, rest)| rest.split_whitespace().collect());
+    let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<f64>().ok());
+    // `utime` and `stime`.
+    ticks(11)
+        .zip(ticks(12))
+        .map_or(f64::NAN, |(user, system)| (user + system) / TICKS)
 }
 
 /// What this process needed at most, in MB (10^6 bytes).

@@ -75,14 +75,14 @@ pub(crate) fn figures(scale: usize) -> Vec<Figure> {
     ]
 }
 
-fn chunk(text: &str) -> String {
+pub(crate) fn chunk(text: &str) -> String {
     let update =
         json!({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}});
     line::notification_line(Timestamp::now(), &line::update(SESSION, update))
 }
 
 /// Headings, paragraphs, lists and code, as an agent writes them.
-fn markdown(length: usize) -> String {
+pub(crate) fn markdown(length: usize) -> String {
     let mut chance = Chance(5);
     let mut text = String::new();
     while text.len() < length {

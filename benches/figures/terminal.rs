@@ -184,6 +184,19 @@ impl Terminal {
         seen.last.duration_since(self.began)
     }
 
+    /// How long after the keys were pressed this stood on the screen.
+    pub(crate) fn answers(&self, keys: &[u8], word: &str) -> Duration {
+        let pressed = now();
+        self.write(keys);
+        self.shows_since(pressed, word)
+    }
+
+    /// How long after this moment the word stood on the screen.
+    pub(crate) fn shows_since(&self, moment: Instant, word: &str) -> Duration {
+        self.shows(word)
+            .saturating_sub(moment.duration_since(self.began))
+    }
+
     /// Bytes written so far.
     pub(crate) fn count(&self) -> usize {
         lock(&self.shared.0).count
