@@ -111,6 +111,7 @@ mod tests {
         Cell {
             seq: Seq(seq),
             revision: 3,
+            rewrites: 1,
             time: Some("2026-01-02T03:04:05.678Z".parse().unwrap()),
             turn: 7,
             body: Body::Agent {

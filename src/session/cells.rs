@@ -192,11 +192,16 @@ impl Cells {
         self.len() - 1
     }
 
-    /// Changes one, and counts that.
+    /// Changes what one says, and counts that.
     pub(super) fn change<T>(&mut self, index: usize, change: impl FnOnce(&mut Body) -> T) -> T {
+        self.edit(index, |cell| change(&mut cell.body))
+    }
+
+    /// Changes one, and counts that.
+    pub(super) fn edit<T>(&mut self, index: usize, change: impl FnOnce(&mut Cell) -> T) -> T {
         let edit = |cell: &mut Cell| {
             cell.revision = cell.revision.wrapping_add(1);
-            change(&mut cell.body)
+            change(cell)
         };
         let Some(old) = self.shelved.get(index).copied() else {
             return edit(&mut self.near[index - self.shelved.len()]);
@@ -246,6 +251,7 @@ impl Cells {
             Arc::new(Cell {
                 seq: old.label.seq,
                 revision: old.label.revision,
+                rewrites: 0,
                 time: None,
                 turn: old.label.turn,
                 body: Body::Notice(Notice {
@@ -311,6 +317,7 @@ pub(crate) mod tests {
         Cell {
             seq: Seq(seq),
             revision: 0,
+            rewrites: 0,
             time: None,
             turn: 1,
             body,

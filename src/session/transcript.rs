@@ -22,6 +22,8 @@ pub struct Cell {
     pub seq: Seq,
     /// Grows with every change of `body`.
     pub revision: u32,
+    /// Grows when a text becomes another one. It only got longer otherwise.
+    pub rewrites: u32,
     pub time: Option<Timestamp>,
     /// The turn it belongs to, counted from 1; 0 before the first.
     pub turn: u64,

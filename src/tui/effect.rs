@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::attach;
 use crate::protocol::ids::{RunId, RunRef};
 use crate::tui::away::Seen;
+use crate::tui::colours::Snippet;
 use crate::tui::tty::report::Manners;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,8 @@ pub enum Effect {
     /// Answer `Opened` or `OpenFailed`; ends any earlier attachment.
     OpenRun(RunRef),
     ListRuns,
+    /// Answer `Coloured`.
+    Colour(Vec<Snippet>),
     /// The draft of a run, or of the next new run; an empty text removes what is kept.
     SaveDraft {
         of: Option<RunId>,

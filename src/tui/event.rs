@@ -10,6 +10,7 @@ use crate::attach::state::Attached;
 use crate::protocol::ids::RunRef;
 use crate::protocol::run::Status;
 use crate::tui::away::Seen;
+use crate::tui::colours::{Found, Snippet};
 use crate::tui::keymap::Key;
 use crate::tui::tastes::Tastes;
 use crate::tui::tty::report::Report;
@@ -34,6 +35,9 @@ pub enum Event {
     Told(Report),
     /// The picture has been drawn; this part of the transcript is on it.
     Drawn(Drawn),
+    /// Text on the last picture that is still without its colours.
+    Wanted(Vec<Snippet>),
+    Coloured(Vec<Found>),
     /// A signal asks us to go.
     Terminated,
     Attach(attach::event::Event),

@@ -358,6 +358,7 @@ mod tests {
         Cell {
             seq: Seq(seq),
             revision: 1,
+            rewrites: 0,
             time: None,
             turn: 1,
             body: Body::Agent {

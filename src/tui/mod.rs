@@ -6,6 +6,7 @@ pub mod action;
 pub mod ask;
 pub mod away;
 pub mod citizen;
+pub mod colours;
 pub mod composer;
 mod editor;
 pub mod effect;

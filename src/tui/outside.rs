@@ -9,12 +9,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::attach::perform::{Opened, Performer};
 use crate::protocol::ids::RunRef;
 use crate::tui::citizen::Habits;
+use crate::tui::colours::Snippet;
 use crate::tui::effect::{Effect, Plan};
 use crate::tui::event::{Event, Listing, Progress, RunRow};
 use crate::tui::here;
@@ -23,6 +24,7 @@ use crate::tui::store::Store;
 use crate::tui::terminal;
 use crate::tui::tty::out::Free;
 use crate::tui::tty::{clip, notify};
+use crate::tui::view::code;
 
 /// Files of a directory that are offered at most.
 pub const PATHS: usize = 50_000;
@@ -75,6 +77,10 @@ pub struct Hands {
     commands: JoinSet<()>,
     /// What looks for files.
     looks: JoinSet<()>,
+    /// What colours code.
+    colourings: JoinSet<()>,
+    /// One at a time: what is drawn goes before how it looks.
+    brush: Arc<Semaphore>,
     /// Says to endpoints that we have left a run.
     farewells: JoinSet<()>,
     habits: Habits,
@@ -94,6 +100,8 @@ impl Hands {
             tasks: JoinSet::new(),
             commands: JoinSet::new(),
             looks: JoinSet::new(),
+            colourings: JoinSet::new(),
+            brush: Arc::new(Semaphore::new(1)),
             farewells: JoinSet::new(),
             habits: Habits::default(),
             free: None,
@@ -274,6 +282,19 @@ impl Hands {
         });
     }
 
+    fn colour(&mut self, snippets: Vec<Snippet>) {
+        while self.colourings.try_join_next().is_some() {}
+        let (brush, events) = (self.brush.clone(), self.events.clone());
+        self.colourings.spawn(async move {
+            let turn = brush.acquire().await;
+            let found = tokio::task::spawn_blocking(move || code::colour(snippets)).await;
+            drop(turn);
+            if let Ok(found) = found {
+                tell(&events, Event::Coloured(found)).await;
+            }
+        });
+    }
+
     fn read_history(&mut self) {
         let (store, events) = (self.store.clone(), self.events.clone());
         self.tasks.spawn(async move {
@@ -310,6 +331,7 @@ impl Outside for Hands {
             Effect::Launch(plan) => self.launch(plan),
             Effect::OpenRun(at) => self.open(at),
             Effect::ListRuns => self.list(),
+            Effect::Colour(snippets) => self.colour(snippets),
             Effect::SaveDraft { of, text } => {
                 self.note(
                     "the draft cannot be kept on disk",

@@ -94,9 +94,7 @@ where
                 state.changed = false;
                 writing = true;
                 terminal.draw(|frame| screen::view(state, paint, frame)).context("cannot draw on the terminal")?;
-                if let Some(drawn) = paint.take_drawn() {
-                    update(state, Event::Drawn(drawn));
-                }
+                hear(state, paint, outside);
                 due = Instant::now() + if state.citizen.habits.calm { CALM } else { FRAME };
             }
             batch = events.next() => {
@@ -129,6 +127,16 @@ where
         if !state.elapses() {
             tick = Instant::now() + TICK;
         }
+    }
+}
+
+/// What is on the picture, and what it would have needed.
+fn hear(state: &mut State, paint: &mut Paint, outside: &mut dyn Outside) {
+    if let Some(drawn) = paint.take_drawn() {
+        update(state, Event::Drawn(drawn));
+    }
+    for effect in update(state, Event::Wanted(paint.take_wanted())) {
+        outside.perform(effect);
     }
 }
 
@@ -237,6 +245,7 @@ where
             | Effect::Launch(_)
             | Effect::OpenRun(_)
             | Effect::ListRuns
+            | Effect::Colour(_)
             | Effect::SaveDraft { .. }
             | Effect::SaveSeen { .. }
             | Effect::SaveHistory(_)

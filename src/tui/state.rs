@@ -15,6 +15,7 @@ use crate::session::state::{OpenPermission, Session, Turn};
 use crate::tui::ask::Ask;
 use crate::tui::away::Away;
 use crate::tui::citizen::Citizen;
+use crate::tui::colours::Colours;
 use crate::tui::composer::Composer;
 use crate::tui::event::{Drawn, Place, RunRow};
 use crate::tui::find::Find;
@@ -43,6 +44,7 @@ pub struct State {
     /// The line that is selected in the files or tools pane.
     pub row: usize,
     pub folds: Folds,
+    pub colours: Colours,
     pub find: Find,
     pub away: Away,
     /// What was said is shown as it was said.
@@ -288,6 +290,7 @@ impl State {
             selected: None,
             row: 0,
             folds: Folds::default(),
+            colours: Colours::default(),
             find: Find::default(),
             away: Away::default(),
             raw: false,

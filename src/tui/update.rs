@@ -9,8 +9,8 @@ use crate::tui::event::Event;
 use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
 use crate::tui::on::{
-    away, browse, cancel, choose, citizen, copy, draft, editor, find, here, history, jump, launch,
-    link, mention, palette, picker, popup, question, queue, tastes, writing,
+    away, browse, cancel, choose, citizen, code, copy, draft, editor, find, here, history, jump,
+    launch, link, mention, palette, picker, popup, question, queue, tastes, writing,
 };
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
@@ -23,7 +23,11 @@ pub fn update(state: &mut State, event: Event) -> Vec<Effect> {
         event,
         Event::Attach(attach::event::Event::TimerFired { .. })
     );
-    if !timer && !matches!(event, Event::Tick { .. } | Event::Drawn(_)) {
+    let silent = matches!(
+        event,
+        Event::Tick { .. } | Event::Drawn(_) | Event::Wanted(_)
+    );
+    if !timer && !silent {
         state.changed = true;
     }
     let mut effects = step(state, event);
@@ -66,17 +70,14 @@ fn step(state: &mut State, event: Event) -> Vec<Effect> {
             browse::settle(state, drawn);
             Vec::new()
         }
+        Event::Wanted(snippets) => code::ask(state, snippets),
+        Event::Coloured(found) => code::learn(state, found),
         Event::Terminated => leave(state, 143),
         Event::Attach(event) => link::step(state, event),
         Event::Launch(progress) => launch::step(state, progress),
         Event::Opened(attached) => launch::open(state, attached),
         Event::SeenFound(seen) => away::found(state, seen),
-        Event::DraftFound(text) => {
-            if state.composer.is_empty() && !text.is_empty() {
-                state.composer.set(text);
-            }
-            Vec::new()
-        }
+        Event::DraftFound(text) => draft::found(state, text),
         Event::OpenFailed(why) => picker::open_failed(state, &why),
         Event::Here(said) => here::told(state, said),
         Event::Edited(edited) => editor::back(state, edited),

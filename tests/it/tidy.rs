@@ -64,6 +64,7 @@ const PURE: &[&str] = &[
     "tui/update.rs",
     "tui/on/",
     "tui/citizen.rs",
+    "tui/colours.rs",
     "tui/tty/clip.rs",
     "tui/tty/keys.rs",
     "tui/tty/notify.rs",

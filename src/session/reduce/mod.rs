@@ -263,6 +263,7 @@ impl Session {
         self.transcript.cells.push(Cell {
             seq: at.seq,
             revision: 0,
+            rewrites: 0,
             time: at.time,
             turn: self.turns,
             body,

@@ -146,9 +146,10 @@ impl Session {
     }
 
     fn set_text(&mut self, place: usize, message: &str) {
-        self.transcript.cells.change(place, |body| {
-            if let Body::Agent { text, .. } = body {
+        self.transcript.cells.edit(place, |cell| {
+            if let Body::Agent { text, .. } = &mut cell.body {
                 message.clone_into(text);
+                cell.rewrites = cell.rewrites.wrapping_add(1);
             }
         });
     }

@@ -289,6 +289,7 @@ mod tests {
         let cell = |tool: ToolCall| Cell {
             seq: Seq(1),
             revision: 0,
+            rewrites: 0,
             time: None,
             turn: 1,
             body: Body::Tool(Box::new(tool)),

@@ -314,3 +314,11 @@ pub(crate) fn give_back(state: &mut State, prompt: String) {
 pub(crate) fn ask(state: &mut State, confirm: crate::tui::state::Confirm) {
     state.popup = Some(Popup::Confirm(confirm));
 }
+
+/// What was being written to the run that was opened; nothing that is being written now gives way to it.
+pub(crate) fn found(state: &mut State, text: String) -> Vec<Effect> {
+    if state.composer.is_empty() && !text.is_empty() {
+        state.composer.set(text);
+    }
+    Vec::new()
+}

@@ -183,6 +183,7 @@ mod tests {
         Cell {
             seq: Seq(seq),
             revision: 0,
+            rewrites: 0,
             time: None,
             turn: 1,
             body,

@@ -5,6 +5,7 @@ pub(crate) mod browse;
 pub(crate) mod cancel;
 pub(crate) mod choose;
 pub(crate) mod citizen;
+pub(crate) mod code;
 pub(crate) mod copy;
 pub(crate) mod draft;
 pub(crate) mod editor;

@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 
 use crate::tui::theme::{Role, Theme};
 use crate::tui::view::code;
+use crate::tui::view::ink::Ink;
 use crate::tui::view::text::{Break, clean, clean_line, pad, width, wrap};
 
 /// Lists and quotes deeper than this are drawn as deep as this.
@@ -17,15 +18,17 @@ pub(crate) fn options() -> Options {
     Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS
 }
 
+/// What a block is drawn on.
+#[derive(Clone, Copy)]
+pub(crate) struct Sheet<'a> {
+    pub(crate) columns: usize,
+    pub(crate) theme: &'a Theme,
+    pub(crate) ink: &'a Ink<'a>,
+}
+
 /// Appends the lines of one block. Code is highlighted when the block is `over`: nothing more comes.
-pub(crate) fn draw(
-    text: &str,
-    over: bool,
-    columns: usize,
-    theme: &Theme,
-    lines: &mut Vec<Line<'static>>,
-) {
-    Drawing::new(columns, theme, over).block(text, lines);
+pub(crate) fn draw(text: &str, over: bool, sheet: Sheet, lines: &mut Vec<Line<'static>>) {
+    Drawing::new(sheet, over).block(text, lines);
 }
 
 /// What stands before the lines inside a list item or a quote.
@@ -39,6 +42,7 @@ struct Indent {
 struct Drawing<'a> {
     columns: usize,
     theme: &'a Theme,
+    ink: &'a Ink<'a>,
     over: bool,
     spans: Vec<Span<'static>>,
     styles: Vec<Style>,
@@ -59,13 +63,14 @@ struct Table {
 }
 
 impl<'a> Drawing<'a> {
-    fn new(columns: usize, theme: &'a Theme, over: bool) -> Self {
+    fn new(sheet: Sheet<'a>, over: bool) -> Self {
         Self {
-            columns,
-            theme,
+            columns: sheet.columns,
+            theme: sheet.theme,
+            ink: sheet.ink,
             over,
             spans: Vec::new(),
-            styles: vec![theme.style(Role::Text)],
+            styles: vec![sheet.theme.style(Role::Text)],
             indents: Vec::new(),
             lists: Vec::new(),
             code: None,
@@ -302,32 +307,23 @@ impl<'a> Drawing<'a> {
         let Some((language, text)) = self.code.take() else {
             return;
         };
-        let plain = self.theme.style(Role::Text);
-        let coloured = self
-            .over
-            .then(|| code::highlight(&language, &text))
-            .flatten();
-        let rows: Vec<Vec<Span>> = match coloured {
-            Some(rows) => rows
-                .into_iter()
-                .map(|row| {
-                    row.into_iter()
-                        .map(|(role, text)| Span::styled(text, self.theme.style(role)))
-                        .collect()
-                })
-                .collect(),
-            None => text
-                .lines()
-                .map(|line| vec![Span::styled(line.to_owned(), plain)])
-                .collect(),
+        // Clean first: in other pieces a tab would be of another width.
+        let text = clean(&text);
+        let runs = match self.over {
+            true => self.ink.of(&language, &text),
+            false => None,
         };
+        let runs = |line: usize| runs.as_ref().and_then(|lines| lines.get(line));
         let indent = Span::raw("  ");
         self.indents.push(Indent {
             first: None,
             rest: indent,
         });
-        for row in rows {
-            self.spans.extend(clean_spans(row));
+        for (number, line) in text.lines().enumerate() {
+            let runs = runs(number).map_or(&[][..], Vec::as_slice);
+            for (role, part) in code::split(line, runs) {
+                self.push(part.to_owned(), self.theme.style(role));
+            }
             if self.spans.is_empty() {
                 self.spans.push(Span::raw(" "));
             }
@@ -468,11 +464,4 @@ impl<'a> Drawing<'a> {
         lines.extend(wrap(&spans, &first, &rest, self.columns, at));
         self.drawn = true;
     }
-}
-
-/// A line of code in its runs. Spaces at the end of a run belong to it.
-fn clean_spans(row: Vec<Span<'static>>) -> Vec<Span<'static>> {
-    row.into_iter()
-        .map(|span| Span::styled(clean(&span.content).replace('\n', ""), span.style))
-        .collect()
 }

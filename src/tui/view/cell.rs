@@ -7,14 +7,17 @@ use ratatui::text::{Line, Span};
 
 use crate::session::transcript::{Body, Cell, Level, Notice};
 use crate::tui::theme::{Role, Theme};
+use crate::tui::view::block::Sheet;
 use crate::tui::view::call;
-use crate::tui::view::markdown::Markdown;
+use crate::tui::view::ink::Ink;
+use crate::tui::view::markdown::{Markdown, Page, Text};
 use crate::tui::view::text::{Break, clean, clean_line, fit, width, wrap};
 
 /// How a cell is to be drawn.
 #[derive(Clone, Copy)]
 pub(crate) struct Look<'a> {
     pub(crate) theme: &'a Theme,
+    pub(crate) ink: &'a Ink<'a>,
     pub(crate) columns: usize,
     pub(crate) open: bool,
     /// Its turn is running: what is not over elapses.
@@ -57,7 +60,7 @@ pub(crate) fn elapses(body: &Body) -> bool {
     }
 }
 
-pub(crate) fn lines(cell: &Cell, look: Look, markdown: &mut Markdown) -> Vec<Line<'static>> {
+pub(crate) fn lines(cell: &Cell, look: Look) -> Vec<Line<'static>> {
     match &cell.body {
         Body::User {
             text,
@@ -65,7 +68,11 @@ pub(crate) fn lines(cell: &Cell, look: Look, markdown: &mut Markdown) -> Vec<Lin
             attachments,
             ..
         } => user(cell, text, from.as_deref(), attachments, look),
-        Body::Agent { text, open } => agent(text, *open, look, markdown),
+        Body::Agent { .. } => {
+            let mut lines = Vec::new();
+            agent(cell, look, Vec::new(), &mut Markdown::default(), &mut lines);
+            lines
+        }
         Body::Thought { text, open, ended } => {
             let took = cell
                 .time
@@ -136,27 +143,46 @@ fn user(
     lines
 }
 
-fn agent(text: &str, open: bool, look: Look, markdown: &mut Markdown) -> Vec<Line<'static>> {
-    let mut lines = Vec::new();
-    if look.first {
-        lines.push(Line::from(look.span(Role::Agent, " agent")));
-    }
+/// A text of the agent that has lines: it may have been taken back.
+pub(crate) fn says(cell: &Cell, look: Look) -> bool {
+    let Body::Agent { text, .. } = &cell.body else {
+        return true;
+    };
+    look.first || !text.trim_start().is_empty()
+}
+
+/// Brings the lines of a text of the agent to what it is now. They are those of the last call, with what it kept.
+pub(crate) fn agent(
+    cell: &Cell,
+    look: Look,
+    above: Vec<Line<'static>>,
+    markdown: &mut Markdown,
+    lines: &mut Vec<Line<'static>>,
+) {
+    let Body::Agent { text, open } = &cell.body else {
+        return;
+    };
+    let head = look
+        .first
+        .then(|| Line::from(look.span(Role::Agent, " agent")));
     let indent = look.indent();
-    let columns = look
-        .columns
-        .saturating_sub(width(&indent.content) + 1)
-        .max(1);
-    lines.extend(
-        markdown
-            .lines(text, open, columns, look.theme)
-            .iter()
-            .map(|line| {
-                let mut spans = vec![indent.clone()];
-                spans.extend(line.spans.iter().cloned());
-                Line::from(spans)
-            }),
-    );
-    lines
+    let page = Page {
+        sheet: Sheet {
+            columns: look
+                .columns
+                .saturating_sub(width(&indent.content) + 1)
+                .max(1),
+            theme: look.theme,
+            ink: look.ink,
+        },
+        indent: &indent,
+    };
+    let text = Text {
+        text,
+        rewrites: cell.rewrites,
+        open: *open,
+    };
+    markdown.grow(text, above.into_iter().chain(head).collect(), page, lines);
 }
 
 fn thought(

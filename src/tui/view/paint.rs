@@ -9,6 +9,7 @@ use ratatui::text::{Line, Span};
 
 use crate::protocol::ids::RunId;
 use crate::tui::citizen::Citizen;
+use crate::tui::colours::{Name, Snippet};
 use crate::tui::event::Drawn;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::view::find::Mark;
@@ -27,6 +28,8 @@ pub struct Paint {
     pub(crate) run: Option<RunId>,
     /// What of the transcript the last picture showed.
     pub(crate) drawn: Option<Drawn>,
+    /// Text that would have had colours if they were known.
+    pub(crate) wanted: Vec<Snippet>,
 }
 
 /// The lines of one cell, and what they were made for.
@@ -35,6 +38,8 @@ pub(crate) struct Kept {
     pub(crate) key: Option<Key>,
     pub(crate) markdown: Markdown,
     pub(crate) lines: Vec<Line<'static>>,
+    /// Colours that they were made without.
+    pub(crate) awaited: Vec<Name>,
     /// What is looked for in them, and the stamp of that search.
     pub(crate) marks: Option<(u64, Vec<Mark>)>,
 }
@@ -64,6 +69,7 @@ impl Paint {
             cells: HashMap::new(),
             run: None,
             drawn: None,
+            wanted: Vec::new(),
         }
     }
 
@@ -93,6 +99,11 @@ impl Paint {
     /// What of the transcript the last picture showed; taken.
     pub fn take_drawn(&mut self) -> Option<Drawn> {
         self.drawn.take()
+    }
+
+    /// Text to be coloured for the next picture; taken.
+    pub fn take_wanted(&mut self) -> Vec<Snippet> {
+        std::mem::take(&mut self.wanted)
     }
 
     pub(crate) fn style(&self, role: Role) -> Style {

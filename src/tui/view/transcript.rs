@@ -23,6 +23,8 @@ use crate::tui::state::{Focus, Scroll, State};
 use crate::tui::theme::Role;
 use crate::tui::view::cell::{self, Look};
 use crate::tui::view::find::{self, Mark};
+use crate::tui::view::ink::{Ink, Notes};
+use crate::tui::view::markdown::Markdown;
 use crate::tui::view::paint::{Kept, Key, Paint};
 use crate::tui::view::raw;
 use crate::tui::view::text::{Break, clean, clean_line, fit, wrap};
@@ -281,11 +283,17 @@ impl List<'_> {
     fn lines(&mut self, item: usize) -> &[Line<'static>] {
         let key = self.key(item);
         let mut kept = self.paint.cells.remove(&item).unwrap_or_default();
-        if kept.key.as_ref() != Some(&key) {
+        let colours = &self.state.colours;
+        let coloured = kept.awaited.iter().any(|name| colours.is_found(*name));
+        if kept.key.as_ref() != Some(&key) || coloured {
             if kept.key.as_ref().is_none_or(|old| old.seq != key.seq) {
                 kept = Kept::default();
             }
-            kept.lines = self.make(item, &key, &mut kept);
+            let ink = Ink::new(colours);
+            self.make(item, &key, &ink, &mut kept);
+            let Notes { wanted, awaited } = ink.notes();
+            self.paint.wanted.extend(wanted);
+            kept.awaited = awaited;
             kept.marks = None;
             kept.key = Some(key);
         }
@@ -381,22 +389,29 @@ impl List<'_> {
                 .is_some_and(|cell| has_body(&cell.body, self.columns))
     }
 
-    fn make(&mut self, item: usize, key: &Key, kept: &mut Kept) -> Vec<Line<'static>> {
-        let session = &self.attached.session;
-        let keymap = &self.state.keymap;
-        let unfold = keymap.key_of(Context::Everywhere, Action::ExpandAll);
-        let look = Look {
+    /// How anything but a cell is drawn.
+    fn look<'b>(&'b self, open: bool, ink: &'b Ink<'b>, unfold: &'b str) -> Look<'b> {
+        Look {
             theme: &self.paint.theme,
+            ink,
             columns: self.columns,
-            open: key.open,
-            live: matches!(session.turn, Turn::Working { .. }),
+            open,
+            live: matches!(self.attached.session.turn, Turn::Working { .. }),
             first: false,
             running: false,
             wall: self.state.wall,
-            unfold: &unfold,
+            unfold,
             zone: &self.state.zone,
-        };
+        }
+    }
+
+    fn make(&self, item: usize, key: &Key, ink: &Ink, kept: &mut Kept) {
+        let session = &self.attached.session;
+        let keymap = &self.state.keymap;
+        let unfold = keymap.key_of(Context::Everywhere, Action::ExpandAll);
+        let look = self.look(key.open, ink, &unfold);
         let cells = &session.transcript.cells;
+        let mark = self.away_words(item).map(|words| cell::rule(words, look));
         let mut lines = match item.checked_sub(1) {
             None => steps(session, look, self.paint),
             Some(index) => match cells.get(index) {
@@ -406,10 +421,23 @@ impl List<'_> {
                         running: self.is_running(&Label::of(&cell)),
                         ..look
                     };
-                    if self.state.raw {
-                        raw::lines(&cell, look)
-                    } else {
-                        cell::lines(&cell, look, &mut kept.markdown)
+                    match &cell.body {
+                        _ if self.state.raw => raw::lines(&cell, look),
+                        // What grows is not made anew.
+                        Body::Agent { .. } => {
+                            let Kept {
+                                markdown, lines, ..
+                            } = kept;
+                            let mut above: Vec<Line> = Vec::from_iter(mark);
+                            above.extend((key.gap && cell::says(&cell, look)).then(Line::default));
+                            return cell::agent(&cell, look, above, markdown, lines);
+                        }
+                        Body::User { .. }
+                        | Body::Thought { .. }
+                        | Body::Tool(_)
+                        | Body::Attachment(_)
+                        | Body::Notice(_)
+                        | Body::TurnEnd { .. } => cell::lines(&cell, look),
                     }
                 }
                 None => match (self.queued(index), self.outgoing(index)) {
@@ -424,10 +452,11 @@ impl List<'_> {
         if key.gap && !lines.is_empty() {
             lines.insert(0, Line::default());
         }
-        if let Some(words) = self.away_words(item) {
-            lines.insert(0, cell::rule(words, look));
+        if let Some(mark) = mark {
+            lines.insert(0, mark);
         }
-        lines
+        kept.markdown = Markdown::default();
+        kept.lines = lines;
     }
 }
 

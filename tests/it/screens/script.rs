@@ -12,6 +12,7 @@ use ashore::tui::keymap::Key;
 use ashore::tui::state::{Launching, Picker, Scene, Start, State, Welcome};
 use ashore::tui::theme::{Depth, Theme};
 use ashore::tui::update::update;
+use ashore::tui::view::code;
 use ashore::tui::view::paint::Paint;
 use ashore::tui::view::screen::view;
 use jiff::Timestamp;
@@ -257,13 +258,23 @@ impl Screen {
 
     /// Draws, and tells the state what was drawn, as the loop does.
     pub(crate) fn draw(&mut self) -> Buffer {
+        self.picture();
+        let wanted = Event::Wanted(self.paint.take_wanted());
+        if let [Effect::Colour(snippets)] = &update(&mut self.state, wanted)[..] {
+            let found = code::colour(snippets.clone());
+            update(&mut self.state, Event::Coloured(found));
+            self.picture();
+        }
+        self.terminal.backend().buffer().clone()
+    }
+
+    fn picture(&mut self) {
         self.terminal
             .draw(|frame| view(&self.state, &mut self.paint, frame))
             .expect("a test's own");
         if let Some(drawn) = self.paint.take_drawn() {
             update(&mut self.state, Event::Drawn(drawn));
         }
-        self.terminal.backend().buffer().clone()
     }
 
     /// The picture as text.
