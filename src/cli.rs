@@ -83,6 +83,9 @@ pub enum Format {
     Text,
     Json,
     Ndjson,
+    /// Of `export` alone.
+    #[value(hide = true)]
+    Md,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -196,13 +199,14 @@ pub enum Command {
         #[arg(long, value_name = "AGE")]
         older_than: Option<String>,
     },
-    /// Write a run to a file
+    /// Write a run to stdout: --format md (as a document), ndjson (its journal, which replay plays)
     Export { run: String },
-    /// Play a journal file
+    /// Play a journal file on the screen
     Replay {
         file: PathBuf,
-        #[arg(long)]
-        speed: Option<f64>,
+        /// How many times as fast as it was, or max: without waiting
+        #[arg(long, value_name = "N|max", value_parser = speed, default_value = "1")]
+        speed: f64,
     },
     /// Serve an endpoint
     Serve(Serve),
@@ -502,6 +506,19 @@ pub enum Theme {
     },
 }
 
+/// A number above zero; `max` is infinite.
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = match text {
+        "max" => f64::INFINITY,
+        number => number.parse().unwrap_or(f64::NAN),
+    };
+    if speed > 0.0 {
+        Ok(speed)
+    } else {
+        Err(format!("`{text}` is no speed: say 1, 4, 0.5 or max"))
+    }
+}
+
 /// `90s`, `30m`, `2h`, `1d`, or plain seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let split = text
@@ -530,6 +547,15 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_speed_is_a_number_above_zero_or_max() {
+        assert_eq!(speed("4"), Ok(4.0));
+        assert_eq!(speed("max"), Ok(f64::INFINITY));
+        for wrong in ["0", "-1", "fast", "nan", ""] {
+            assert!(speed(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

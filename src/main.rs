@@ -4,8 +4,12 @@
 
 #[path = "main/agent.rs"]
 mod agent;
+#[path = "main/edit.rs"]
+mod edit;
 #[path = "main/ground.rs"]
 mod ground;
+#[path = "main/keys.rs"]
+mod keys;
 #[path = "main/screen.rs"]
 mod screen;
 #[path = "main/serve.rs"]
@@ -20,11 +24,12 @@ mod tokens;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use ashore::cli::{Cli, Command, Format, Global};
+use ashore::cli::{Cli, Command, Config, Format, Global};
 use ashore::commands::context::Context;
 use ashore::commands::failure::{Exit, Failure};
 use ashore::commands::{
-    config, doctor, endpoint, events, headless, logs, mirror, output, runs, status, terminal, wait,
+    config, doctor, endpoint, events, export, headless, logs, mirror, output, runs, status,
+    terminal, wait,
 };
 use clap::{CommandFactory, Parser};
 use tokio::signal::unix::{SignalKind, signal};
@@ -62,6 +67,11 @@ fn start(cli: Cli) -> Result<Exit, Failure> {
 /// config or terminal right, and what an endpoint starts, does not depend on the user's config.
 async fn perform(cli: Cli) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
+    let exports = matches!(command, Some(Command::Export { .. }));
+    if global.format() == Format::Md && !exports {
+        return Err(Failure::usage("--format md is for `ashore export`")
+            .hint("--format text, json or ndjson"));
+    }
     match command {
         Some(Command::DemoAgent) => agent::demo().await,
         Some(Command::Agent { launch }) => agent::server(&launch, &global).await,
@@ -86,6 +96,9 @@ async fn perform(cli: Cli) -> Result<Exit, Failure> {
                 Some(Command::Run(wish)) if !wish.print && !wish.detach => {
                     screen::new(context, &global, wish).await
                 }
+                Some(Command::Replay { file, speed }) => {
+                    screen::replay(context, &global, &file, speed).await
+                }
                 Some(Command::Attach(wish)) if global.format() != Format::Ndjson => {
                     screen::attach(context, &global, wish).await
                 }
@@ -100,6 +113,7 @@ fn is_screen(command: &Option<Command>, global: &Global) -> bool {
     match command {
         None => true,
         Some(Command::Run(wish)) => !wish.print && !wish.detach,
+        Some(Command::Replay { .. }) => true,
         Some(Command::Attach(_)) => global.format() != Format::Ndjson,
         Some(_) => false,
     }
@@ -142,6 +156,14 @@ async fn one_shot(context: &Context, global: &Global, command: Command) -> Resul
             events::run(context, &run, from, follow, format).await
         }
         Command::Endpoint { what } => endpoint::run(context, what, format, serve::end_left).await,
+        Command::Export { run } => export::run(context, &run, global.format).await,
+        Command::Keys => keys::run(context, format),
+        Command::Config { what: Config::Edit } => {
+            let file = context
+                .places
+                .config_file(global.config.as_deref(), &context.env);
+            edit::run(context, &file).await
+        }
         Command::Config { what } => config::run(
             context,
             &context
@@ -164,11 +186,8 @@ fn name(command: &Command) -> &'static str {
         Command::Pull { .. } => "pull",
         Command::Pr { .. } => "pr",
         Command::Prune { .. } => "prune",
-        Command::Export { .. } => "export",
-        Command::Replay { .. } => "replay",
         Command::Acp { .. } => "acp",
         Command::Login | Command::Logout | Command::Whoami => "login",
-        Command::Keys => "keys",
         Command::Completions { .. } => "completions",
         Command::Man => "man",
         _ => "this",

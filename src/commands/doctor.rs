@@ -34,7 +34,7 @@ pub async fn run(context: &Context, agent: Option<&str>, format: Format) -> Resu
     ];
     findings.extend(agents(context));
     match format {
-        Format::Text => findings
+        Format::Text | Format::Md => findings
             .iter()
             .try_for_each(|finding| output::line(&text(finding)))?,
         Format::Json | Format::Ndjson => output::json(

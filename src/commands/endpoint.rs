@@ -88,7 +88,7 @@ async fn stop(
         left,
     };
     match format {
-        Format::Text => sentences(&ended, keep)
+        Format::Text | Format::Md => sentences(&ended, keep)
             .iter()
             .for_each(|line| output::say(context.quiet, line)),
         Format::Json | Format::Ndjson => output::json(&json!({

@@ -87,7 +87,7 @@ fn text(seq: Seq, decoded: &Decoded) -> Option<String> {
 
 fn print(format: Format, run: &str, seq: Seq, decoded: &Decoded) -> Result<(), Failure> {
     match format {
-        Format::Text => text(seq, decoded).map_or(Ok(()), |text| output::line(&text)),
+        Format::Text | Format::Md => text(seq, decoded).map_or(Ok(()), |text| output::line(&text)),
         Format::Json | Format::Ndjson => {
             line(run, seq, decoded).map_or(Ok(()), |line| output::json(&line))
         }

@@ -28,7 +28,7 @@ pub async fn run(context: &Context, text: &str, format: Format) -> Result<Exit, 
         .first;
     let forecast = look(&api, &at, &setup).await?;
     match format {
-        Format::Text => show(context, &at, &forecast, recorded.is_none(), first)?,
+        Format::Text | Format::Md => show(context, &at, &forecast, recorded.is_none(), first)?,
         Format::Json => output::json(&whole(&at, &forecast, first))?,
         Format::Ndjson => {
             for file in &forecast.files {

@@ -162,7 +162,7 @@ fn show(
     let status = &answer.status;
     match (format, request) {
         (Format::Json | Format::Ndjson, _) => output::json(&json(at, status))?,
-        (Format::Text, Request::Conflicts) => {
+        (Format::Text | Format::Md, Request::Conflicts) => {
             for conflict in &status.conflicts {
                 let theirs = conflict.theirs.as_deref().unwrap_or("deleted there");
                 output::line(&output::plain(&format!(
@@ -171,8 +171,12 @@ fn show(
                 )))?;
             }
         }
-        (Format::Text, Request::Status) => output::line(&output::plain(&sentence(status)))?,
-        (Format::Text, _) => output::say(context.quiet, answer.text.as_deref().unwrap_or("Done.")),
+        (Format::Text | Format::Md, Request::Status) => {
+            output::line(&output::plain(&sentence(status)))?
+        }
+        (Format::Text | Format::Md, _) => {
+            output::say(context.quiet, answer.text.as_deref().unwrap_or("Done."))
+        }
     }
     let open = matches!(request, Request::Conflicts | Request::Status)
         && (!status.conflicts.is_empty() || status.state == MirrorState::Halted);

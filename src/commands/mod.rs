@@ -9,6 +9,7 @@ pub mod doctor;
 mod drive;
 pub mod endpoint;
 pub mod events;
+pub mod export;
 pub mod failure;
 pub mod follow;
 pub mod forecast;

@@ -40,8 +40,13 @@ fn escaped(text: &str) -> Cow<'_, str> {
 
 /// As it is.
 pub fn raw(text: &str) -> Result<(), Failure> {
+    bytes(text.as_bytes())
+}
+
+/// As they are.
+pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
+    out.write_all(bytes)
         .and_then(|()| out.flush())
         .map_err(|error| match error.kind() {
             // `ashore events last | head` is done, not broken.

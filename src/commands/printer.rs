@@ -149,7 +149,7 @@ impl Printer {
     pub fn mirrored(&mut self, report: FileReport) -> Result<(), Failure> {
         match self.format {
             Format::Ndjson => output::json(&json!({"v": 1, "run": self.at.run, "mirror": report}))?,
-            Format::Text | Format::Json => self.progress(&sentence(&report))?,
+            Format::Text | Format::Md | Format::Json => self.progress(&sentence(&report))?,
         }
         self.files.push(report);
         Ok(())
@@ -165,7 +165,9 @@ impl Printer {
             .collect();
         let status = outcome.status.as_ref().map(ToString::to_string);
         match self.format {
-            Format::Text => output::raw(&with_line_end(&output::plain(&last_message(session)))),
+            Format::Text | Format::Md => {
+                output::raw(&with_line_end(&output::plain(&last_message(session))))
+            }
             Format::Json => output::json(&with_error(
                 outcome,
                 json!({

@@ -67,7 +67,7 @@ pub async fn ls(
             context.quiet,
             "No runs here. `ashore` starts one, `ashore ls --all` shows ended ones.",
         ),
-        Format::Text => rows.iter().try_for_each(|row| output::line(&text(row)))?,
+        Format::Text | Format::Md => rows.iter().try_for_each(|row| output::line(&text(row)))?,
     }
     Ok(Exit::Done)
 }
@@ -215,7 +215,7 @@ fn accepted(
     sentence: &str,
 ) -> Result<Exit, Failure> {
     match format {
-        Format::Text => output::say(context.quiet, sentence),
+        Format::Text | Format::Md => output::say(context.quiet, sentence),
         Format::Json | Format::Ndjson => {
             let mut value = json!({"v": 1, "run": found.at.run, "accepted": true});
             if let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) {

@@ -279,6 +279,6 @@ fn silence(session: &Session) -> Option<i64> {
 fn show(standing: &Standing, format: Format) -> Result<(), Failure> {
     match format {
         Format::Json | Format::Ndjson => output::json(&standing.json()),
-        Format::Text => output::raw(&output::plain(&standing.text())),
+        Format::Text | Format::Md => output::raw(&output::plain(&standing.text())),
     }
 }

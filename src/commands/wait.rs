@@ -118,7 +118,9 @@ pub async fn answer(
         .post(&found.at, &Command::new(What::Permission(reply)))
         .await?;
     match format {
-        Format::Text => output::say(context.quiet, &format!("Answered: {}", chosen.name)),
+        Format::Text | Format::Md => {
+            output::say(context.quiet, &format!("Answered: {}", chosen.name))
+        }
         Format::Json | Format::Ndjson => output::json(
             &json!({"v": 1, "run": found.at.run, "request": asked.request, "option": chosen.id}),
         )?,

@@ -27,6 +27,7 @@ use ashore::tui::effect;
 use ashore::tui::event::{Listing, RunRow};
 use ashore::tui::keymap::Keymap;
 use ashore::tui::outside::{Harbour, NotLaunched};
+use ashore::tui::replay::Tape;
 use ashore::tui::start::{First, Wish, screen};
 use ashore::tui::state::Welcome;
 use ashore::tui::store::Store;
@@ -129,7 +130,25 @@ pub(crate) async fn attach(
     show(port, global, Begin::Run(Box::new(found))).await
 }
 
+/// `ashore replay`.
+pub(crate) async fn replay(
+    context: Context,
+    global: &Global,
+    file: &Path,
+    speed: f64,
+) -> Result<Exit, Failure> {
+    let tape = Tape::open(&context.directory.join(file), speed).await;
+    let tape = tape.map_err(|error| Failure::usage(error.to_string()))?;
+    let port = Port {
+        context,
+        wish: cli::Run::default(),
+        manner: Manner::default(),
+    };
+    show(port, global, Begin::Replay(Box::new(tape))).await
+}
+
 enum Begin {
+    Replay(Box<Tape>),
     Picker,
     New(Option<String>),
     Run(Box<Found>),
@@ -169,8 +188,11 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
     let editor = env.get("VISUAL").or_else(|| env.get("EDITOR"));
     let editor = editor.unwrap_or("vi").to_owned();
     let welcome = welcome(&port);
+    // There is nothing to come back to.
+    let plays = matches!(begin, Begin::Replay(_));
     let first = match begin {
         Begin::Picker => First::Picker,
+        Begin::Replay(tape) => First::Replay(tape),
         Begin::New(prompt) => First::NewRun(prompt),
         Begin::Run(found) => First::Run(Box::new(port.join(*found).await?)),
     };
@@ -190,7 +212,7 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
         screen(Arc::new(port), wish).await
     };
     let left = left.map_err(|error| Failure::new(Exit::Other, format!("{error:#}")))?;
-    if let Some(message) = &left.message {
+    if let Some(message) = left.message.as_ref().filter(|_| !plays) {
         output::say(false, message);
     }
     Ok(Exit::Code(left.code))

@@ -64,7 +64,7 @@ async fn create(
             error => failed(&error),
         })?;
     match format {
-        Format::Text => {
+        Format::Text | Format::Md => {
             output::line(&token)?;
             output::say(
                 context.quiet,
@@ -81,7 +81,7 @@ async fn create(
 async fn ls(store: &Store, format: Format) -> Result<Exit, Failure> {
     let tokens = store.named_tokens().await.map_err(|error| failed(&error))?;
     match format {
-        Format::Text => tokens.iter().try_for_each(|token| {
+        Format::Text | Format::Md => tokens.iter().try_for_each(|token| {
             let end = token.expires_at.as_deref().unwrap_or("does not expire");
             output::line(&format!("{}  made {}  {end}", token.name, token.created_at))
         })?,
@@ -118,7 +118,9 @@ async fn revoke(
         })?;
     }
     match format {
-        Format::Text => output::say(context.quiet, &format!("`{name}` opens nothing any more.")),
+        Format::Text | Format::Md => {
+            output::say(context.quiet, &format!("`{name}` opens nothing any more."))
+        }
         Format::Json | Format::Ndjson => output::json(&json!({"v": 1, "revoked": name}))?,
     }
     Ok(Exit::Done)

@@ -46,7 +46,7 @@ impl Context {
     ];
 
     /// As the config names it.
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Everywhere => "everywhere",
             Self::Edit => "edit",
@@ -399,6 +399,27 @@ impl Key {
         Self { code, modifiers }
     }
 
+    /// As the config has it: `ctrl+j`.
+    pub fn word(&self) -> String {
+        let mut word = String::new();
+        for (modifier, name) in [
+            (KeyModifiers::CONTROL, "ctrl+"),
+            (KeyModifiers::ALT, "alt+"),
+            (KeyModifiers::SHIFT, "shift+"),
+        ] {
+            if self.modifiers.contains(modifier) {
+                word.push_str(name);
+            }
+        }
+        match self.code {
+            KeyCode::Char(' ') => word.push_str("space"),
+            KeyCode::Char(char) => word.push(char),
+            KeyCode::F(number) => word.push_str(&format!("f{number}")),
+            code => word.push_str(&format!("{code:?}").to_lowercase()),
+        }
+        word
+    }
+
     /// The character it writes, if it writes one.
     pub fn written(&self) -> Option<char> {
         match self.code {
@@ -569,6 +590,15 @@ mod tests {
         for (wishes, sentence) in table {
             let wishes = wishes.into_iter().collect();
             assert_eq!(Keymap::with(&wishes).unwrap_err().to_string(), sentence);
+        }
+    }
+
+    #[test]
+    fn every_key_is_read_back_from_its_word() {
+        for binding in Keymap::default().bindings {
+            for bound in binding.keys {
+                assert_eq!(bound.word().parse(), Ok(bound), "{}", bound.word());
+            }
         }
     }
 

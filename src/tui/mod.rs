@@ -20,6 +20,7 @@ mod menu;
 mod on;
 pub mod outside;
 pub mod palette;
+pub mod replay;
 pub mod run;
 pub mod sample;
 pub mod source;

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -19,6 +20,7 @@ use crate::tui::colours::Snippet;
 use crate::tui::effect::{Effect, Plan};
 use crate::tui::event::{Event, Listing, Progress, RunRow};
 use crate::tui::here;
+use crate::tui::replay::{Clock, Tape};
 use crate::tui::run::Outside;
 use crate::tui::store::Store;
 use crate::tui::terminal;
@@ -86,6 +88,8 @@ pub struct Hands {
     habits: Habits,
     /// Whether the terminal has taken everything; `None`: it always has.
     free: Option<Free>,
+    /// The time of what is played; `None` when nothing is.
+    clock: Option<Clock>,
 }
 
 impl Hands {
@@ -104,6 +108,7 @@ impl Hands {
             brush: Arc::new(Semaphore::new(1)),
             farewells: JoinSet::new(),
             habits: Habits::default(),
+            clock: None,
             free: None,
         }
     }
@@ -137,7 +142,15 @@ impl Hands {
         self.present.spawn(forward(events, to));
     }
 
+    /// A journal from a file: its events begin to flow, and nothing is kept of it here.
+    pub(crate) fn play(&mut self, tape: Tape) {
+        self.let_go();
+        self.clock = Some(tape.clock());
+        self.present.spawn(tape.play(self.events.clone()));
+    }
+
     fn let_go(&mut self) {
+        self.clock = None;
         self.present.abort_all();
         while self.farewells.try_join_next().is_some() {}
         let left = lock(&self.performer).take();
@@ -321,8 +334,15 @@ impl Outside for Hands {
         }
     }
 
+    /// What is played has a clock of its own.
+    fn wall(&self) -> Timestamp {
+        let played = self.clock.as_ref().and_then(Clock::now);
+        played.unwrap_or_else(Timestamp::now)
+    }
+
     fn perform(&mut self, effect: Effect) {
         match effect {
+            Effect::SaveDraft { .. } | Effect::SaveSeen { .. } if self.clock.is_some() => (),
             Effect::Attach(effect) => {
                 if let Some(performer) = lock(&self.performer).as_mut() {
                     performer.perform(effect);

@@ -17,6 +17,7 @@ use crate::tui::citizen::Habits;
 use crate::tui::effect::Effect;
 use crate::tui::on::draft;
 use crate::tui::outside::{EVENTS, Hands, Harbour};
+use crate::tui::replay::Tape;
 use crate::tui::run::{Left, Outside, run};
 use crate::tui::state::{Launching, Picker, Scene, Start, State, Welcome};
 use crate::tui::store::Store;
@@ -48,6 +49,8 @@ pub enum First {
     /// The composer of a new run; a prompt is sent at once.
     NewRun(Option<String>),
     Run(Box<Opened>),
+    /// A journal from a file.
+    Replay(Box<Tape>),
 }
 
 /// Until the user leaves. What `Left` says is for after the screen.
@@ -127,6 +130,12 @@ pub(crate) fn begin(first: First, hands: &mut Hands) -> (Scene, Option<RunId>, O
             (Scene::Picker(Picker::default()), None, None)
         }
         First::NewRun(prompt) => (Scene::Composer(Launching::No), None, prompt),
+        First::Replay(tape) => {
+            let attached = tape.attached();
+            let run = attached.at.run.clone();
+            hands.play(*tape);
+            (Scene::Run(Box::new(attached)), Some(run), None)
+        }
         First::Run(opened) => {
             let Opened {
                 attached,

@@ -6,6 +6,7 @@ mod binary_pty;
 mod contracts;
 mod directory;
 mod endpoint;
+mod faces;
 mod full_disk;
 mod hostile;
 mod journeys;
