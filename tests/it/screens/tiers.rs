@@ -1,0 +1,48 @@
+//! The main scenes in every width class: 120, 80 and 40 columns stand with the scenes, here is what lies between and below.
+
+use serde_json::json;
+
+use crate::screens::scenes::{busy, each};
+use crate::screens::script::Screen;
+
+/// The widest and the narrowest of the class with tabs, and the narrowest side pane.
+const BETWEEN: [(u16, u16); 3] = [(60, 24), (50, 24), (30, 24)];
+
+#[test]
+fn the_main_scenes_in_the_widths_between() {
+    each(&BETWEEN, "start/draft", Screen::new_run, |screen| {
+        screen.keys("fix the flaky test,<ctrl+j>then say why 漢字 👩‍👩‍👧");
+    });
+    each(&BETWEEN, "run/working", Screen::run, busy);
+    each(&BETWEEN, "run/asking", Screen::run, |screen| {
+        busy(screen);
+        screen.asks(19, "p1", "run `cargo test -- --ignored`");
+        screen.after(1000);
+    });
+    each(&BETWEEN, "run/done", Screen::run, |screen| {
+        busy(screen);
+        let output = json!([{"type": "content", "content": {"type": "text", "text": "running 48 tests\ntest auth::expires ... ok"}}]);
+        screen.update(40, json!({"sessionUpdate": "tool_call_update", "toolCallId": "t3", "status": "completed", "content": output}));
+        screen.chunk(41, "The suite passes.");
+        screen.ends(42, "end_turn");
+    });
+}
+
+/// What is asked for, and what is on its way, is to be seen at any width.
+#[test]
+fn no_width_hides_the_question_or_the_state() {
+    for width in 20..=130 {
+        let mut screen = Screen::run(width, 24);
+        busy(&mut screen);
+        screen.asks(19, "p1", "run it?");
+        screen.after(1000);
+        let text = screen.text();
+        assert!(text.contains('●'), "{width}\n{text}");
+        if width < 30 {
+            assert!(text.contains("?1"), "{width}\n{text}");
+        } else {
+            assert!(text.contains("run it?"), "{width}\n{text}");
+            assert!(text.contains("1 Allow once"), "{width}\n{text}");
+        }
+    }
+}
