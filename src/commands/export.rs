@@ -75,7 +75,8 @@ async fn read(found: &Found) -> Result<Session, Failure> {
 /// The transcript: a heading for every turn, what was said as it was said, calls in a line with what they show in a fence.
 pub fn markdown(session: &Session, run: &str) -> String {
     let mut out = String::new();
-    let title = session.title.as_deref().map(one_line);
+    let title = session.title.clone().or_else(|| first_words(session));
+    let title = title.map(|title| one_line(&title));
     let title = title.filter(|title| !title.is_empty());
     let name = title.unwrap_or_else(|| format!("Run {run}"));
     // Writing to a string does not fail.
@@ -96,6 +97,16 @@ pub fn markdown(session: &Session, run: &str) -> String {
         }
     }
     out
+}
+
+/// What a run without a title is about: the first line that was said.
+fn first_words(session: &Session) -> Option<String> {
+    session.transcript.cells.iter().find_map(|cell| {
+        let Body::User { text, .. } = &cell.body else {
+            return None;
+        };
+        text.trim().lines().next().map(str::to_owned)
+    })
 }
 
 fn piece(cell: &Cell) -> String {
@@ -195,6 +206,7 @@ fn content(content: &ToolContent) -> Option<String> {
 
 /// As `git apply` takes it.
 fn diff(path: &str, old: Option<&str>, new: &str) -> String {
+    let path = path.trim_start_matches('/');
     let (before, after) = (format!("a/{path}"), format!("b/{path}"));
     let before = old.map_or("/dev/null", |_| before.as_str());
     let old = old.unwrap_or("");
@@ -301,6 +313,17 @@ mod tests {
             - `edit` src/a.rs: done\n\n```diff\n--- a/src/a.rs\n+++ b/src/a.rs\n@@ -1 +1 @@\n-a\n+b\n```\n\n\
             Done:\n\n- one\n\n*The turn ended: cancelled*\n";
         assert_eq!(markdown(&session, "7f3a"), wanted);
+        session.title = None;
+        assert_eq!(markdown(&session, "7f3a").lines().next(), Some("# Fix it."));
+    }
+
+    #[test]
+    fn a_diff_names_its_file_as_git_does() {
+        let text = diff("/work/a.rs", None, "x\n");
+        assert!(
+            text.starts_with("--- /dev/null\n+++ b/work/a.rs\n"),
+            "{text}"
+        );
     }
 
     #[test]
