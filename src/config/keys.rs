@@ -120,6 +120,11 @@ pub const KEYS: &[Key] = &[
         Holds::Word(&["auto", "osc52", "tmux", "file", "off"]),
         "which way copied text goes",
     ),
+    user(
+        &["composer", "vim"],
+        Holds::Flag,
+        "vim's keys in the draft; Esc is normal mode",
+    ),
     project(
         &["layout", "column"],
         Holds::Flag,

@@ -26,6 +26,7 @@ pub struct Settings {
     /// `None`: as the terminal can.
     pub ascii: Option<bool>,
     pub motion: bool,
+    pub vim: bool,
     pub mouse: bool,
     pub column: bool,
     pub title: bool,
@@ -74,6 +75,7 @@ impl Default for Settings {
             theme: None,
             ascii: None,
             motion: true,
+            vim: false,
             mouse: false,
             column: true,
             title: true,
@@ -167,6 +169,7 @@ fn set(settings: &mut Settings, found: &Found) {
         (["theme"], Setting::Text(text)) => settings.theme = Some(text.clone()),
         (["ascii"], Setting::Flag(flag)) => settings.ascii = Some(*flag),
         (["motion"], Setting::Flag(flag)) => settings.motion = *flag,
+        (["composer", "vim"], Setting::Flag(flag)) => settings.vim = *flag,
         (["mouse"], Setting::Flag(flag)) => settings.mouse = *flag,
         (["layout", "column"], Setting::Flag(flag)) => settings.column = *flag,
         (["title"], Setting::Flag(flag)) => settings.title = *flag,
@@ -273,7 +276,7 @@ mod tests {
         let text = "endpoint='a'\nproject=1\npermissions='ask'\nidle_minutes=1\nca_file='c'\ntheme='t'\nascii=true\nmotion=false\nmouse=true\n\
             title=false\nnotify='bell'\nclipboard='file'\n\
             [endpoints.w]\nurl='u'\nproject=3\ntoken_file='f'\n[agent]\nname='n'\nenv=['E']\n[keys.edit]\nsend='enter'\n\
-            [layout]\ncolumn=false\n[mirror]\nignore=['i']\ninclude=['j']\nmax_file_mib=1\nseed_limit_mib=2\n";
+            [composer]\nvim=true\n[layout]\ncolumn=false\n[mirror]\nignore=['i']\ninclude=['j']\nmax_file_mib=1\nseed_limit_mib=2\n";
         let found = file::parse(Path::new("c.toml"), text, Whose::User).expect("fits");
         assert_eq!(found.len(), crate::config::keys::KEYS.len());
         let settings = merge(&[("c.toml".into(), found)], &Env::default());

@@ -23,6 +23,7 @@ pub(crate) fn tastes(context: &Context, global: &Global) -> Result<Tastes, Failu
         column: settings.column,
         ascii: settings.ascii,
         calm: !settings.motion,
+        vim: settings.vim,
         later: Vec::new(),
     })
 }
@@ -58,7 +59,10 @@ pub(crate) fn source(context: &Context, global: &Global) -> Source {
 /// The keys of the config that are others than they were and do not hold at once.
 fn later(before: &[Origin], now: &[Origin]) -> Vec<String> {
     let at_once = |key: &str| {
-        matches!(key, "theme" | "ascii" | "motion" | "layout.column") || key.starts_with("keys.")
+        matches!(
+            key,
+            "theme" | "ascii" | "motion" | "layout.column" | "composer.vim"
+        ) || key.starts_with("keys.")
     };
     let lacks = |list: &[Origin], one: &Origin| {
         !list

@@ -3,6 +3,7 @@
 //! Pure. Text is never lost: what is cleared goes to the history, what is cut can be put back, and undo undoes.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use crate::tui::words::{Unit, Words};
 
@@ -156,23 +157,16 @@ impl Composer {
 
     /// One line up; false on the first line.
     pub fn up(&mut self) -> bool {
-        let start = self.words.line_start(self.cursor);
-        if start == 0 {
-            return false;
-        }
-        let above = self.words.line_start(start - 1);
-        self.cursor = self.at_column(above, self.column());
-        true
+        let above = self.above(self.cursor);
+        self.cursor = above.unwrap_or(self.cursor);
+        above.is_some()
     }
 
     /// One line down; false on the last line.
     pub fn down(&mut self) -> bool {
-        let end = self.words.line_end(self.cursor);
-        if end == self.text().len() {
-            return false;
-        }
-        self.cursor = self.at_column(end + 1, self.column());
-        true
+        let below = self.below(self.cursor);
+        self.cursor = below.unwrap_or(self.cursor);
+        below.is_some()
     }
 
     pub fn delete_back(&mut self) {
@@ -301,15 +295,86 @@ impl Composer {
         }
     }
 
-    fn column(&self) -> usize {
-        let start = self.words.line_start(self.cursor);
-        self.words.units_in(start..self.cursor).count()
+    fn column_of(&self, at: usize) -> usize {
+        let start = self.words.line_start(at);
+        self.words.units_in(start..at).count()
     }
 
     fn at_column(&self, start: usize, column: usize) -> usize {
         let end = self.words.line_end(start);
         let mut units = self.words.units_in(start..end);
         units.nth(column).map_or(end, |unit| unit.at)
+    }
+}
+
+/// Places and parts of the draft, for who goes by them: vim's keys.
+impl Composer {
+    pub fn before(&self, at: usize) -> usize {
+        self.words.before(at)
+    }
+
+    pub fn behind(&self, at: usize) -> usize {
+        self.words.behind(at)
+    }
+
+    pub fn line_start_of(&self, at: usize) -> usize {
+        self.words.line_start(at)
+    }
+
+    pub fn line_end_of(&self, at: usize) -> usize {
+        self.words.line_end(at)
+    }
+
+    /// The same column one line up; `None` on the first.
+    pub fn above(&self, at: usize) -> Option<usize> {
+        let start = self.words.line_start(at);
+        let above = self.words.line_start(start.checked_sub(1)?);
+        Some(self.at_column(above, self.column_of(at)))
+    }
+
+    /// The same column one line down; `None` on the last.
+    pub fn below(&self, at: usize) -> Option<usize> {
+        let end = self.words.line_end(at);
+        (end < self.text().len()).then(|| self.at_column(end + 1, self.column_of(at)))
+    }
+
+    /// Where units start; both ends stand between two.
+    pub fn places(&self, range: Range<usize>) -> Vec<usize> {
+        self.words.units_in(range).map(|unit| unit.at).collect()
+    }
+
+    /// A character stands there, not a token.
+    pub fn is_letter(&self, at: usize) -> bool {
+        !self.words.is_token(at)
+    }
+
+    /// The cursor to the first place between two units from there on.
+    pub fn go(&mut self, to: usize) {
+        self.cursor = self.words.settle(to);
+        self.typing = false;
+    }
+
+    /// Keeps a part for [`Self::yank`].
+    pub fn keep(&mut self, range: Range<usize>) {
+        if !range.is_empty() {
+            self.cut = self.words.part(range);
+        }
+    }
+
+    pub fn drop_part(&mut self, range: Range<usize>) {
+        self.delete(range.start, range.end);
+    }
+
+    /// Another text in the place of a part, as one step. The cursor stands behind it.
+    pub fn exchange(&mut self, range: Range<usize>, text: &str) {
+        if self.text().len() - range.len() + text.len() > LIMIT {
+            return;
+        }
+        self.remember(false);
+        let start = range.start;
+        self.words.remove(range);
+        self.words.insert(start, &Words::from(text.to_owned()));
+        self.cursor = self.words.settle(start + text.len());
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which key means what, per context, as one table that the help is made from.
 //!
 //! The config may give an action other keys or none (`[keys.edit]`, `send = []`); what clashes then is refused with
-//! both names. Pure. No key does anything that is not in the table, except that printable ones write into the draft.
+//! both names. Pure. No key does anything that is not in the table, except that printable ones write into the draft, or are
+//! vim's where those are wished for.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -34,5 +34,6 @@ pub mod theme;
 pub mod tty;
 pub mod update;
 pub mod view;
+pub mod vim;
 pub mod words;
 pub mod writing;

@@ -28,6 +28,7 @@ use crate::tui::tty::report::Scheme;
 use crate::tui::tty::{out, reader};
 use crate::tui::update::tell_notes;
 use crate::tui::view::paint::Paint;
+use crate::tui::vim::Vim;
 
 /// What the screen begins with.
 pub struct Wish {
@@ -116,6 +117,7 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
 fn settle_in(state: &mut State, tastes: Tastes, habits: Habits) -> Paint {
     let paint = Paint::new(tastes.themes.pick(state.citizen.manners.scheme).clone());
     state.keymap = tastes.keymap;
+    state.vim = tastes.vim.then(Vim::default);
     state.citizen.themes = Some(tastes.themes);
     state.citizen.mouse = habits.mouse;
     state.citizen.habits = habits;

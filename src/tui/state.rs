@@ -21,6 +21,7 @@ use crate::tui::event::{Drawn, Place, RunRow};
 use crate::tui::find::Find;
 use crate::tui::keymap::Keymap;
 use crate::tui::palette::Palette;
+use crate::tui::vim::Vim;
 use crate::tui::writing::Writing;
 
 /// How long an answer key is deaf after a question has appeared or a character was typed.
@@ -60,6 +61,8 @@ pub struct State {
     pub slash: usize,
     pub slash_hidden: bool,
     pub writing: Writing,
+    /// Vim's keys in the draft, where they are wished for.
+    pub vim: Option<Vim>,
     pub toasts: Vec<Toast>,
     /// When Ctrl+C was pressed on an empty draft.
     pub interrupted: Option<Instant>,
@@ -302,6 +305,7 @@ impl State {
             slash: 0,
             slash_hidden: false,
             writing: Writing::default(),
+            vim: None,
             toasts: Vec::new(),
             interrupted: None,
             size: start.size,

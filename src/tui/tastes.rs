@@ -29,6 +29,8 @@ pub struct Tastes {
     pub ascii: Option<bool>,
     /// The picture moves as little as it can.
     pub calm: bool,
+    /// Vim's keys in the draft.
+    pub vim: bool,
     /// Keys of the config that are others than when we started, and hold from the next start on.
     pub later: Vec<String>,
 }
@@ -150,6 +152,7 @@ mod tests {
                 column: true,
                 ascii: None,
                 calm: false,
+                vim: false,
                 later: vec![text.unwrap_or_default()],
             }),
         };

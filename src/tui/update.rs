@@ -10,7 +10,7 @@ use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
 use crate::tui::on::{
     away, browse, cancel, choose, citizen, code, copy, draft, editor, find, here, history, jump,
-    launch, link, mention, palette, picker, popup, question, queue, tastes, writing,
+    launch, link, mention, palette, picker, popup, question, queue, tastes, vim, writing,
 };
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
@@ -129,7 +129,8 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
         .or_else(|| picker::write(state, key))
         .or_else(|| find::write(state, key))
         .or_else(|| palette::write(state, key))
-        .or_else(|| copy::write(state, key));
+        .or_else(|| copy::write(state, key))
+        .or_else(|| (context == Context::Edit).then(|| vim::write(state, key))?);
     if let Some(effects) = written {
         return effects;
     }
@@ -284,6 +285,9 @@ pub(crate) fn show(state: &mut State, pane: Pane) {
 
 /// Closes what lies on top, one thing at a time; a draft is never touched.
 fn escape(state: &mut State) -> Vec<Effect> {
+    if vim::escape(state) {
+        return Vec::new();
+    }
     if state
         .writing
         .mention

@@ -204,6 +204,11 @@ impl Words {
         }
     }
 
+    /// A token starts there.
+    pub fn is_token(&self, at: usize) -> bool {
+        self.token_behind(at).is_some_and(|token| token.start == at)
+    }
+
     /// The last token that ends here or before.
     fn token_before(&self, at: usize) -> Option<&Range<usize>> {
         let count = self.tokens.partition_point(|token| token.end <= at);

@@ -62,6 +62,7 @@ const PURE: &[&str] = &[
     "tui/sample.rs",
     "tui/source.rs",
     "tui/update.rs",
+    "tui/vim/",
     "tui/on/",
     "tui/citizen.rs",
     "tui/colours.rs",

@@ -174,7 +174,7 @@ fn place(state: &State) -> Option<RunId> {
     state.attached().map(|attached| attached.at.run.clone())
 }
 
-fn is_busy_starting(state: &State) -> bool {
+pub(crate) fn is_busy_starting(state: &State) -> bool {
     matches!(
         state.scene,
         Scene::Composer(Launching::Running { .. }) | Scene::Opening(_)
@@ -253,6 +253,10 @@ pub(crate) fn is_ours(state: &State) -> bool {
 pub(crate) fn taken(state: &mut State) -> String {
     state.unsaved = false;
     state.slash = 0;
+    // An empty draft is for writing.
+    if let Some(vim) = &mut state.vim {
+        vim.write();
+    }
     state.composer.take()
 }
 

@@ -22,4 +22,5 @@ pub(crate) mod popup;
 pub(crate) mod question;
 pub(crate) mod queue;
 pub(crate) mod tastes;
+pub(crate) mod vim;
 pub(crate) mod writing;

@@ -21,6 +21,7 @@ pub(crate) fn told(state: &mut State, told: Result<Tastes, String>) -> Vec<Effec
         column,
         ascii,
         calm,
+        vim,
         later,
     } = tastes;
     let citizen = &mut state.citizen;
@@ -28,12 +29,14 @@ pub(crate) fn told(state: &mut State, told: Result<Tastes, String>) -> Vec<Effec
         && state.keymap == keymap
         && citizen.habits.column == column
         && citizen.habits.ascii == ascii
-        && citizen.habits.calm == calm;
+        && citizen.habits.calm == calm
+        && state.vim.is_some() == vim;
     citizen.themes = Some(themes);
     citizen.habits.column = column;
     citizen.habits.ascii = ascii;
     citizen.habits.calm = calm;
     state.keymap = keymap;
+    state.vim = vim.then(|| state.vim.take().unwrap_or_default());
     let told = state.citizen.later == later;
     let rest = later.join(", ");
     match (same, later.is_empty() || told) {

@@ -4,7 +4,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -16,6 +16,7 @@ use crate::tui::state::{Focus, Launching, Scene, State};
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{clean, clean_line, fit, fit_end, width};
+use crate::tui::vim::Mode;
 use crate::tui::words::Unit;
 use crate::tui::writing::Search;
 
@@ -133,11 +134,7 @@ pub(crate) fn draw(
     let room = usize::from(area.width).saturating_sub(LEAD + 1);
     let edits = state.focus == Focus::Edit && state.popup.is_none();
     let role = if edits { Role::Accent } else { Role::Dim };
-    let sign = if here::is_drafted(state) {
-        paint.span(Role::Warning, " $ ")
-    } else {
-        paint.span(role, " > ")
-    };
+    let sign = sign(state, paint, role);
     buffer.set_span(area.x, area.y, &sign, 3);
     let text_area = Rect {
         x: area.x + 3,
@@ -182,6 +179,18 @@ pub(crate) fn draw(
             area.y + row,
         )
     })
+}
+
+/// What stands before the draft: what it is, or which of vim's modes it is in.
+fn sign(state: &State, paint: &Paint, role: Role) -> Span<'static> {
+    let vim = state.vim.as_ref().map(|vim| vim.mode);
+    if here::is_drafted(state) {
+        paint.span(Role::Warning, " $ ")
+    } else if vim == Some(Mode::Normal) {
+        paint.span(role, " N ")
+    } else {
+        paint.span(role, " > ")
+    }
 }
 
 fn placeholder(state: &State) -> String {

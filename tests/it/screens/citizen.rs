@@ -234,6 +234,7 @@ fn tastes() -> Tastes {
         column: true,
         ascii: None,
         calm: false,
+        vim: false,
         later: Vec::new(),
     }
 }

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use ashore::protocol::command::What;
 use ashore::tui::effect::Effect;
 use ashore::tui::event::{Event, Here, Listing, Said};
 use ashore::tui::state::Popup;
+use ashore::tui::vim::Vim;
 use serde_json::json;
 
 use crate::screens::scenes::busy;
@@ -247,4 +249,51 @@ fn one_command_runs_here_at_a_time_and_late_words_of_an_ended_one_are_not_shown(
     // A space makes it words for the agent.
     screen.keys("<esc>");
     assert_eq!(posted(&screen.keys(" !important<enter>")).len(), 1);
+}
+
+#[test]
+fn vims_keys_are_had_by_who_wishes_for_them_and_esc_leaves_writing_first() {
+    let mut screen = Screen::run(80, 24);
+    screen.prompt(1, "go on");
+    screen.state.vim = Some(Vim::default());
+    let sign = |screen: &mut Screen| {
+        let text = screen.text();
+        let line = text
+            .lines()
+            .rev()
+            .find(|line| [" > ", " N "].iter().any(|sign| line.starts_with(sign)));
+        line.map(str::to_owned).unwrap_or_default()
+    };
+    // Without a letter of vim: what is typed is written, also what would be a command.
+    screen.keys("done dx");
+    assert_eq!(sign(&mut screen), " > done dx");
+    // Esc is no cancel yet.
+    assert!(posted(&screen.keys("<esc>")).is_empty());
+    assert_eq!(sign(&mut screen), " N done dx");
+    screen.keys("0dwx");
+    assert_eq!(sign(&mut screen), " N x");
+    // A command that has begun ends first, then the turn does.
+    assert!(posted(&screen.keys("d<esc>")).is_empty());
+    assert_eq!(posted(&screen.keys("<esc>")), [What::Cancel]);
+    screen.keys("Ayz");
+    assert_eq!(sign(&mut screen), " > xyz");
+    let sent = screen.keys("<esc><enter>");
+    assert!(
+        sent.contains(&Effect::SaveHistory("xyz".into())),
+        "{sent:?}"
+    );
+    // An empty draft is for writing, and older prompts come as with the arrow keys.
+    screen.keys("<esc>k");
+    assert_eq!(sign(&mut screen), " N xyz");
+    screen.keys("cco");
+    screen.keys("<esc>:");
+    assert!(matches!(screen.state.popup, Some(Popup::Palette(_))));
+    // The keys of a question are its own.
+    let mut screen = Screen::run(80, 24);
+    screen.prompt(1, "go on");
+    screen.state.vim = Some(Vim::default());
+    screen.keys("<esc>");
+    screen.asks(3, "q1", "run it");
+    screen.after(2000);
+    assert!(!posted(&screen.keys("y")).is_empty());
 }
