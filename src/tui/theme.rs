@@ -311,18 +311,50 @@ fn reduce(colour: Color, depth: Depth) -> Option<Color> {
     }
 }
 
+/// A tint of grey goes by brightness, a colour by its hue: by numbers alone a pale red is nearer to grey than to red,
+/// and a pale green to yellow.
 fn nearest(wanted: [u8; 3]) -> Color {
+    let levels = wanted.map(i32::from);
+    let most = levels.into_iter().max().unwrap_or(0);
+    let spread = most - levels.into_iter().min().unwrap_or(0);
+    // Saturated by more than 28 in a hundred.
+    if spread * 25 > most * 7 {
+        let names = HUES[hue(levels, most, spread)];
+        return names[usize::from(most >= BRIGHT)];
+    }
     let distance = |shown: &[u8; 3]| -> u32 {
-        wanted
-            .iter()
-            .zip(shown)
-            .map(|(a, b)| u32::from(a.abs_diff(*b)).pow(2))
-            .sum()
+        let levels = wanted.iter().zip(shown);
+        levels.map(|(a, b)| u32::from(a.abs_diff(*b)).pow(2)).sum()
     };
-    NAMES
+    let greys = NAMES
         .iter()
+        .filter(|(_, _, shown)| shown[0] == shown[1] && shown[1] == shown[2]);
+    greys
         .min_by_key(|(_, _, shown)| distance(shown))
         .map_or(Color::Reset, |(_, colour, _)| *colour)
+}
+
+/// The strongest of its levels is at least this in a bright colour.
+const BRIGHT: i32 = 220;
+
+/// The sixteen's colours around the circle, from red on, with their bright ones.
+const HUES: [[Color; 2]; 6] = [
+    [Color::Red, Color::LightRed],
+    [Color::Yellow, Color::LightYellow],
+    [Color::Green, Color::LightGreen],
+    [Color::Cyan, Color::LightCyan],
+    [Color::Blue, Color::LightBlue],
+    [Color::Magenta, Color::LightMagenta],
+];
+
+/// Which sixth of the circle, red in the middle of the first.
+fn hue([red, green, blue]: [i32; 3], most: i32, spread: i32) -> usize {
+    let degrees = match most {
+        _ if most == red => (60 * (green - blue) / spread).rem_euclid(360),
+        _ if most == green => 120 + 60 * (blue - red) / spread,
+        _ => 240 + 60 * (red - green) / spread,
+    };
+    usize::try_from((degrees + 30) / 60 % 6).unwrap_or(0)
 }
 
 /// What xterm shows for a colour number.
@@ -386,6 +418,14 @@ mod tests {
             ("#ff0000", Depth::Many, Some(Color::Indexed(196))),
             ("#ff0000", Depth::True, Some(Color::Rgb(255, 0, 0))),
             ("#ff0000", Depth::None, None),
+            ("#ff6e6e", Depth::Sixteen, Some(Color::LightRed)),
+            ("#ebdbb2", Depth::Sixteen, Some(Color::Gray)),
+            ("#9399b2", Depth::Sixteen, Some(Color::DarkGray)),
+            ("#a6e3a1", Depth::Sixteen, Some(Color::LightGreen)),
+            ("#ffb86c", Depth::Sixteen, Some(Color::LightYellow)),
+            ("#ff79c6", Depth::Sixteen, Some(Color::LightMagenta)),
+            ("#89dceb", Depth::Sixteen, Some(Color::LightCyan)),
+            ("#5b60b0", Depth::Sixteen, Some(Color::Blue)),
         ];
         for (word, depth, shown) in table {
             assert_eq!(style_of("text", word, depth).unwrap().fg, shown, "{word}");
@@ -494,6 +534,19 @@ mod tests {
         for (good, bad) in [(Role::Added, Role::Removed), (Role::Success, Role::Error)] {
             let [good, bad] = [good, bad].map(|role| shown(theme.style(role).fg.unwrap()).unwrap());
             assert!(good[2].abs_diff(bad[2]) > 128, "{good:?} {bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_added_and_what_was_removed_differ_however_few_colours_there_are() {
+        for (name, _) in BUILT_IN {
+            for depth in [Depth::Sixteen, Depth::Many, Depth::True] {
+                let theme = Theme::built_in(name, depth);
+                for (good, bad) in [(Role::Added, Role::Removed), (Role::Success, Role::Error)] {
+                    let [good, bad] = [good, bad].map(|role| theme.style(role).fg);
+                    assert_ne!(good, bad, "{name} {depth:?}");
+                }
+            }
         }
     }
 
