@@ -51,6 +51,8 @@ pub(crate) struct Session {
     /// `session/update`s that the answer held.
     pub(crate) updates: Vec<Value>,
     pub(crate) version: Option<String>,
+    /// What it takes in a prompt, as it told.
+    pub(crate) takes: Option<Value>,
     /// True when the agent does not remember what was said in this run.
     pub(crate) forgot: bool,
     /// The names of its ways to log in.
@@ -143,6 +145,10 @@ impl Opening {
             id,
             updates: translate::told_at_start(result),
             version: info["version"].as_str().map(str::to_owned),
+            takes: self.initialized["agentCapabilities"]
+                .get("promptCapabilities")
+                .filter(|told| told.is_object())
+                .cloned(),
             forgot,
             logins: translate::logins(&self.initialized),
             may_replay: self.stage == Stage::Load && !self.replayed,

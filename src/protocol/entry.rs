@@ -112,11 +112,33 @@ pub struct RpcError {
     pub data: Option<Value>,
 }
 
+/// What an agent takes in a prompt beside text, by its own word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Takes {
+    pub image: bool,
+    pub audio: bool,
+    /// A file with what is in it.
+    pub resource: bool,
+}
+
+impl Takes {
+    /// As ACP tells it (`promptCapabilities`); what is not told is not taken.
+    pub fn of(told: &Value) -> Self {
+        let told = |what: &str| told[what] == Value::Bool(true);
+        Self {
+            image: told("image"),
+            audio: told("audio"),
+            resource: told("embeddedContext"),
+        }
+    }
+}
+
 /// A `_posthog/*`, `_array/*` or `_ashore/*` notification (contract 5.3 and 10).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ext {
     RunStarted {
         agent_version: Option<String>,
+        takes: Takes,
     },
     TurnComplete {
         stop_reason: String,

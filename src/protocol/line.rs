@@ -117,9 +117,12 @@ pub fn turn_complete(stop_reason: &str, unscanned: bool) -> Value {
     notification("_posthog/turn_complete", params)
 }
 
-/// The agent server is ready for prompts.
-pub fn run_started(run: &str, agent_version: Option<&str>) -> Value {
+/// The agent server is ready for prompts; what the agent takes in them is ours to tell.
+pub fn run_started(run: &str, agent_version: Option<&str>, takes: Option<&Value>) -> Value {
     let mut params = json!({"runId": run});
+    if let Some(takes) = takes {
+        params["_meta"] = json!({"ashore": {"promptCapabilities": takes}});
+    }
     put(&mut params, "agentVersion", agent_version);
     notification("_posthog/run_started", params)
 }
@@ -295,7 +298,7 @@ mod tests {
     use super::*;
     use crate::protocol::acp::{OptionKind, PermissionOption, Update};
     use crate::protocol::command::Command;
-    use crate::protocol::entry::{Decoded, Entry, Ext, From, Said, StepStatus};
+    use crate::protocol::entry::{Decoded, Entry, Ext, From, Said, StepStatus, Takes};
     use crate::protocol::file::{ChangeKind, FileState, Mode};
     use crate::protocol::normalize::decode;
     use crate::protocol::path::RelPath;
@@ -447,9 +450,17 @@ mod tests {
                 },
             ),
             (
-                run_started("r", Some("0.1.0")),
+                run_started(
+                    "r",
+                    Some("0.1.0"),
+                    Some(&json!({"image": true, "audio": 3})),
+                ),
                 Ext::RunStarted {
                     agent_version: Some("0.1.0".into()),
+                    takes: Takes {
+                        image: true,
+                        ..Takes::default()
+                    },
                 },
             ),
         ];

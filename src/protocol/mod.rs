@@ -149,7 +149,7 @@
 //!
 //! | method | params |
 //! |---|---|
-//! | `run_started` | `runId`, `agentVersion?`: ready for prompts |
+//! | `run_started` | `runId`, `agentVersion?`, ours: `promptCapabilities?` as ACP has them: ready for prompts |
 //! | `turn_complete` | `stopReason`; follows the response line, and stands alone where responses are not sent |
 //! | `task_complete` | `taskId`, ours also `status`; the run is over |
 //! | `error` | `message`, `detail?` |

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use crate::protocol::acp::{ConfigOption, Mode, PermissionOption, PlanEntry, SlashCommand, Usage};
-use crate::protocol::entry::{Step, StepStatus};
+use crate::protocol::entry::{Step, StepStatus, Takes};
 use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::run::Status;
 use crate::session::index::Index;
@@ -47,6 +47,8 @@ pub struct Session {
     pub branch: Option<String>,
     pub pr_url: Option<String>,
     pub agent_version: Option<String>,
+    /// What the agent takes in a prompt beside text.
+    pub takes: Takes,
     /// Lines that were not JSON.
     pub bad_lines: u64,
     /// The time of the newest entry that told one.

@@ -27,6 +27,8 @@ pub enum Action {
     Undo,
     Complete,
     SearchHistory,
+    /// A file with the message.
+    Attach,
     Editor,
     /// A message that was not taken, back into the draft; again: the one before it.
     TakeBack,

@@ -42,6 +42,11 @@ pub enum Effect {
         of: Option<PathBuf>,
     },
     EndHere,
+    /// Answer `FileRead`. The path as it was typed, from the directory of the run or of a new one.
+    ReadFile {
+        path: String,
+        of: Option<PathBuf>,
+    },
     /// Answer `PathsListed`; `None` is the directory that a new run would be given.
     ListPaths(Option<PathBuf>),
     /// Answer `HistoryRead`.

@@ -9,6 +9,7 @@ use crate::attach;
 use crate::attach::state::Attached;
 use crate::protocol::ids::RunRef;
 use crate::protocol::run::Status;
+use crate::tui::attachment::Attachment;
 use crate::tui::away::Seen;
 use crate::tui::colours::{Found, Snippet};
 use crate::tui::keymap::Key;
@@ -56,6 +57,8 @@ pub enum Event {
     PathsListed(Listing),
     /// The prompts of all screens, oldest first.
     HistoryRead(Vec<String>),
+    /// A file for the next message, or a sentence on why it cannot go with it.
+    FileRead(Box<Result<Attachment, String>>),
     /// The config was saved: what holds now, or a sentence on why it cannot.
     Tastes(Box<Result<Tastes, String>>),
     /// One line for the user, from the shell.

@@ -115,6 +115,7 @@ const DEFAULTS: &[Row] = {
         (Edit, A::HistoryOlder, &["ctrl+p"], "older prompt"),
         (Edit, A::HistoryNewer, &["ctrl+n"], "newer prompt"),
         (Edit, A::SearchHistory, &["ctrl+r"], "search the history; again: an older one"),
+        (Edit, A::Attach, &[], "a file with the message: /attach PATH"),
         (Edit, A::Editor, &["ctrl+g"], "the draft in your own editor"),
         (Edit, A::TakeBack, &["alt+up"], "change what waits; again: the one before"),
         (Edit, A::QueueNewer, &["alt+down"], "the one behind, then your draft"),

@@ -4,6 +4,7 @@
 
 pub mod action;
 pub mod ask;
+pub mod attachment;
 pub mod away;
 pub mod citizen;
 pub mod colours;

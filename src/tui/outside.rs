@@ -3,6 +3,7 @@
 //! A shell. Which endpoint, which directory and how a mirror is opened is not its business: a [`Harbour`] knows.
 //! Dropping the hands ends every task; the run goes on.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -15,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::attach::perform::{Opened, Performer};
 use crate::protocol::ids::RunRef;
+use crate::tui::attachment::{self, Attachment};
 use crate::tui::citizen::Habits;
 use crate::tui::colours::Snippet;
 use crate::tui::effect::{Effect, Plan};
@@ -283,6 +285,22 @@ impl Hands {
             .spawn(async move { here::run(&command, &directory, &listener).await });
     }
 
+    fn read_file(&mut self, typed: &str, of: Option<PathBuf>) {
+        let directory = of.unwrap_or_else(|| self.harbour.directory().to_owned());
+        let typed = attachment::unquoted(typed);
+        let home = self.habits.home.as_deref();
+        let path = match (typed.strip_prefix("~/"), home) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => directory.join(&typed),
+        };
+        let events = self.events.clone();
+        self.tasks.spawn(async move {
+            let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
+            let read = read.unwrap_or_else(|_| Err(format!("{typed} could not be read")));
+            tell(&events, Event::FileRead(Box::new(read))).await;
+        });
+    }
+
     fn list_paths(&mut self, of: Option<PathBuf>) {
         let (harbour, events) = (self.harbour.clone(), self.events.clone());
         self.looks.abort_all();
@@ -375,6 +393,7 @@ impl Outside for Hands {
                 command,
                 of,
             } => self.run_here(number, command, of),
+            Effect::ReadFile { path, of } => self.read_file(&path, of),
             Effect::EndHere => self.commands.abort_all(),
             Effect::ListPaths(of) => self.list_paths(of),
             Effect::ReadHistory => self.read_history(),
@@ -395,6 +414,27 @@ impl Outside for Hands {
             Effect::Edit { .. } | Effect::Redraw | Effect::Suspend | Effect::Quit { .. } => (),
         }
     }
+}
+
+/// A file that is to go with a message.
+fn read_file(path: &Path) -> Result<Attachment, String> {
+    let shown = path.display();
+    let refused = |error: std::io::Error| format!("{shown} cannot be read: {error}");
+    // Not even opened unless it is a file: a pipe would wait for ever.
+    let meta = std::fs::metadata(path).map_err(refused)?;
+    if !meta.is_file() {
+        return Err(format!("{shown} is no file"));
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(refused)?;
+    let mut most = file.take(attachment::LIMIT + 1);
+    most.read_to_end(&mut bytes).map_err(refused)?;
+    if bytes.len() as u64 > attachment::LIMIT {
+        return Err(format!(
+            "{shown} is larger than 10 MiB, the most that goes with a message"
+        ));
+    }
+    Ok(Attachment::new(&shown.to_string(), &bytes))
 }
 
 /// A panic while the lock was held has ended its task; what it left is whole.

@@ -253,6 +253,7 @@ where
             | Effect::ListPaths(_)
             | Effect::RunHere { .. }
             | Effect::EndHere
+            | Effect::ReadFile { .. }
             | Effect::Copy(_)
             | Effect::Bell
             | Effect::Notify(_)

@@ -446,9 +446,10 @@ impl State {
 }
 
 /// The slash commands that never go to the agent.
-pub const OURS: [(&str, &str); 10] = [
+pub const OURS: [(&str, &str); 11] = [
     ("find", "search what was said"),
     ("away", "to what came while you were away"),
+    ("attach", "a file with the message: /attach PATH"),
     ("copy", "copy a piece of what was said"),
     ("raw", "raw text, to be selected by hand"),
     ("runs", "list the runs"),

@@ -9,8 +9,9 @@ use crate::tui::event::Event;
 use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
 use crate::tui::on::{
-    away, browse, cancel, choose, citizen, code, copy, draft, editor, find, here, history, jump,
-    launch, link, mention, palette, picker, popup, question, queue, tastes, vim, writing,
+    attachment, away, browse, cancel, choose, citizen, code, copy, draft, editor, find, here,
+    history, jump, launch, link, mention, palette, picker, popup, question, queue, tastes, vim,
+    writing,
 };
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
@@ -84,6 +85,7 @@ fn step(state: &mut State, event: Event) -> Vec<Effect> {
         Event::PathsListed(listing) => mention::listed(state, listing),
         Event::HistoryRead(prompts) => history::read(state, prompts),
         Event::RunsListed(rows) => picker::listed(state, rows),
+        Event::FileRead(read) => attachment::read(state, *read),
         Event::Tastes(told) => tastes::told(state, *told),
         Event::Noted(text) => {
             toast(state, text);
@@ -260,6 +262,7 @@ fn shows(state: &mut State, action: Action) -> bool {
         Action::Plan => show(state, Pane::Plan),
         Action::Copy => copy::open(state),
         Action::Away => away::jump(state),
+        Action::Attach => draft::begin(state, "/attach "),
         _ => return false,
     }
     true

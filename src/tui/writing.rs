@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::tui::attachment::Attachment;
+
 #[derive(Debug, Clone, Default)]
 pub struct Writing {
     /// The history is searched; the draft waits beside it.
@@ -17,6 +19,8 @@ pub struct Writing {
     pub paths: Paths,
     /// The last command that was run on this machine.
     pub here: Option<Ran>,
+    /// What goes with the next message.
+    pub attachments: Vec<Attachment>,
     /// The user's own, as a shell's words.
     pub editor: String,
     /// The draft is in the editor; what it was.
@@ -29,6 +33,7 @@ impl Writing {
         self.search = None;
         self.mention = None;
         self.dismissed = None;
+        self.attachments.clear();
     }
 }
 

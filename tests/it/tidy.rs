@@ -51,6 +51,7 @@ const PURE: &[&str] = &[
     "client/retry.rs",
     "attach/update.rs",
     "attach/update/",
+    "tui/attachment.rs",
     "tui/away.rs",
     "tui/find.rs",
     "tui/linear/cell.rs",

@@ -154,7 +154,7 @@ impl Server {
             self.step(StepStatus::Done, Some(detail), None).await?;
         }
         let run = self.launch.at.run.as_str();
-        let started = line::run_started(run, session.version.as_deref());
+        let started = line::run_started(run, session.version.as_deref(), session.takes.as_ref());
         self.journal.write(&started).await?;
         if session.forgot {
             let note = "the agent starts anew: it does not remember what was said before";

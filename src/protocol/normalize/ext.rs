@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::protocol::acp::{OptionKind, PermissionOption};
-use crate::protocol::entry::{Ext, PermissionRequest, Step, StepStatus};
+use crate::protocol::entry::{Ext, PermissionRequest, Step, StepStatus, Takes};
 use crate::protocol::normalize::fields::{Fields, Odd, Read};
 use crate::protocol::normalize::file;
 use crate::protocol::run::Status;
@@ -53,6 +53,9 @@ fn session(name: &str, fields: Fields<'_>) -> Read<Option<Ext>> {
     Ok(Some(match name {
         "run_started" => Ext::RunStarted {
             agent_version: fields.text("agentVersion")?,
+            takes: fields
+                .ours("promptCapabilities")
+                .map_or_else(Takes::default, Takes::of),
         },
         "turn_complete" => Ext::TurnComplete {
             stop_reason: fields

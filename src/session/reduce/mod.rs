@@ -142,7 +142,10 @@ impl Session {
 
     fn ext(&mut self, at: At, ext: &Ext) {
         match ext {
-            Ext::RunStarted { agent_version } => self.run_started(agent_version.as_deref()),
+            Ext::RunStarted {
+                agent_version,
+                takes,
+            } => self.run_started(agent_version.as_deref(), *takes),
             Ext::TurnComplete {
                 stop_reason,
                 unscanned,

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use crate::protocol::command::What;
-use crate::protocol::entry::{Ends, Entry, RpcError};
+use crate::protocol::entry::{Ends, Entry, RpcError, Takes};
 use crate::protocol::run::Status;
 use crate::session::index::TurnNotes;
 use crate::session::reduce::At;
@@ -145,7 +145,8 @@ impl Session {
         }
     }
 
-    pub(super) fn run_started(&mut self, agent_version: Option<&str>) {
+    pub(super) fn run_started(&mut self, agent_version: Option<&str>, takes: Takes) {
+        self.takes = takes;
         if let Some(version) = agent_version {
             self.agent_version = Some(version.to_owned());
         }

@@ -3,12 +3,11 @@
 //! Pure.
 
 use crate::attach;
-use crate::protocol::command::Command;
 use crate::protocol::ids::{CommandId, RunId};
 use crate::tui::action::Action;
 use crate::tui::effect::{Effect, Plan};
 use crate::tui::menu::{self, Choice};
-use crate::tui::on::{browse, here, history, link, mention, queue, writing};
+use crate::tui::on::{attachment, browse, here, history, link, mention, queue, writing};
 use crate::tui::state::{Launching, Popup, Scene, Scroll, State};
 use crate::tui::update::{act as perform, leave, toast};
 
@@ -47,6 +46,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     }
     let menu = menu::choices(state);
     match action {
+        Action::DeleteBack if attachment::drop_last(state) => return Vec::new(),
         Action::Submit if state.composer.continues() => (),
         Action::Submit if !menu.is_empty() && !is_whole(state, &menu) => {
             return complete(state, &menu);
@@ -214,6 +214,9 @@ fn submit(state: &mut State) -> Vec<Effect> {
     if text.is_empty() {
         return Vec::new();
     }
+    if let Some(path) = attachment::path(&text) {
+        return attachment::submit(state, path);
+    }
     if let Some(effects) = ours(state, &text) {
         return effects;
     }
@@ -235,7 +238,7 @@ fn submit(state: &mut State) -> Vec<Effect> {
 pub(crate) fn send(state: &mut State) -> (Vec<Effect>, Option<CommandId>) {
     let text = taken(state);
     state.scroll = Scroll::Follow;
-    let message = Command::user_message(text.clone());
+    let message = attachment::message(state, &text);
     let command = message.id.clone();
     let mut effects = link::step(state, attach::event::Event::Say(message));
     effects.push(Effect::SaveHistory(text));
@@ -246,7 +249,9 @@ pub(crate) fn send(state: &mut State) -> (Vec<Effect>, Option<CommandId>) {
 /// The draft is a command of ours or for this machine, not words for the agent.
 pub(crate) fn is_ours(state: &State) -> bool {
     let text = state.composer.text();
-    here::command(text).is_some() || action_of(text.trim()).is_some()
+    here::command(text).is_some()
+        || action_of(text.trim()).is_some()
+        || attachment::path(text.trim()).is_some()
 }
 
 /// Takes the draft; what is left on disk is the caller's business.
@@ -281,6 +286,7 @@ pub(crate) fn action_of(text: &str) -> Option<Action> {
     match text.strip_prefix('/')?.trim_end() {
         "find" => Some(Action::Find),
         "away" => Some(Action::Away),
+        "attach" => Some(Action::Attach),
         "copy" => Some(Action::Copy),
         "raw" => Some(Action::Raw),
         "palette" => Some(Action::Palette),
@@ -302,6 +308,16 @@ fn ours(state: &mut State, text: &str) -> Option<Vec<Effect>> {
         _ => perform(state, action),
     });
     Some(effects)
+}
+
+/// A command that wants a word behind it; a draft that is there stays.
+pub(crate) fn begin(state: &mut State, command: &str) {
+    if state.composer.is_empty() {
+        state.composer.set(command.to_owned());
+        state.focus = crate::tui::state::Focus::Edit;
+    } else {
+        toast(state, format!("{command}PATH is written on an empty draft"));
+    }
 }
 
 /// Puts a prompt back that did not go out.

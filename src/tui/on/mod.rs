@@ -1,5 +1,6 @@
 //! What `update` does, one subject a file. Pure, like `update` itself.
 
+pub(crate) mod attachment;
 pub(crate) mod away;
 pub(crate) mod browse;
 pub(crate) mod cancel;

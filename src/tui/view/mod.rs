@@ -1,6 +1,7 @@
 //! The picture: `screen::view(&State, &mut Paint, &mut Frame)`. Pure; asks for roles, never for colours.
 
 pub(crate) mod asked;
+mod attachment;
 mod block;
 pub(crate) mod call;
 pub(crate) mod cell;

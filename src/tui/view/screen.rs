@@ -16,8 +16,8 @@ use crate::tui::view::paint::Paint;
 use crate::tui::view::rows::{Rows, remark, rule};
 use crate::tui::view::text::{Break, clean, clean_line, wrap};
 use crate::tui::view::{
-    composer, find, glyphs, head, leader, menu, palette, panes, picker, popup, question, queue,
-    status, transcript, welcome,
+    attachment, composer, find, glyphs, head, leader, menu, palette, panes, picker, popup,
+    question, queue, status, transcript, welcome,
 };
 
 pub fn view(state: &State, paint: &mut Paint, frame: &mut Frame) {
@@ -127,6 +127,9 @@ fn foot(
     let cursor = composer::draw(state, paint, draft, buffer);
     let over = rows.bottom(menu::height(state));
     menu::draw(state, paint, over, buffer);
+    if let Some(line) = attachment::line(state, paint, columns) {
+        line.render(rows.bottom(1), buffer);
+    }
     if let Some(line) = queue::line(state, attached, paint, columns) {
         line.render(rows.bottom(1), buffer);
     }

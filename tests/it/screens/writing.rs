@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use ashore::protocol::command::What;
+use ashore::protocol::line;
+use ashore::tui::attachment::Attachment;
 use ashore::tui::effect::Effect;
 use ashore::tui::event::{Event, Here, Listing, Said};
 use ashore::tui::state::Popup;
 use ashore::tui::vim::Vim;
 use serde_json::json;
 
-use crate::screens::scenes::busy;
+use crate::screens::scenes::{busy, each};
 use crate::screens::script::{Screen, posted};
 
 const SIZES: [(u16, u16); 3] = [(120, 40), (80, 24), (40, 24)];
@@ -296,4 +298,66 @@ fn vims_keys_are_had_by_who_wishes_for_them_and_esc_leaves_writing_first() {
     screen.asks(3, "q1", "run it");
     screen.after(2000);
     assert!(!posted(&screen.keys("y")).is_empty());
+}
+
+/// The agent says that it takes this in a prompt.
+fn taking(screen: &mut Screen, takes: serde_json::Value) {
+    let started = line::run_started("r", None, Some(&takes));
+    screen.says(0, &started);
+}
+
+#[test]
+fn a_file_goes_with_the_next_message_and_is_shown_until_then() {
+    let png = b"\x89PNG\r\n\x1a\nrest";
+    let read = |name: &str, bytes: &[u8]| {
+        let one = Attachment::new(&format!("/home/ana/{name}"), bytes);
+        Event::FileRead(Box::new(Ok(one)))
+    };
+    each(&SIZES, "write/attached", mirrored, |screen| {
+        busy(screen);
+        taking(screen, json!({"image": true, "embeddedContext": true}));
+        screen.event(read("shot.png", &png.repeat(300)));
+        screen.event(read("notes for ana.md", b"# Notes"));
+    });
+    let mut screen = mirrored(80, 24);
+    taking(&mut screen, json!({"image": true}));
+    let asked = screen.keys("/attach 'my shot.png'<enter>");
+    let of = Some(PathBuf::from("/home/ana/web"));
+    let path = "'my shot.png'".to_owned();
+    assert!(asked.contains(&Effect::ReadFile { path, of }), "{asked:?}");
+    assert!(posted(&asked).is_empty() && screen.state.composer.is_empty());
+    screen.event(read("one.png", png));
+    screen.event(read("two.png", png));
+    assert!(screen.text().contains("with one.png 12 B, two.png 12 B"));
+    // What it does not take does not go, and a file that is not there says so.
+    screen.event(read("notes.md", b"# Notes"));
+    let said = "this agent takes no files with a message: notes.md is not attached";
+    assert!(screen.text().contains(said), "{}", screen.text());
+    screen.event(Event::FileRead(Box::new(Err("x is no file".into()))));
+    assert!(screen.text().contains("x is no file"));
+    screen.keys("<backspace>");
+    assert!(!screen.text().contains("two.png"));
+    let sent = posted(&screen.keys("look<enter>"));
+    let [What::UserMessage(prompt)] = &sent[..] else {
+        panic!("{sent:?}");
+    };
+    let blocks = prompt.blocks.as_ref().expect("more than words");
+    assert_eq!(blocks.len(), 2);
+    assert_eq!(
+        (&blocks[0]["text"], &blocks[1]["mimeType"]),
+        (&json!("look"), &json!("image/png"))
+    );
+    // It went once.
+    assert!(!screen.text().contains("with one.png"));
+    screen.keys("more<enter>");
+    let outbox = &screen.attached().outbox;
+    let next = outbox.iter().next_back().map(|one| &one.command.what);
+    assert!(matches!(next, Some(What::UserMessage(prompt)) if prompt.blocks.is_none()));
+    // Who has not said that it takes anything is sent nothing.
+    let mut screen = mirrored(80, 24);
+    screen.event(read("one.png", png));
+    assert!(screen.text().contains("takes no pictures"));
+    let mut screen = Screen::new_run(80, 24);
+    assert!(screen.keys("/attach a.png<enter>").is_empty());
+    assert!(screen.text().contains("start it first"));
 }
