@@ -96,6 +96,8 @@ pub enum Action {
     PaneLeft,
     PaneRight,
     PutBack,
+    /// Both sides of a conflict.
+    Conflict,
     /// The mirror's next direction.
     Direction,
     // A question of the agent; a digit picks.

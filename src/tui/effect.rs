@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::attach;
+use crate::mirror::status::Conflict;
 use crate::protocol::ids::{RunId, RunRef};
 use crate::tui::away::Seen;
 use crate::tui::colours::Snippet;
@@ -49,6 +50,11 @@ pub enum Effect {
     },
     /// Answer `PathsListed`; `None` is the directory that a new run would be given.
     ListPaths(Option<PathBuf>),
+    /// Answer `SidesRead`.
+    ReadSides {
+        directory: PathBuf,
+        conflict: Conflict,
+    },
     /// Answer `HistoryRead`.
     ReadHistory,
     /// To the clipboard, through the terminal and into a file; what was done is said.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::attach;
 use crate::attach::state::Attached;
+use crate::mirror::status::Conflict;
 use crate::protocol::ids::RunRef;
 use crate::protocol::run::Status;
 use crate::tui::attachment::Attachment;
@@ -55,6 +56,8 @@ pub enum Event {
     Edited(Result<String, String>),
     Here(Here),
     PathsListed(Listing),
+    /// Asked for by `ReadSides`.
+    SidesRead(Sides),
     /// The prompts of all screens, oldest first.
     HistoryRead(Vec<String>),
     /// A file for the next message, or a sentence on why it cannot go with it.
@@ -111,6 +114,23 @@ pub enum Said {
     Printed(String),
     /// How, in words.
     Ended(String),
+}
+
+/// A conflict, and what its two sides are on this disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sides {
+    pub conflict: Conflict,
+    pub mine: Side,
+    pub theirs: Side,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Side {
+    Text(String),
+    /// Deleted.
+    Gone,
+    /// What it is, when that is no text to be looked at.
+    Other(String),
 }
 
 /// The files of a directory that a draft may name, by the rules of the mirror.

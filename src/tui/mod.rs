@@ -24,6 +24,7 @@ pub mod palette;
 pub mod replay;
 pub mod run;
 pub mod sample;
+mod sides;
 pub mod source;
 pub mod start;
 pub mod state;

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::attach::perform::{Opened, Performer};
+use crate::mirror::status::Conflict;
 use crate::protocol::ids::RunRef;
 use crate::tui::attachment::{self, Attachment};
 use crate::tui::citizen::Habits;
@@ -24,6 +25,7 @@ use crate::tui::event::{Event, Listing, Progress, RunRow};
 use crate::tui::here;
 use crate::tui::replay::{Clock, Tape};
 use crate::tui::run::Outside;
+use crate::tui::sides;
 use crate::tui::store::Store;
 use crate::tui::terminal;
 use crate::tui::tty::out::Free;
@@ -326,6 +328,16 @@ impl Hands {
         });
     }
 
+    fn read_sides(&mut self, directory: PathBuf, conflict: Conflict) {
+        let events = self.events.clone();
+        self.tasks.spawn(async move {
+            let read = tokio::task::spawn_blocking(move || sides::read(&directory, conflict)).await;
+            if let Ok(read) = read {
+                tell(&events, Event::SidesRead(read)).await;
+            }
+        });
+    }
+
     fn read_history(&mut self) {
         let (store, events) = (self.store.clone(), self.events.clone());
         self.tasks.spawn(async move {
@@ -397,6 +409,10 @@ impl Outside for Hands {
             Effect::EndHere => self.commands.abort_all(),
             Effect::ListPaths(of) => self.list_paths(of),
             Effect::ReadHistory => self.read_history(),
+            Effect::ReadSides {
+                directory,
+                conflict,
+            } => self.read_sides(directory, conflict),
             Effect::Copy(text) => self.copy(&text),
             Effect::Bell => self.say(notify::bell(self.habits.notify)),
             Effect::Notify(words) => {

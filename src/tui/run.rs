@@ -250,6 +250,7 @@ where
             | Effect::SaveSeen { .. }
             | Effect::SaveHistory(_)
             | Effect::ReadHistory
+            | Effect::ReadSides { .. }
             | Effect::ListPaths(_)
             | Effect::RunHere { .. }
             | Effect::EndHere

@@ -17,7 +17,7 @@ use crate::tui::away::Away;
 use crate::tui::citizen::Citizen;
 use crate::tui::colours::Colours;
 use crate::tui::composer::Composer;
-use crate::tui::event::{Drawn, Place, RunRow};
+use crate::tui::event::{Drawn, Place, RunRow, Sides};
 use crate::tui::find::Find;
 use crate::tui::keymap::Keymap;
 use crate::tui::palette::Palette;
@@ -214,6 +214,11 @@ pub enum Popup {
         back: usize,
     },
     Palette(Palette),
+    /// Both sides of a conflict, from this line on.
+    Sides {
+        sides: Box<Sides>,
+        top: usize,
+    },
     /// What can be copied; which line is chosen.
     Copy {
         chosen: usize,
@@ -446,10 +451,11 @@ impl State {
 }
 
 /// The slash commands that never go to the agent.
-pub const OURS: [(&str, &str); 11] = [
+pub const OURS: [(&str, &str); 12] = [
     ("find", "search what was said"),
     ("away", "to what came while you were away"),
     ("attach", "a file with the message: /attach PATH"),
+    ("conflict", "both sides of a conflict, to decide it"),
     ("copy", "copy a piece of what was said"),
     ("raw", "raw text, to be selected by hand"),
     ("runs", "list the runs"),

@@ -10,8 +10,8 @@ use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
 use crate::tui::on::{
     attachment, away, browse, cancel, choose, citizen, code, copy, draft, editor, find, here,
-    history, jump, launch, link, mention, palette, picker, popup, question, queue, tastes, vim,
-    writing,
+    history, jump, launch, link, mention, palette, picker, popup, question, queue, sides, tastes,
+    vim, writing,
 };
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
@@ -84,6 +84,7 @@ fn step(state: &mut State, event: Event) -> Vec<Effect> {
         Event::Edited(edited) => editor::back(state, edited),
         Event::PathsListed(listing) => mention::listed(state, listing),
         Event::HistoryRead(prompts) => history::read(state, prompts),
+        Event::SidesRead(read) => sides::told(state, read),
         Event::RunsListed(rows) => picker::listed(state, rows),
         Event::FileRead(read) => attachment::read(state, *read),
         Event::Tastes(told) => tastes::told(state, *told),
@@ -132,6 +133,7 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
         .or_else(|| find::write(state, key))
         .or_else(|| palette::write(state, key))
         .or_else(|| copy::write(state, key))
+        .or_else(|| sides::write(state, key))
         .or_else(|| (context == Context::Edit).then(|| vim::write(state, key))?);
     if let Some(effects) = written {
         return effects;

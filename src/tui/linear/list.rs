@@ -7,16 +7,16 @@ use crate::protocol::file::ChangeKind;
 use crate::protocol::run::Status;
 use crate::session::state::{FileEntry, OpenPermission};
 use crate::tui::ask::Writing;
-use crate::tui::event::RunRow;
+use crate::tui::event::{RunRow, Sides};
 use crate::tui::keymap::{Context, action_name};
 use crate::tui::linear::cell::{brief, counted, spoken};
 use crate::tui::on::{choose, copy, writing};
 use crate::tui::palette::{self, Row, What};
 use crate::tui::state::{Confirm, OURS, Picker, State};
-use crate::tui::view::asked;
 use crate::tui::view::cell::seconds;
 use crate::tui::view::popup::size;
 use crate::tui::view::text::clean_line;
+use crate::tui::view::{self, asked};
 use ratatui::style::Style;
 
 /// Wider than anything: what is read out is not wrapped.
@@ -195,6 +195,17 @@ pub(super) fn copies(state: &State) -> Vec<String> {
         begins => format!("{} {}: {}", item.key, item.name, clean_line(begins)),
     };
     let mut told: Vec<String> = items.into_iter().map(item).collect();
+    told.push("choose>".to_owned());
+    told
+}
+
+/// Both sides of a conflict, and what can be done about it.
+pub(super) fn sides(sides: &Sides) -> Vec<String> {
+    let said = view::sides::said(sides).into_iter();
+    let mut told: Vec<String> = said
+        .map(|(_, line)| line)
+        .filter(|line| !line.is_empty())
+        .collect();
     told.push("choose>".to_owned());
     told
 }

@@ -174,13 +174,16 @@ fn choose(state: &mut State, words: &str) -> Taken {
             }
             None => Taken::say("a number chooses, an empty line leaves it as it is"),
         },
-        Some(Popup::Copy { .. }) => {
+        Some(Popup::Copy { .. } | Popup::Sides { .. }) => {
             let mut keys = words.chars();
             let letter = keys.next().filter(|_| keys.next().is_none());
             let key = letter.map(|char| Key::normal(KeyCode::Char(char), KeyModifiers::NONE));
             let effects = key.map(|key| update(state, Event::Key(key)));
             match effects {
                 Some(effects) if state.popup.is_none() => effects.into(),
+                _ if matches!(state.popup, Some(Popup::Sides { .. })) => Taken::say(
+                    "1 keeps yours, 2 takes theirs, 3 keeps both; an empty line decides nothing",
+                ),
                 _ => Taken::say("a letter of the list copies, an empty line does not"),
             }
         }
@@ -587,7 +590,13 @@ fn settle(state: &mut State, taken: &mut Taken) {
             state.popup = None;
         }
         Some(Popup::Here { .. }) => state.popup = None,
-        Some(Popup::Confirm(_) | Popup::Choose { .. } | Popup::Palette(_) | Popup::Copy { .. })
+        Some(
+            Popup::Confirm(_)
+            | Popup::Choose { .. }
+            | Popup::Palette(_)
+            | Popup::Copy { .. }
+            | Popup::Sides { .. },
+        )
         | None => (),
     }
     state.question.details = false;

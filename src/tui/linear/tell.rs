@@ -382,6 +382,7 @@ impl Teller {
                 lines
             }
             Some(Popup::Copy { .. }) => list::copies(state),
+            Some(Popup::Sides { sides, .. }) => list::sides(sides),
             Some(Popup::Help { .. } | Popup::Asked { .. } | Popup::Here { .. }) | None => {
                 Vec::new()
             }

@@ -287,6 +287,7 @@ pub(crate) fn action_of(text: &str) -> Option<Action> {
         "find" => Some(Action::Find),
         "away" => Some(Action::Away),
         "attach" => Some(Action::Attach),
+        "conflict" => Some(Action::Conflict),
         "copy" => Some(Action::Copy),
         "raw" => Some(Action::Raw),
         "palette" => Some(Action::Palette),

@@ -6,7 +6,7 @@ use crate::attach;
 use crate::protocol::command::What;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
-use crate::tui::on::{choose, copy, draft, here, link, question};
+use crate::tui::on::{choose, copy, draft, here, link, question, sides};
 use crate::tui::state::{Confirm, Popup, Scene, State};
 use crate::tui::update::toast;
 
@@ -24,6 +24,9 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         }
         (Some(Popup::Asked { top }), action) if action != Action::Redraw => {
             return question::on_page(state, top, action);
+        }
+        (Some(Popup::Sides { sides, top }), action) if action != Action::Redraw => {
+            sides::act(state, sides, top, action);
         }
         (Some(Popup::Choose { row }), action) if action != Action::Redraw => {
             return choose::act(state, row, action);

@@ -11,6 +11,8 @@ use crate::mirror::status::{MirrorState, Way};
 use crate::protocol::file::ChangeKind;
 use crate::protocol::run::Environment;
 use crate::session::state::FileEntry;
+use crate::tui::action::Action;
+use crate::tui::keymap::Context;
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
@@ -104,6 +106,10 @@ pub(crate) fn foot(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'st
         let going = mirror.under_way >= mirror.up;
         let how = if going { "on the way" } else { "not sent" };
         words.push((Role::Dim, format!("{} edited here, {how}", mirror.up)));
+    }
+    if !mirror.conflicts.is_empty() {
+        let key = state.keymap.key_of(Context::Browse, Action::Conflict);
+        words.push((Role::Dim, format!("both changed: {key} decides")));
     }
     for conflict in mirror.conflicts.iter().take(3) {
         let text = match &conflict.theirs {

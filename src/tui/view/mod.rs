@@ -29,6 +29,7 @@ mod queue;
 mod raw;
 mod rows;
 pub mod screen;
+pub(crate) mod sides;
 mod status;
 pub(crate) mod text;
 mod tools;

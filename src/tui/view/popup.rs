@@ -14,7 +14,7 @@ use crate::tui::theme::Role;
 use crate::tui::view::copy;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{Break, clean, fit, pad, width, wrap};
-use crate::tui::view::{asked, choose};
+use crate::tui::view::{asked, choose, sides};
 
 pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buffer: &mut Buffer) {
     if let Popup::Asked { top } = popup {
@@ -34,6 +34,10 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
             )
         }
         Popup::Asked { .. } => ("", Vec::new(), 0),
+        Popup::Sides { sides, top } => {
+            let lines = sides::lines(sides, *top, paint, columns);
+            (" conflict ", lines, 0)
+        }
         Popup::Here { .. } => (" LOCAL ", here(state, paint, columns), 0),
         Popup::Confirm(confirm) => (" really? ", question(confirm, paint, columns), 0),
         // Drawn by itself: it has a line that is written.

@@ -4,6 +4,7 @@ mod anything;
 mod asking;
 mod behaviour;
 mod citizen;
+mod deciding;
 mod finding;
 mod linear;
 mod peers;
