@@ -194,11 +194,14 @@ impl Disk {
             return;
         };
         let alone = names.iter().all(|name| name == GITIGNORE);
-        if alone && is_our_gitignore(&ours) {
-            let removed = ours
-                .remove_file(GITIGNORE)
-                .and_then(|()| self.root.remove_folder(OURS));
-            if let Err(error) = removed {
+        let gitignore = gitignore(&ours);
+        if alone && gitignore != Gitignore::Theirs {
+            let removed = match gitignore {
+                // A kill between the two leaves the folder alone.
+                Gitignore::None => Ok(()),
+                _ => ours.remove_file(GITIGNORE),
+            };
+            if let Err(error) = removed.and_then(|()| self.root.remove_folder(OURS)) {
                 tracing::debug!(%error, "our folder stays");
             }
         }
@@ -416,6 +419,9 @@ impl Disk {
         let private = 0o700;
         let what = "make .ashore/stage";
         let ours = self.root.step(OURS, private).map_err(fail(what))?.0;
+        if gitignore(&ours) == Gitignore::Torn {
+            ours.remove_file(GITIGNORE).map_err(fail(what))?;
+        }
         match ours.new_file(GITIGNORE, 0o644) {
             Ok(mut file) => file.write_all(EVERYTHING).map_err(fail(what))?,
             Err(Errno::EXIST) => (),
@@ -481,15 +487,27 @@ impl Disk {
     }
 }
 
-/// A user's own stays.
-fn is_our_gitignore(ours: &Folder) -> bool {
+/// Whose it is. A user's own stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gitignore {
+    None,
+    Ours,
+    /// Ours, cut short by a kill.
+    Torn,
+    Theirs,
+}
+
+fn gitignore(ours: &Folder) -> Gitignore {
     let mut text = Vec::new();
-    match ours.file(GITIGNORE) {
-        Ok(file) => file
-            .take(16)
-            .read_to_end(&mut text)
-            .is_ok_and(|_| text == EVERYTHING),
-        Err(_) => false,
+    let read = match ours.file(GITIGNORE) {
+        Ok(file) => file.take(16).read_to_end(&mut text),
+        Err(Errno::NOENT) => return Gitignore::None,
+        Err(_) => return Gitignore::Theirs,
+    };
+    match read {
+        Ok(_) if text == EVERYTHING => Gitignore::Ours,
+        Ok(_) if EVERYTHING.starts_with(&text) => Gitignore::Torn,
+        Ok(_) | Err(_) => Gitignore::Theirs,
     }
 }
 

@@ -147,6 +147,30 @@ fn between_two_writes_nothing_of_ours_stands_in_the_directory() {
 }
 
 #[test]
+fn what_a_kill_left_of_our_folder_is_cleared_and_made_whole() {
+    let place = place_with(&[]);
+    let ours = place.root().join(".ashore");
+    let torn: [Option<&str>; 3] = [None, Some(""), Some("*")];
+    for left in torn {
+        let make = || {
+            std::fs::create_dir_all(&ours).unwrap();
+            if let Some(text) = left {
+                std::fs::write(ours.join(".gitignore"), text).unwrap();
+            }
+        };
+        make();
+        place.disk.tidy();
+        assert!(!ours.exists(), "{left:?}");
+        make();
+        let staged = place.disk.staged().unwrap();
+        assert_eq!(place.read(".ashore/.gitignore"), "*\n", "{left:?}");
+        drop(staged);
+        place.disk.tidy();
+        assert!(!ours.exists(), "{left:?}");
+    }
+}
+
+#[test]
 fn an_overwrite_keeps_the_pre_image_and_the_permissions() {
     let place = place_with(&[("a", "old")]);
     let at = place.root().join("a");
