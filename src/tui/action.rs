@@ -72,6 +72,9 @@ pub enum Action {
     Top,
     Bottom,
     Fold,
+    /// More, or fewer, lines around what changed.
+    MoreAround,
+    LessAround,
     /// Search what was said.
     Find,
     FindNext,

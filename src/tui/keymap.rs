@@ -155,6 +155,8 @@ const DEFAULTS: &[Row] = {
         (Browse, A::Top, &["g", "home"], "to the start"),
         (Browse, A::Bottom, &["G", "end"], "to the end, and follow"),
         (Browse, A::Fold, &["space", "enter"], "unfold or fold this one"),
+        (Browse, A::MoreAround, &["+"], "more lines around what changed"),
+        (Browse, A::LessAround, &["-"], "fewer lines around what changed"),
         (Browse, A::Find, &["/"], "search what was said; a regex, if it is one"),
         (Browse, A::FindNext, &["n"], "the next match"),
         (Browse, A::FindBefore, &["N"], "the match before"),

@@ -21,6 +21,7 @@ use crate::tui::event::{Drawn, Place, RunRow, Sides};
 use crate::tui::find::Find;
 use crate::tui::keymap::Keymap;
 use crate::tui::palette::Palette;
+use crate::tui::view::diff::AROUND;
 use crate::tui::vim::Vim;
 use crate::tui::writing::Writing;
 
@@ -45,6 +46,8 @@ pub struct State {
     /// The line that is selected in the files or tools pane.
     pub row: usize,
     pub folds: Folds,
+    /// Lines of a diff around what changed.
+    pub around: usize,
     pub colours: Colours,
     pub find: Find,
     pub away: Away,
@@ -298,6 +301,7 @@ impl State {
             selected: None,
             row: 0,
             folds: Folds::default(),
+            around: AROUND,
             colours: Colours::default(),
             find: Find::default(),
             away: Away::default(),

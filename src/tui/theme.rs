@@ -85,6 +85,14 @@ pub struct Theme {
     /// The grounds that it can be read on.
     pub grounds: Vec<[u8; 3]>,
     styles: [Style; Role::ALL.len()],
+    depth: Depth,
+}
+
+/// A colour as the output of a command names it: a number from 0 to 255, or its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shade {
+    Number(u8),
+    Rgb(u8, u8, u8),
 }
 
 /// Which theme is shown.
@@ -193,6 +201,7 @@ impl Theme {
             name: name.unwrap_or("unnamed").to_owned(),
             grounds: grounds(&table)?,
             styles,
+            depth,
         })
     }
 
@@ -201,6 +210,15 @@ impl Theme {
         let mut schemes = self.grounds.iter().map(|ground| Scheme::of_ground(*ground));
         let first = schemes.next()?;
         schemes.all(|other| other == first).then_some(first)
+    }
+
+    /// What of it the terminal shows.
+    pub(crate) fn shade(&self, shade: Shade) -> Option<Color> {
+        let colour = match shade {
+            Shade::Number(number) => Color::Indexed(number),
+            Shade::Rgb(red, green, blue) => Color::Rgb(red, green, blue),
+        };
+        reduce(colour, self.depth)
     }
 
     pub fn style(&self, role: Role) -> Style {

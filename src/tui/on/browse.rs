@@ -31,6 +31,8 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             state.row = rows(state).saturating_sub(1);
         }
         Action::Fold => fold(state),
+        Action::MoreAround => around(state, 1),
+        Action::LessAround => around(state, -1),
         Action::ExpandAll => {
             state.folds.all = !state.folds.all;
             state.folds.flipped.clear();
@@ -141,6 +143,20 @@ fn step(state: &mut State, by: i64) {
     if hidden || next < drawn.top.item || next >= drawn.bottom.item {
         scroll(state, by * 3);
     }
+}
+
+/// Steps of how much of a file is shown around what changed in it, in lines.
+const AROUND: [usize; 7] = [0, 1, 2, 5, 10, 25, 100];
+
+fn around(state: &mut State, by: isize) {
+    let at = AROUND.partition_point(|step| *step < state.around);
+    let next = at.saturating_add_signed(by).min(AROUND.len() - 1);
+    state.around = AROUND[next];
+    let s = if state.around == 1 { "" } else { "s" };
+    toast(
+        state,
+        format!("{} line{s} around what changed", state.around),
+    );
 }
 
 fn fold(state: &mut State) {

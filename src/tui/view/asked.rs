@@ -16,7 +16,7 @@ use crate::session::tool::ToolCall;
 use crate::tui::on::writing;
 use crate::tui::state::State;
 use crate::tui::theme::Role;
-use crate::tui::view::diff::{Diff, diff};
+use crate::tui::view::diff::{AROUND, Diff, diff};
 use crate::tui::view::paint::Paint;
 use crate::tui::view::question;
 use crate::tui::view::rows::{Rows, print, rule};
@@ -154,8 +154,7 @@ fn in_full(call: &ToolCall) -> Vec<Told> {
             (Role::Added, format!("  +{}", diff.added)),
             (Role::Removed, format!(" −{}", diff.removed)),
         ]);
-        let lines = diff.lines.into_iter();
-        told.extend(lines.map(|line| vec![line]));
+        told.extend(diff.plain().map(|line| vec![line]));
         shown.extend(EDIT);
     }
     for content in &call.content {
@@ -247,7 +246,9 @@ fn address(call: &ToolCall) -> Option<String> {
 /// Path and diff of every change: as the call shows them, else as its input tells them.
 fn diffs(call: &ToolCall) -> Vec<(String, Diff)> {
     let shown = call.content.iter().filter_map(|content| match content {
-        ToolContent::Diff { path, old, new } => Some((path.clone(), diff(old.as_deref(), new))),
+        ToolContent::Diff { path, old, new } => {
+            Some((path.clone(), diff(old.as_deref(), new, AROUND)))
+        }
         ToolContent::Block(_) | ToolContent::Terminal(_) | ToolContent::Unknown(_) => None,
     });
     let shown: Vec<_> = shown.collect();
@@ -259,7 +260,7 @@ fn diffs(call: &ToolCall) -> Vec<(String, Diff)> {
     let new = text(&["new_string", "new_text", "content"]);
     let old = text(&["old_string", "old_text"]);
     match (path, new) {
-        (Some(path), Some(new)) => vec![(path.to_owned(), diff(old, new))],
+        (Some(path), Some(new)) => vec![(path.to_owned(), diff(old, new, AROUND))],
         _ => Vec::new(),
     }
 }

@@ -4,11 +4,14 @@
 
 use jiff::Timestamp;
 use ratatui::text::{Line, Span};
+use serde_json::Value;
 
 use crate::protocol::acp::{Block, ToolContent, ToolKind, ToolStatus};
 use crate::session::tool::ToolCall;
 use crate::tui::theme::Role;
+use crate::tui::view::ansi;
 use crate::tui::view::cell::{Look, elapsed, seconds, whole};
+use crate::tui::view::change::{self, Inks, Told};
 use crate::tui::view::diff::{Diff, diff};
 use crate::tui::view::text::{Break, clean, clean_line, fit, fit_end, pad, width, wrap};
 
@@ -22,17 +25,17 @@ pub(crate) fn lines(tool: &ToolCall, look: Look) -> Vec<Line<'static>> {
         .content
         .iter()
         .filter_map(|content| match content {
-            ToolContent::Diff { old, new, .. } => Some(diff(old.as_deref(), new)),
+            ToolContent::Diff { old, new, .. } => Some(diff(old.as_deref(), new, look.around)),
             ToolContent::Block(_) | ToolContent::Terminal(_) | ToolContent::Unknown(_) => None,
         })
         .collect();
     let mut lines = vec![tool_head(tool, &diffs, look)];
-    let body = tool_body(tool, diffs);
+    let body = tool_body(tool, &diffs, look);
     let (shown, hidden) = cut(tool, body, look);
     let indent = [look.indent()];
-    for (role, text) in shown {
+    for told in shown {
         lines.extend(wrap(
-            &[look.span(role, text)],
+            &told.spans,
             &indent,
             &indent,
             look.columns,
@@ -55,7 +58,7 @@ pub(crate) fn lines(tool: &ToolCall, look: Look) -> Vec<Line<'static>> {
 }
 
 /// What a folded or unfolded call shows of its body, and how many lines it does not.
-fn cut(tool: &ToolCall, mut body: Vec<(Role, String)>, look: Look) -> (Vec<(Role, String)>, usize) {
+fn cut(tool: &ToolCall, mut body: Vec<Told>, look: Look) -> (Vec<Told>, usize) {
     let most = match (look.open, tool.kind, look.narrow()) {
         (true, _, _) => MOST,
         // What runs is watched even where there is little room.
@@ -63,10 +66,9 @@ fn cut(tool: &ToolCall, mut body: Vec<(Role, String)>, look: Look) -> (Vec<(Role
         (false, ToolKind::Execute | ToolKind::Edit, false) => PREVIEW,
         (false, ..) => return (Vec::new(), 0),
     };
-    let changed = |(role, _): &(Role, String)| matches!(role, Role::Added | Role::Removed);
     let before = body
         .iter()
-        .position(changed)
+        .position(|told| told.is_change)
         .filter(|_| tool.kind == ToolKind::Edit && !look.open)
         .unwrap_or(0);
     let hidden = body.len().saturating_sub(most);
@@ -177,48 +179,52 @@ pub(crate) fn tool_time(tool: &ToolCall, live: bool, wall: Timestamp) -> Option<
     }
 }
 
-fn tool_body(tool: &ToolCall, diffs: Vec<Diff>) -> Vec<(Role, String)> {
+fn tool_body(tool: &ToolCall, diffs: &[Diff], look: Look) -> Vec<Told> {
     let mut lines = Vec::new();
-    let mut diffs = diffs.into_iter();
+    let mut diffs = diffs.iter();
+    let dim = |text: &str| Told::of(look.span(Role::Dim, text));
     for content in &tool.content {
         match content {
-            ToolContent::Diff { path, .. } => {
+            ToolContent::Diff { path, old, new } => {
                 if tool.content.len() > 1 {
-                    lines.push((Role::Dim, clean_line(path)));
+                    lines.push(dim(&clean_line(path)));
                 }
-                lines.extend(diffs.next().unwrap_or_default().lines);
+                if let Some(diff) = diffs.next() {
+                    let inks = Inks::of(path, old.as_deref(), new, look);
+                    lines.extend(change::lines(diff, &inks, look));
+                }
             }
-            ToolContent::Block(block) => lines.extend(block_lines(block)),
-            ToolContent::Terminal(id) => {
-                lines.push((Role::Dim, format!("terminal {}", clean_line(id))))
-            }
-            ToolContent::Unknown(_) => {
-                lines.push((Role::Dim, "content of an unknown kind".to_owned()))
-            }
+            ToolContent::Block(block) => lines.extend(block_lines(block, tool.kind, look)),
+            ToolContent::Terminal(id) => lines.push(dim(&format!("terminal {}", clean_line(id)))),
+            ToolContent::Unknown(_) => lines.push(dim("content of an unknown kind")),
         }
     }
     if lines.is_empty()
         && let Some(output) = tool.raw_output.as_ref().or(tool.response.as_ref())
     {
-        lines.extend(value_lines(output));
+        lines.extend(match output {
+            Value::String(text) if tool.kind == ToolKind::Execute => printed(text, look),
+            other => value_lines(other, look),
+        });
     }
     if lines.is_empty()
         && let Some(input) = &tool.raw_input
     {
-        lines.extend(value_lines(input));
+        lines.extend(value_lines(input, look));
     }
     lines
 }
 
-fn block_lines(block: &Block) -> Vec<(Role, String)> {
-    let one = |text: String| vec![(Role::Dim, clean_line(&text))];
+fn block_lines(block: &Block, kind: ToolKind, look: Look) -> Vec<Told> {
+    let one = |text: String| vec![Told::of(look.span(Role::Dim, clean_line(&text)))];
     match block {
-        Block::Text(text) => text_lines(unfenced(text)),
+        Block::Text(text) if kind == ToolKind::Execute => printed(unfenced(text), look),
+        Block::Text(text) => text_lines(Role::Text, unfenced(text), look),
         Block::Image { mime, bytes, .. } => one(format!("▪ image {mime}, {bytes} bytes")),
         Block::Audio { mime, bytes } => one(format!("▪ audio {mime}, {bytes} bytes")),
         Block::Link { uri, name } => one(format!("▪ {name} ({uri})")),
         Block::Resource { uri, text } => match text {
-            Some(text) => text_lines(text),
+            Some(text) => text_lines(Role::Text, text, look),
             None => one(format!("▪ {uri}")),
         },
         Block::Unknown(_) => one("▪ content of an unknown kind".to_owned()),
@@ -237,24 +243,38 @@ fn unfenced(text: &str) -> &str {
     }
 }
 
-fn text_lines(text: &str) -> Vec<(Role, String)> {
+/// What a command printed, in the colours that it chose.
+fn printed(text: &str, look: Look) -> Vec<Told> {
+    let told = |spans| Told {
+        spans,
+        is_change: false,
+    };
+    let mut lines: Vec<Told> = ansi::lines(text, look.theme)
+        .into_iter()
+        .map(told)
+        .collect();
+    while lines.last().is_some_and(|told| told.spans.is_empty()) {
+        lines.pop();
+    }
+    lines
+}
+
+fn text_lines(role: Role, text: &str, look: Look) -> Vec<Told> {
     clean(text)
         .trim_end()
         .lines()
-        .map(|line| (Role::Text, line.trim_end().to_owned()))
+        .map(|line| Told::of(look.span(role, line.trim_end())))
         .collect()
 }
 
-fn value_lines(value: &serde_json::Value) -> Vec<(Role, String)> {
-    let text = match value {
-        serde_json::Value::String(text) => text.clone(),
-        other => serde_json::to_string_pretty(other).unwrap_or_default(),
-    };
-    clean(&text)
-        .trim_end()
-        .lines()
-        .map(|line| (Role::Dim, line.to_owned()))
-        .collect()
+fn value_lines(value: &Value, look: Look) -> Vec<Told> {
+    match value {
+        Value::String(text) => text_lines(Role::Dim, text, look),
+        other => {
+            let text = serde_json::to_string_pretty(other).unwrap_or_default();
+            text_lines(Role::Dim, &text, look)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub(crate) struct Look<'a> {
     pub(crate) ink: &'a Ink<'a>,
     pub(crate) columns: usize,
     pub(crate) open: bool,
+    /// Lines of a diff around what changed.
+    pub(crate) around: usize,
     /// Its turn is running: what is not over elapses.
     pub(crate) live: bool,
     /// The first message of the agent in its turn: it gets the head.

@@ -1,15 +1,17 @@
 //! The picture: `screen::view(&State, &mut Paint, &mut Frame)`. Pure; asks for roles, never for colours.
 
+mod ansi;
 pub(crate) mod asked;
 mod attachment;
 mod block;
 pub(crate) mod call;
 pub(crate) mod cell;
+mod change;
 pub(crate) mod choose;
 pub mod code;
 mod composer;
 mod copy;
-mod diff;
+pub(crate) mod diff;
 mod files;
 mod find;
 pub(super) mod glyphs;

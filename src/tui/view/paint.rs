@@ -57,6 +57,8 @@ pub(crate) struct Key {
     pub(crate) mark: u64,
     /// As it was said.
     pub(crate) raw: bool,
+    /// Lines of a diff around what changed.
+    pub(crate) around: usize,
     /// Seconds, for what elapses; 0 for what stands still.
     pub(crate) second: i64,
 }

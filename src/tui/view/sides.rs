@@ -7,7 +7,7 @@ use ratatui::text::Line;
 use crate::tui::event::{Side, Sides};
 use crate::tui::on::sides::WAYS;
 use crate::tui::theme::Role;
-use crate::tui::view::diff::diff;
+use crate::tui::view::diff::{AROUND, diff};
 use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{Break, clean_line, fit, wrap};
 
@@ -53,7 +53,7 @@ pub(crate) fn said(sides: &Sides) -> Vec<(Role, String)> {
         (Side::Text(mine), Side::Text(theirs)) => {
             said.push((Role::Removed, "- only in yours".to_owned()));
             said.push((Role::Added, "+ only in theirs".to_owned()));
-            said.extend(diff(Some(mine), theirs).lines);
+            said.extend(diff(Some(mine), theirs, AROUND).plain());
         }
         (mine, theirs) => {
             said.extend(one("yours", Role::Removed, mine));

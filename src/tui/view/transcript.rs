@@ -314,6 +314,7 @@ impl List<'_> {
                 gap: false,
                 mark: 0,
                 raw: self.state.raw,
+                around: self.state.around,
                 second: if session.steps.iter().any(|step| step.ended.is_none()) {
                     second
                 } else {
@@ -329,6 +330,7 @@ impl List<'_> {
                     gap: self.has_gap(index),
                     mark: self.away_words(item).map_or(0, digest),
                     raw: self.state.raw,
+                    around: self.state.around,
                     second: if working && self.elapses(index) {
                         second
                     } else {
@@ -343,6 +345,7 @@ impl List<'_> {
                     gap: true,
                     mark: 0,
                     raw: self.state.raw,
+                    around: self.state.around,
                     second: 0,
                 },
             },
@@ -396,6 +399,7 @@ impl List<'_> {
             ink,
             columns: self.columns,
             open,
+            around: self.state.around,
             live: matches!(self.attached.session.turn, Turn::Working { .. }),
             first: false,
             running: false,
