@@ -304,6 +304,7 @@ mod tests {
                     started: None,
                     ended: None,
                     files: 0,
+                    spent: None,
                 },
             ),
         ]

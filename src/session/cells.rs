@@ -399,6 +399,7 @@ pub(crate) mod tests {
             started: None,
             ended: None,
             files: 0,
+            spent: None,
         };
         let table = [
             (call(ToolStatus::Failed, vec![]), (true, false, true)),

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
+use crate::protocol::acp::Usage;
 use crate::protocol::ids::{CommandId, Seq};
 use crate::session::copies::Copies;
 
@@ -76,6 +77,8 @@ pub(super) struct TurnNotes {
     /// The line before its first.
     pub(super) after: Seq,
     pub(super) started: Option<Timestamp>,
+    /// As the agent told it before.
+    pub(super) usage: Option<Usage>,
     /// The request of the turn that ended last.
     pub(super) last_request: Option<String>,
     /// That turn ended by its response, and `turn_complete` has yet to say so too.

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::protocol::acp::Usage;
 use crate::protocol::ids::{CommandId, Seq};
 use crate::session::cells::Cells;
 use crate::session::tool::ToolCall;
@@ -58,7 +59,32 @@ pub enum Body {
         started: Option<Timestamp>,
         ended: Option<Timestamp>,
         files: usize,
+        /// What the agent told of it; `None` when it told nothing.
+        spent: Option<Spent>,
     },
+}
+
+/// What a turn has added.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Tokens in the context; `None` when there are fewer than before.
+    pub tokens: Option<u64>,
+    /// US dollars.
+    pub cost: Option<f64>,
+}
+
+impl Spent {
+    /// Between two words of the agent on it; `None` when there was no second.
+    pub(crate) fn between(before: Option<Usage>, now: Option<Usage>) -> Option<Self> {
+        let now = now.filter(|now| before != Some(*now))?;
+        let used = before.map_or(0, |before| before.used);
+        let paid = before.and_then(|before| before.cost).unwrap_or(0.0);
+        let spent = Self {
+            tokens: now.used.checked_sub(used).filter(|tokens| *tokens > 0),
+            cost: now.cost.map(|cost| cost - paid).filter(|cost| *cost > 0.0),
+        };
+        (spent.tokens.is_some() || spent.cost.is_some()).then_some(spent)
+    }
 }
 
 impl Body {

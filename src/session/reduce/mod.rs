@@ -92,7 +92,7 @@ impl Session {
             Update::Config(options) => self.config.clone_from(options),
             Update::Info { title: Some(title) } => self.title.clone_from(title),
             Update::Info { title: None } => (),
-            Update::Usage(usage) => self.usage = Some(*usage),
+            Update::Usage(usage) => self.used(*usage),
             Update::Notice {
                 severity,
                 title,

@@ -15,6 +15,7 @@ use crate::protocol::normalize::decode;
 use crate::protocol::path::RelPath;
 use crate::protocol::run::Status;
 use crate::session::state::Turn;
+use crate::session::transcript::Spent;
 
 const TIME: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -956,4 +957,48 @@ fn the_modes_that_are_offered_stay_when_another_is_on() {
         .collect();
     assert_eq!(offered, [("ask", "Ask"), ("plan", "plan")]);
     assert_eq!(session.mode.as_deref(), Some("plan"));
+}
+
+#[test]
+fn a_turn_tells_what_it_has_used_also_when_the_agent_says_so_late() {
+    let used = |used: u64, cost: f64| json!({"method": "session/update", "params": {"sessionId": "s", "update": {"sessionUpdate": "usage_update", "used": used, "size": 200_000, "cost": {"amount": cost, "currency": "USD"}}}});
+    let session = Journal::default()
+        .prompt(1, None, "go")
+        .add(&used(10_000, 0.5))
+        .add(&used(12_000, 0.75))
+        .ends(1, "end_turn")
+        .prompt(2, None, "on")
+        .ends(2, "end_turn")
+        .add(&used(14_500, 1.0))
+        .add(&used(14_600, 1.0))
+        .prompt(3, None, "nothing told")
+        .ends(3, "end_turn")
+        .prompt(4, None, "compacted")
+        .add(&used(3_000, 1.5))
+        .ends(4, "end_turn")
+        .read();
+    let spent: Vec<Option<Spent>> = session
+        .transcript
+        .cells
+        .iter()
+        .filter_map(|cell| match &cell.body {
+            Body::TurnEnd { spent, .. } => Some(*spent),
+            _ => None,
+        })
+        .collect();
+    let told = |tokens, cost| {
+        Some(Spent {
+            tokens,
+            cost: Some(cost),
+        })
+    };
+    assert_eq!(
+        spent,
+        [
+            told(Some(12_000), 0.75),
+            told(Some(2_500), 0.25),
+            None,
+            told(None, 0.5)
+        ]
+    );
 }

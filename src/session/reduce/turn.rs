@@ -4,13 +4,14 @@
 
 use serde_json::Value;
 
+use crate::protocol::acp::Usage;
 use crate::protocol::command::What;
 use crate::protocol::entry::{Ends, Entry, RpcError, Takes};
 use crate::protocol::run::Status;
 use crate::session::index::TurnNotes;
 use crate::session::reduce::At;
 use crate::session::state::{Cancelling, Session, Turn};
-use crate::session::transcript::{Body, Level};
+use crate::session::transcript::{Body, Level, Spent};
 
 impl Session {
     /// `request` is the request's id, empty when no request line was seen.
@@ -25,6 +26,7 @@ impl Session {
         self.index.turn = TurnNotes {
             after: at.seq,
             started: at.time,
+            usage: self.usage,
             ..TurnNotes::default()
         };
         self.reopen();
@@ -81,6 +83,7 @@ impl Session {
         let changed = self.files.iter().rev();
         let of_turn = changed.take_while(|file| file.seq > notes.after);
         let files = of_turn.filter(|file| !file.by_user).count();
+        let spent = Spent::between(notes.usage, self.usage);
         self.push(
             at,
             Body::TurnEnd {
@@ -89,8 +92,14 @@ impl Session {
                 started: notes.started,
                 ended: at.time,
                 files,
+                spent,
             },
         );
+        // What comes late belongs to this turn.
+        self.index.turn.usage = match spent {
+            Some(_) => self.usage,
+            None => notes.usage,
+        };
         self.index.turn.last_request = request;
         self.index.turn.after = at.seq;
     }
@@ -127,6 +136,25 @@ impl Session {
             Ok(_) | Err(_) => (),
         }
         self.index.turn.completion_due |= open;
+    }
+
+    /// What the agent has used. Some tell it right behind the end of the turn.
+    pub(super) fn used(&mut self, usage: Usage) {
+        self.usage = Some(usage);
+        let late = Spent::between(self.index.turn.usage, self.usage);
+        let cells = &mut self.transcript.cells;
+        let last = cells.len().checked_sub(1);
+        let is_told = |body: &Body| !matches!(body, Body::TurnEnd { spent: None, .. });
+        if let Some(last) = last.filter(|_| self.turn == Turn::Idle && late.is_some())
+            && !cells.get(last).is_none_or(|cell| is_told(&cell.body))
+        {
+            cells.change(last, |body| {
+                if let Body::TurnEnd { spent, .. } = body {
+                    *spent = late;
+                }
+            });
+            self.index.turn.usage = self.usage;
+        }
     }
 
     fn say_unscanned(&mut self, at: At, flag: Option<&Value>) {

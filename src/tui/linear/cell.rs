@@ -46,6 +46,7 @@ pub(super) fn brief(cell: &Cell, item: usize, zone: &TimeZone) -> Vec<String> {
             started,
             ended,
             files,
+            ..
         } => {
             let took = started.zip(*ended).map(|(from, to)| seconds(from, to));
             turn_end(stop_reason, error.as_deref(), took, *files)

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use ratatui::text::{Line, Span};
 
-use crate::session::transcript::{Body, Cell, Level, Notice};
+use crate::session::transcript::{Body, Cell, Level, Notice, Spent};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::view::block::Sheet;
 use crate::tui::view::call;
@@ -102,6 +102,7 @@ pub(crate) fn lines(cell: &Cell, look: Look) -> Vec<Line<'static>> {
             started,
             ended,
             files,
+            spent,
         } => {
             let took = started
                 .zip(*ended)
@@ -109,7 +110,7 @@ pub(crate) fn lines(cell: &Cell, look: Look) -> Vec<Line<'static>> {
                 // Nobody waits for what takes no time.
                 .filter(|took| *took >= 0.1)
                 .map(elapsed);
-            turn_end(stop_reason, error.as_deref(), took, *files, look)
+            turn_end(stop_reason, error.as_deref(), (took, *files, *spent), look)
         }
     }
 }
@@ -259,8 +260,7 @@ pub(crate) fn rule(text: &str, look: Look) -> Line<'static> {
 fn turn_end(
     reason: &str,
     error: Option<&str>,
-    took: Option<String>,
-    files: usize,
+    (took, files, spent): (Option<String>, usize, Option<Spent>),
     look: Look,
 ) -> Vec<Line<'static>> {
     let (role, sign, words) = match (reason, error) {
@@ -280,14 +280,22 @@ fn turn_end(
         ),
         (other, None) => (Role::Warning, "!", format!("ended: {}", clean_line(other))),
     };
+    let files = match files {
+        0 => None,
+        1 => Some("1 file".to_owned()),
+        many => Some(format!("{many} files")),
+    };
+    let tokens = spent.and_then(|spent| spent.tokens);
+    let cost = spent.and_then(|spent| spent.cost);
+    let tokens = tokens.map(|tokens| format!("+{} tok", short(tokens)));
     let mut text = words;
-    if let Some(took) = took {
-        text.push_str(&format!(" · {took}"));
-    }
-    match files {
-        0 => (),
-        1 => text.push_str(" · 1 file"),
-        many => text.push_str(&format!(" · {many} files")),
+    for part in [took, files, tokens, cost.map(dollars)]
+        .into_iter()
+        .flatten()
+    {
+        if width(&text) + width(&part) + 6 <= look.columns {
+            text.push_str(&format!(" · {part}"));
+        }
     }
     let mut lines = vec![Line::from(look.span(role, format!(" {sign} {text}")))];
     let indent = [Span::raw("   ")];
@@ -301,6 +309,23 @@ fn turn_end(
         ));
     }
     lines
+}
+
+/// A number in at most four characters, as far as it goes.
+fn short(number: u64) -> String {
+    match number {
+        0..1000 => number.to_string(),
+        1000..10_000 => format!("{}.{}k", number / 1000, number / 100 % 10),
+        10_000..1_000_000 => format!("{}k", number / 1000),
+        _ => format!("{}.{}M", number / 1_000_000, number / 100_000 % 10),
+    }
+}
+
+fn dollars(amount: f64) -> String {
+    if amount < 0.005 {
+        return "<$0.01".to_owned();
+    }
+    format!("${amount:.2}")
 }
 
 /// Never negative: the clocks of two machines differ.
@@ -334,6 +359,21 @@ pub(crate) fn clock(time: Timestamp, zone: &jiff::tz::TimeZone) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_spent_is_told_in_short() {
+        let table = [
+            (950, "950"),
+            (2_540, "2.5k"),
+            (12_345, "12k"),
+            (1_250_000, "1.2M"),
+        ];
+        for (number, shown) in table {
+            assert_eq!(short(number), shown);
+        }
+        assert_eq!(dollars(0.084), "$0.08");
+        assert_eq!(dollars(0.001), "<$0.01");
+    }
 
     #[test]
     fn a_duration_is_as_long_as_it_needs_to_be() {

@@ -3,6 +3,7 @@
 mod anything;
 mod asking;
 mod behaviour;
+mod cells;
 mod citizen;
 mod deciding;
 mod finding;
