@@ -270,46 +270,32 @@ mod tests {
             title: Some("fix it".into()),
             ..Session::default()
         };
-        session.transcript.cells = [
-            cell(
-                1,
-                Body::User {
-                    text: "Fix it.\n".into(),
-                    from: None,
-                    command: None,
-                    attachments: Vec::new(),
-                },
-            ),
-            cell(
-                2,
-                Body::Thought {
-                    text: "hm\n\nwell".into(),
-                    open: false,
-                    ended: None,
-                },
-            ),
-            cell(3, Body::Tool(Box::new(tool))),
-            cell(
-                4,
-                Body::Agent {
-                    text: "Done:\n\n- one\n".into(),
-                    open: false,
-                },
-            ),
-            cell(
-                5,
-                Body::TurnEnd {
-                    stop_reason: "cancelled".into(),
-                    error: None,
-                    started: None,
-                    ended: None,
-                    files: 0,
-                    spent: None,
-                },
-            ),
-        ]
-        .into_iter()
-        .collect();
+        let user = Body::User {
+            text: "Fix it.\n".into(),
+            from: None,
+            command: None,
+            attachments: Vec::new(),
+        };
+        let thought = Body::Thought {
+            text: "hm\n\nwell".into(),
+            open: false,
+            ended: None,
+        };
+        let agent = Body::Agent {
+            text: "Done:\n\n- one\n".into(),
+            open: false,
+        };
+        let end = Body::TurnEnd {
+            stop_reason: "cancelled".into(),
+            error: None,
+            started: None,
+            ended: None,
+            files: 0,
+            spent: None,
+        };
+        let bodies = [user, thought, Body::Tool(Box::new(tool)), agent, end];
+        let cells = (1..).zip(bodies).map(|(seq, body)| cell(seq, body));
+        session.transcript.cells = cells.collect();
         let wanted = "# fix it\n\nRun `7f3a`\n\n## Turn 1 · you · 2026-01-19 14:02 UTC\n\nFix it.\n\n> hm\n>\n> well\n\n\
             - `edit` src/a.rs: done\n\n```diff\n--- a/src/a.rs\n+++ b/src/a.rs\n@@ -1 +1 @@\n-a\n+b\n```\n\n\
             Done:\n\n- one\n\n*The turn ended: cancelled*\n";
