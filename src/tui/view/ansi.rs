@@ -13,6 +13,8 @@ use crate::tui::view::text::clean;
 
 /// Columns between tab stops.
 const TAB: usize = 8;
+/// No tab stops behind this column: a line of tabs must not become eight times as long.
+const WIDEST: usize = 512;
 
 /// The lines of an output. They hold no character that could move a cursor or hide anything.
 pub(crate) fn lines(text: &str, theme: &Theme) -> Vec<Vec<Span<'static>>> {
@@ -30,7 +32,8 @@ pub(crate) fn lines(text: &str, theme: &Theme) -> Vec<Vec<Span<'static>>> {
             '\n' => paper.end_line(behind),
             '\r' => paper.go(0, behind),
             '\u{8}' => paper.go(paper.column.saturating_sub(1), behind),
-            '\t' => paper.go((paper.column / TAB + 1) * TAB, behind),
+            '\t' if paper.column < WIDEST => paper.go((paper.column / TAB + 1) * TAB, behind),
+            '\t' => paper.put(' ', behind),
             '\u{1b}' => paper.escape(behind),
             '\u{9b}' => paper.control(behind),
             '\u{90}' | '\u{98}' | '\u{9d}'..='\u{9f}' => skip_string(behind),
@@ -291,6 +294,12 @@ mod tests {
             styles("\u{1b}[38;2;255;0;0mx", Depth::Sixteen),
             styles("\u{1b}[91mx", Depth::Sixteen)
         );
+    }
+
+    #[test]
+    fn a_line_of_tabs_is_not_made_longer_than_it_is() {
+        let line = shown(&format!("{}x", "\t".repeat(2000)));
+        assert_eq!(line[0].len(), WIDEST + (2000 - WIDEST / TAB) + 1);
     }
 
     proptest! {
