@@ -5,14 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ashore::protocol::ids::RunRef;
-use ashore::protocol::line;
-use jiff::Timestamp;
-use serde_json::json;
 
-use crate::data::{LAST, SESSION};
+use crate::data::LAST;
 use crate::endpoint::{Endpoint, TOKEN};
 use crate::measure::{Figure, Goal, Unit, cpu_of, median, millis, now, pause, percentile};
-use crate::stream::{chunk, markdown};
+use crate::stream::{begun, chunk, markdown};
 use crate::terminal::{Home, Terminal};
 
 const CONTENT: usize = 400_000;
@@ -32,16 +29,7 @@ pub(crate) fn figures(scale: usize) -> Vec<Figure> {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let folder = tempfile::tempdir().expect("a temp folder");
     let text = markdown(CONTENT / scale);
-    let (endpoint, at) = runtime.block_on(async {
-        let endpoint = Endpoint::start(&folder.path().join("store")).await;
-        let at = endpoint.new_run().await;
-        let begin = [json!({"type": "text", "text": "go"})];
-        let begin = line::prompt_request(&json!(1), SESSION, &begin, None);
-        endpoint
-            .append(&at, &[line::notification_line(Timestamp::now(), &begin)])
-            .await;
-        (endpoint, at)
-    });
+    let (endpoint, at) = runtime.block_on(begun(&folder.path().join("store")));
     let home = Home::of(&endpoint.url, TOKEN);
     let screen = Terminal::ashore(&home, &["attach", at.run.as_str()], 120, 40);
     screen.shows("live");

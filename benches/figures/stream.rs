@@ -1,7 +1,9 @@
 //! P16: what is written to the terminal while 40 KB of Markdown stream in, 100 pieces of 25 bytes a second.
 
+use std::path::Path;
 use std::time::Duration;
 
+use ashore::protocol::ids::RunRef;
 use ashore::protocol::line;
 use jiff::Timestamp;
 use serde_json::json;
@@ -15,20 +17,23 @@ const CONTENT: usize = 40_000;
 const PIECE: usize = 25;
 const BETWEEN: Duration = Duration::from_millis(10);
 
+/// An endpoint with a run whose first turn has begun.
+pub(crate) async fn begun(store: &Path) -> (Endpoint, RunRef) {
+    let endpoint = Endpoint::start(store).await;
+    let at = endpoint.new_run().await;
+    let begin = [json!({"type": "text", "text": "go"})];
+    let begin = line::prompt_request(&json!(1), SESSION, &begin, None);
+    endpoint
+        .append(&at, &[line::notification_line(Timestamp::now(), &begin)])
+        .await;
+    (endpoint, at)
+}
+
 pub(crate) fn figures(scale: usize) -> Vec<Figure> {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let folder = tempfile::tempdir().expect("a temp folder");
     let text = markdown(CONTENT / scale);
-    let (endpoint, at) = runtime.block_on(async {
-        let endpoint = Endpoint::start(&folder.path().join("store")).await;
-        let at = endpoint.new_run().await;
-        let begin = [json!({"type": "text", "text": "go"})];
-        let begin = line::prompt_request(&json!(1), SESSION, &begin, None);
-        endpoint
-            .append(&at, &[line::notification_line(Timestamp::now(), &begin)])
-            .await;
-        (endpoint, at)
-    });
+    let (endpoint, at) = runtime.block_on(begun(&folder.path().join("store")));
     let home = Home::of(&endpoint.url, TOKEN);
     let screens = [(120, "wide"), (80, "one column")].map(|(columns, _)| {
         let screen = Terminal::ashore(&home, &["attach", at.run.as_str()], columns, 40);

@@ -5,9 +5,9 @@
 use crate::attach::state::Link;
 use crate::tui::away::{LONG, Mark, Seen};
 use crate::tui::effect::Effect;
-use crate::tui::event::Place;
-use crate::tui::state::{Focus, Pane, Scene, Scroll, State};
-use crate::tui::update::{show, toast};
+use crate::tui::on::jump;
+use crate::tui::state::{Scene, State};
+use crate::tui::update::toast;
 
 /// How far the run on the screen has been seen; `None` without one.
 fn seen(state: &State) -> Option<Seen> {
@@ -76,13 +76,5 @@ pub(crate) fn jump(state: &mut State) {
         }
         return;
     };
-    if state.pane != Pane::Chat {
-        show(state, Pane::Chat);
-    }
-    state.focus = Focus::Browse;
-    state.selected = Some(index + 1);
-    state.scroll = Scroll::At(Place {
-        item: index + 1,
-        line: 0,
-    });
+    jump::land(state, index, false);
 }

@@ -156,7 +156,7 @@ fn file(state: &mut State) {
 }
 
 /// Selects a cell and puts it at the top.
-fn land(state: &mut State, index: usize, unfold: bool) {
+pub(crate) fn land(state: &mut State, index: usize, unfold: bool) {
     if state.pane != Pane::Chat {
         show(state, Pane::Chat);
     }

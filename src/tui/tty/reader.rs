@@ -76,20 +76,18 @@ fn lock() -> MutexGuard<'static, Waiting> {
 
 /// Begins to read. The channel ends when the terminal is gone. A second reader would take half of the keys.
 pub fn start() -> io::Result<mpsc::Receiver<Said>> {
-    let (woken, wake) = io::pipe()?;
-    if GATE.wake.set(wake).is_err() {
-        return Err(io::Error::other("the terminal is being read already"));
-    }
-    let (said, heard) = mpsc::channel(SAID);
-    std::thread::Builder::new()
-        .name("terminal".to_owned())
-        .spawn(move || read_on(woken, &said))?;
-    Ok(heard)
+    begin(read_on)
 }
 
 /// Begins to read whole lines, without their ends, from a terminal that edits them itself. The channel ends with the
 /// input.
 pub fn lines() -> io::Result<mpsc::Receiver<String>> {
+    begin(read_lines)
+}
+
+fn begin<T: Send + 'static>(
+    read: fn(PipeReader, &mpsc::Sender<T>),
+) -> io::Result<mpsc::Receiver<T>> {
     let (woken, wake) = io::pipe()?;
     if GATE.wake.set(wake).is_err() {
         return Err(io::Error::other("the terminal is being read already"));
@@ -97,7 +95,7 @@ pub fn lines() -> io::Result<mpsc::Receiver<String>> {
     let (said, heard) = mpsc::channel(SAID);
     std::thread::Builder::new()
         .name("terminal".to_owned())
-        .spawn(move || read_lines(woken, &said))?;
+        .spawn(move || read(woken, &said))?;
     Ok(heard)
 }
 
