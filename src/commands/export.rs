@@ -306,9 +306,9 @@ mod tests {
 
     #[test]
     fn a_diff_names_its_file_as_git_does() {
-        let text = diff("/work/a.rs", None, "x\n");
+        let text = diff("/src/a.rs", None, "x\n");
         assert!(
-            text.starts_with("--- /dev/null\n+++ b/work/a.rs\n"),
+            text.starts_with("--- /dev/null\n+++ b/src/a.rs\n"),
             "{text}"
         );
     }
