@@ -181,8 +181,8 @@ struct Hands(Performer);
 impl Outside for Hands {
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Attach(Ordered::LoadRun) => (),
-            Effect::Attach(effect) => self.0.perform(effect),
+            Effect::Attach(_, Ordered::LoadRun) => (),
+            Effect::Attach(_, effect) => self.0.perform(effect),
             _ => (),
         }
     }

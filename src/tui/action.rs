@@ -62,6 +62,12 @@ pub enum Action {
     /// Modes, models and other options of the agent.
     Choose,
     Runs,
+    /// To the tab of this number, from 1.
+    Tab(u8),
+    TabBefore,
+    TabNext,
+    /// The run goes on.
+    CloseTab,
     CopyAnswer,
     Stop,
     // Browsing.

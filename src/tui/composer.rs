@@ -61,6 +61,18 @@ impl Composer {
         &self.history
     }
 
+    /// The history goes to the composer of another run; what is shown of it stays here.
+    pub fn hand_history(&mut self, to: &mut Self) {
+        to.history = std::mem::take(&mut self.history);
+        let place = to.history.iter().rposition(|one| one == to.words.text());
+        match (place, &mut to.looking) {
+            (Some(place), Some((at, _))) => *at = place,
+            // It was changed, or fell out at the far end.
+            (None, Some((at, _))) => *at = (*at).min(to.history.len().saturating_sub(1)),
+            (_, None) => (),
+        }
+    }
+
     /// Takes the draft away and remembers it as the newest prompt.
     pub fn take(&mut self) -> String {
         let text = std::mem::take(&mut self.words).into_text();

@@ -11,11 +11,14 @@ use crate::tui::tty::report::Manners;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    Attach(attach::effect::Effect),
+    /// Of this run.
+    Attach(RunRef, attach::effect::Effect),
     /// Create task, run and seed, and send the prompt.
     Launch(Plan),
-    /// Answer `Opened` or `OpenFailed`; ends any earlier attachment.
+    /// Answer `Opened` or `OpenFailed`; other runs stay open.
     OpenRun(RunRef),
+    /// Its tab is closed: its mirror ends here, and the run goes on.
+    CloseRun(RunRef),
     ListRuns,
     /// Answer `Coloured`.
     Colour(Vec<Snippet>),
@@ -47,6 +50,7 @@ pub enum Effect {
     ReadFile {
         path: String,
         of: Option<PathBuf>,
+        at: RunRef,
     },
     /// Answer `PathsListed`; `None` is the directory that a new run would be given.
     ListPaths(Option<PathBuf>),

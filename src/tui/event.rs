@@ -19,6 +19,8 @@ use crate::tui::tty::report::Report;
 
 #[derive(Debug, Clone)]
 pub enum Event {
+    /// It concerns this run, on the screen or behind it; without this, what is on the screen.
+    Of(RunRef, Box<Event>),
     /// The clocks, before every batch of events and once a second while something elapses.
     Tick {
         now: Instant,

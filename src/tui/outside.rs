@@ -5,7 +5,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,8 +23,9 @@ use crate::tui::colours::Snippet;
 use crate::tui::effect::{Effect, Plan};
 use crate::tui::event::{Event, Listing, Progress, RunRow};
 use crate::tui::here;
-use crate::tui::replay::{Clock, Tape};
+use crate::tui::replay::{self, Clock, Tape};
 use crate::tui::run::Outside;
+use crate::tui::seats::{Place, Seats};
 use crate::tui::sides;
 use crate::tui::store::Store;
 use crate::tui::terminal;
@@ -68,15 +69,14 @@ pub enum NotLaunched {
     Failed(String),
 }
 
-/// Keeps at most one attached run.
+/// Keeps the attached runs.
 pub struct Hands {
     harbour: Arc<dyn Harbour>,
     store: Store,
     events: mpsc::Sender<Event>,
-    /// Filled by the task that opened the run, before the screen hears of it.
-    performer: Arc<Mutex<Option<Performer>>>,
-    /// What opens or follows the present run; a new order ends it.
-    present: JoinSet<()>,
+    seats: Seats,
+    /// What is played from a file; at most one.
+    playing: JoinSet<()>,
     /// What lists runs and reads the history.
     tasks: JoinSet<()>,
     /// What runs on this machine for the user.
@@ -87,8 +87,6 @@ pub struct Hands {
     colourings: JoinSet<()>,
     /// One at a time: what is drawn goes before how it looks.
     brush: Arc<Semaphore>,
-    /// Says to endpoints that we have left a run.
-    farewells: JoinSet<()>,
     habits: Habits,
     /// Whether the terminal has taken everything; `None`: it always has.
     free: Option<Free>,
@@ -103,14 +101,13 @@ impl Hands {
             harbour,
             store,
             events,
-            performer: Arc::default(),
-            present: JoinSet::new(),
+            seats: Seats::default(),
+            playing: JoinSet::new(),
             tasks: JoinSet::new(),
             commands: JoinSet::new(),
             looks: JoinSet::new(),
             colourings: JoinSet::new(),
             brush: Arc::new(Semaphore::new(1)),
-            farewells: JoinSet::new(),
             habits: Habits::default(),
             clock: None,
             free: None,
@@ -128,118 +125,58 @@ impl Hands {
         self.free = Some(free);
     }
 
-    /// Leaves the run, and says so; takes a moment at most.
+    /// Leaves all runs, and says so; takes a moment at most.
     pub async fn leave(&mut self) {
-        self.let_go();
-        while self.farewells.join_next().await.is_some() {}
+        self.seats.leave().await;
     }
 
     /// A run that was opened before the screen was: its events begin to flow.
     pub fn hold(
         &mut self,
+        at: RunRef,
         performer: Performer,
         events: mpsc::Receiver<crate::attach::event::Event>,
     ) {
-        self.let_go();
-        *lock(&self.performer) = Some(performer);
         let to = self.events.clone();
-        self.present.spawn(forward(events, to));
+        self.seats.begin(at.clone(), |place| {
+            place.take(at.clone(), performer);
+            forward(at, events, to)
+        });
     }
 
     /// A journal from a file: its events begin to flow, and nothing is kept of it here.
     pub(crate) fn play(&mut self, tape: Tape) {
-        self.let_go();
         self.clock = Some(tape.clock());
-        self.present.spawn(tape.play(self.events.clone()));
+        self.playing.spawn(tape.play(self.events.clone()));
     }
 
-    fn let_go(&mut self) {
-        self.clock = None;
-        self.present.abort_all();
-        while self.farewells.try_join_next().is_some() {}
-        let left = lock(&self.performer).take();
-        if let Some(farewell) = left.as_ref().and_then(Performer::farewell) {
-            self.farewells.spawn(farewell);
+    /// Leaves a run, and says so. What is played is over.
+    fn close(&mut self, at: &RunRef) {
+        if replay::is_one(at) {
+            self.clock = None;
+            self.playing.abort_all();
         }
+        self.seats.close(at);
     }
 
     fn launch(&mut self, plan: Plan) {
-        self.let_go();
         let (harbour, events) = (self.harbour.clone(), self.events.clone());
-        let performer = self.performer.clone();
-        self.present.spawn(async move {
-            let (told, mut words) = mpsc::channel(16);
-            let launching = harbour.launch(&plan, told);
-            let hearing = async {
-                while let Some(step) = words.recv().await {
-                    tell(&events, Event::Launch(Progress::Step(step))).await;
-                }
-            };
-            // The words end when the launch drops its sender.
-            let (launched, ()) = tokio::join!(launching, hearing);
-            match launched {
-                Ok(opened) => {
-                    let Opened {
-                        attached,
-                        performer: hands,
-                        events: from,
-                        end: _,
-                    } = opened;
-                    *lock(&performer) = Some(hands);
-                    tell(&events, Event::Launch(Progress::Done(Box::new(attached)))).await;
-                    forward(from, events).await;
-                }
-                Err(NotLaunched::TooLarge {
-                    files,
-                    bytes,
-                    limit,
-                }) => {
-                    tell(
-                        &events,
-                        Event::Launch(Progress::TooLarge {
-                            files,
-                            bytes,
-                            limit,
-                        }),
-                    )
-                    .await;
-                }
-                Err(NotLaunched::Failed(why)) => {
-                    tell(&events, Event::Launch(Progress::Failed(why))).await
-                }
-            }
-        });
+        self.seats
+            .launch(|place| launch(harbour, events, place, plan));
     }
 
     fn open(&mut self, at: RunRef) {
-        self.let_go();
-        let (harbour, events) = (self.harbour.clone(), self.events.clone());
-        let (performer, store) = (self.performer.clone(), self.store.clone());
-        self.present.spawn(async move {
-            match harbour.open(&at).await {
-                Ok(opened) => {
-                    let Opened {
-                        attached,
-                        performer: hands,
-                        events: from,
-                        end: _,
-                    } = opened;
-                    *lock(&performer) = Some(hands);
-                    tell(&events, Event::Opened(Box::new(attached))).await;
-                    if let Some(seen) = store.seen(&at.run) {
-                        tell(&events, Event::SeenFound(seen)).await;
-                    }
-                    tell(&events, Event::DraftFound(store.draft(Some(&at.run)))).await;
-                    forward(from, events).await;
-                }
-                Err(why) => tell(&events, Event::OpenFailed(why)).await,
-            }
-        });
+        let (harbour, events, store) = (
+            self.harbour.clone(),
+            self.events.clone(),
+            self.store.clone(),
+        );
+        let run = at.clone();
+        self.seats
+            .begin(at, |place| open(harbour, events, place, store, run));
     }
 
     fn list(&mut self) {
-        // Whoever looks at the list has left the run.
-        self.let_go();
         self.tasks.abort_all();
         let (harbour, events) = (self.harbour.clone(), self.events.clone());
         self.tasks.spawn(async move {
@@ -287,7 +224,7 @@ impl Hands {
             .spawn(async move { here::run(&command, &directory, &listener).await });
     }
 
-    fn read_file(&mut self, typed: &str, of: Option<PathBuf>) {
+    fn read_file(&mut self, typed: &str, of: Option<PathBuf>, at: RunRef) {
         let directory = of.unwrap_or_else(|| self.harbour.directory().to_owned());
         let typed = attachment::unquoted(typed);
         let home = self.habits.home.as_deref();
@@ -299,7 +236,8 @@ impl Hands {
         self.tasks.spawn(async move {
             let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
             let read = read.unwrap_or_else(|_| Err(format!("{typed} could not be read")));
-            tell(&events, Event::FileRead(Box::new(read))).await;
+            let read = Box::new(Event::FileRead(Box::new(read)));
+            tell(&events, Event::Of(at, read)).await;
         });
     }
 
@@ -373,13 +311,10 @@ impl Outside for Hands {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::SaveDraft { .. } | Effect::SaveSeen { .. } if self.clock.is_some() => (),
-            Effect::Attach(effect) => {
-                if let Some(performer) = lock(&self.performer).as_mut() {
-                    performer.perform(effect);
-                }
-            }
+            Effect::Attach(at, effect) => self.seats.perform(&at, effect),
             Effect::Launch(plan) => self.launch(plan),
             Effect::OpenRun(at) => self.open(at),
+            Effect::CloseRun(at) => self.close(&at),
             Effect::ListRuns => self.list(),
             Effect::Colour(snippets) => self.colour(snippets),
             Effect::SaveDraft { of, text } => {
@@ -405,7 +340,7 @@ impl Outside for Hands {
                 command,
                 of,
             } => self.run_here(number, command, of),
-            Effect::ReadFile { path, of } => self.read_file(&path, of),
+            Effect::ReadFile { path, of, at } => self.read_file(&path, of, at),
             Effect::EndHere => self.commands.abort_all(),
             Effect::ListPaths(of) => self.list_paths(of),
             Effect::ReadHistory => self.read_history(),
@@ -453,14 +388,71 @@ fn read_file(path: &Path) -> Result<Attachment, String> {
     Ok(Attachment::new(&shown.to_string(), &bytes))
 }
 
-/// A panic while the lock was held has ended its task; what it left is whole.
-fn lock(performer: &Mutex<Option<Performer>>) -> std::sync::MutexGuard<'_, Option<Performer>> {
-    performer.lock().unwrap_or_else(PoisonError::into_inner)
+/// Makes a run, and follows it.
+async fn launch(harbour: Arc<dyn Harbour>, events: mpsc::Sender<Event>, place: Place, plan: Plan) {
+    let (told, mut words) = mpsc::channel(16);
+    let launching = harbour.launch(&plan, told);
+    let hearing = async {
+        while let Some(step) = words.recv().await {
+            tell(&events, Event::Launch(Progress::Step(step))).await;
+        }
+    };
+    // The words end when the launch drops its sender.
+    let (launched, ()) = tokio::join!(launching, hearing);
+    let progress = match launched {
+        Ok(opened) => {
+            let at = opened.attached.at.clone();
+            place.take(at.clone(), opened.performer);
+            let attached = Box::new(opened.attached);
+            tell(&events, Event::Launch(Progress::Done(attached))).await;
+            return forward(at, opened.events, events).await;
+        }
+        Err(NotLaunched::TooLarge {
+            files,
+            bytes,
+            limit,
+        }) => Progress::TooLarge {
+            files,
+            bytes,
+            limit,
+        },
+        Err(NotLaunched::Failed(why)) => Progress::Failed(why),
+    };
+    tell(&events, Event::Launch(progress)).await;
 }
 
-async fn forward(mut from: mpsc::Receiver<crate::attach::event::Event>, to: mpsc::Sender<Event>) {
+/// Joins a run, and follows it.
+async fn open(
+    harbour: Arc<dyn Harbour>,
+    events: mpsc::Sender<Event>,
+    place: Place,
+    store: Store,
+    at: RunRef,
+) {
+    let of_run = |event| Event::Of(at.clone(), Box::new(event));
+    match harbour.open(&at).await {
+        Ok(opened) => {
+            place.take(at.clone(), opened.performer);
+            tell(&events, Event::Opened(Box::new(opened.attached))).await;
+            if let Some(seen) = store.seen(&at.run) {
+                tell(&events, of_run(Event::SeenFound(seen))).await;
+            }
+            let draft = store.draft(Some(&at.run));
+            tell(&events, of_run(Event::DraftFound(draft))).await;
+            forward(at, opened.events, events).await;
+        }
+        Err(why) => tell(&events, of_run(Event::OpenFailed(why))).await,
+    }
+}
+
+async fn forward(
+    at: RunRef,
+    mut from: mpsc::Receiver<crate::attach::event::Event>,
+    to: mpsc::Sender<Event>,
+) {
     while let Some(event) = from.recv().await {
-        tell(&to, Event::Attach(event)).await;
+        let event = Box::new(Event::Attach(event));
+        tell(&to, Event::Of(at.clone(), event)).await;
     }
 }
 
@@ -546,7 +538,9 @@ mod tests {
         assert_eq!(told(Effect::ListRuns, 1).await, ["RunsListed(Ok([]))"]);
         assert_eq!(
             told(Effect::OpenRun(at), 1).await,
-            ["OpenFailed(\"there is no run r\")"]
+            [
+                "Of(RunRef { project: ProjectId(1), task: TaskId(\"t\"), run: RunId(\"r\") }, OpenFailed(\"there is no run r\"))"
+            ]
         );
         let step = "Launch(Step(\"looking\"))";
         assert_eq!(

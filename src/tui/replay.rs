@@ -49,6 +49,14 @@ pub struct Tape {
     clock: Clock,
 }
 
+/// What is played is called so, as no run of an endpoint is.
+const ID: &str = "replay";
+
+/// Is this what is played?
+pub(crate) fn is_one(at: &RunRef) -> bool {
+    at.run.as_str() == ID
+}
+
 /// What time it is in what is played.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Clock(Arc<Mutex<Option<Beat>>>);
@@ -107,11 +115,10 @@ impl Tape {
 
     /// The run as it is before the first line.
     pub(crate) fn attached(&self) -> Attached {
-        let id = "replay";
         let at = RunRef {
             project: ProjectId(1),
-            task: id.parse().expect("it is a name"),
-            run: id.parse().expect("it is a name"),
+            task: ID.parse().expect("it is a name"),
+            run: ID.parse().expect("it is a name"),
         };
         let mut attached = Attached::new(at, self.name.clone(), true);
         attached.link = Link::Live;

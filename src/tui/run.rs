@@ -241,9 +241,10 @@ where
                 forget(terminal)?;
                 state.changed = true;
             }
-            other @ (Effect::Attach(_)
+            other @ (Effect::Attach(..)
             | Effect::Launch(_)
             | Effect::OpenRun(_)
+            | Effect::CloseRun(_)
             | Effect::ListRuns
             | Effect::Colour(_)
             | Effect::SaveDraft { .. }

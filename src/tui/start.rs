@@ -146,7 +146,7 @@ pub(crate) fn begin(first: First, hands: &mut Hands) -> (Scene, Option<RunId>, O
                 end: _,
             } = *opened;
             let run = attached.at.run.clone();
-            hands.hold(performer, events);
+            hands.hold(attached.at.clone(), performer, events);
             (Scene::Run(Box::new(attached)), Some(run), None)
         }
     }

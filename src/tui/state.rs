@@ -21,6 +21,7 @@ use crate::tui::event::{Drawn, Place, RunRow, Sides};
 use crate::tui::find::Find;
 use crate::tui::keymap::Keymap;
 use crate::tui::palette::Palette;
+use crate::tui::tabs::Tabs;
 use crate::tui::view::diff::AROUND;
 use crate::tui::vim::Vim;
 use crate::tui::writing::Writing;
@@ -35,6 +36,8 @@ pub const TOAST: Duration = Duration::from_secs(8);
 #[derive(Debug, Clone)]
 pub struct State {
     pub scene: Scene,
+    /// The other runs that are open.
+    pub tabs: Tabs,
     pub composer: Composer,
     pub focus: Focus,
     pub pane: Pane,
@@ -290,8 +293,9 @@ pub enum Tier {
 }
 
 impl State {
-    pub fn new(start: Start) -> Self {
+    pub fn new(mut start: Start) -> Self {
         Self {
+            tabs: Tabs::of(&start.scene, &mut start.draft),
             scene: start.scene,
             composer: Composer::new(start.draft, start.history),
             focus: Focus::Edit,
@@ -455,7 +459,7 @@ impl State {
 }
 
 /// The slash commands that never go to the agent.
-pub const OURS: [(&str, &str); 12] = [
+pub const OURS: [(&str, &str); 13] = [
     ("find", "search what was said"),
     ("away", "to what came while you were away"),
     ("attach", "a file with the message: /attach PATH"),
@@ -463,6 +467,7 @@ pub const OURS: [(&str, &str); 12] = [
     ("copy", "copy a piece of what was said"),
     ("raw", "raw text, to be selected by hand"),
     ("runs", "list the runs"),
+    ("close", "close this tab; the run goes on"),
     ("stop", "end the run"),
     ("detach", "leave; the run goes on"),
     ("help", "the keys"),

@@ -10,8 +10,8 @@ use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
 use crate::tui::on::{
     attachment, away, browse, cancel, choose, citizen, code, copy, draft, editor, find, here,
-    history, jump, launch, link, mention, palette, picker, popup, question, queue, sides, tastes,
-    vim, writing,
+    history, jump, launch, link, mention, palette, picker, popup, question, queue, sides, tabs,
+    tastes, vim, writing,
 };
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
@@ -19,6 +19,13 @@ use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, T
 const TWICE: std::time::Duration = std::time::Duration::from_secs(2);
 
 pub fn update(state: &mut State, event: Event) -> Vec<Effect> {
+    let event = match tabs::route(state, event) {
+        tabs::Routed::Here(event) => event,
+        tabs::Routed::Behind(mut effects) => {
+            effects.extend(citizen::retitle(state));
+            return effects;
+        }
+    };
     // A timer that was overtaken changes nothing; one that was not orders something.
     let timer = matches!(
         event,
@@ -37,8 +44,10 @@ pub fn update(state: &mut State, event: Event) -> Vec<Effect> {
     effects
 }
 
-fn step(state: &mut State, event: Event) -> Vec<Effect> {
+pub(crate) fn step(state: &mut State, event: Event) -> Vec<Effect> {
     match event {
+        // It has been unwrapped.
+        Event::Of(_, event) => step(state, *event),
         Event::Tick { now, wall } => tick(state, now, wall),
         Event::Key(key) => {
             let mut effects = press(state, key);
@@ -79,7 +88,7 @@ fn step(state: &mut State, event: Event) -> Vec<Effect> {
         Event::Opened(attached) => launch::open(state, attached),
         Event::SeenFound(seen) => away::found(state, seen),
         Event::DraftFound(text) => draft::found(state, text),
-        Event::OpenFailed(why) => picker::open_failed(state, &why),
+        Event::OpenFailed(why) => tabs::open_failed(state, &why),
         Event::Here(said) => here::told(state, said),
         Event::Edited(edited) => editor::back(state, edited),
         Event::PathsListed(listing) => mention::listed(state, listing),
@@ -245,6 +254,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             question::open_page(state);
             Vec::new()
         }
+        _ if tabs::is_about(action) => tabs::act(state, action),
         _ if matches!(state.scene, Scene::Picker(_)) => picker::act(state, action),
         _ if find::is_about(action) => find::act(state, action),
         _ if jump::is_about(action) => jump::act(state, action),
@@ -358,26 +368,10 @@ pub(crate) fn leave(state: &mut State, code: u8) -> Vec<Effect> {
     let mut effects = draft::save(state);
     effects.extend(away::keep(state));
     effects.push(Effect::Quit {
-        message: goodbye(state),
+        message: tabs::goodbye(state),
         code,
     });
     effects
-}
-
-fn goodbye(state: &State) -> Option<String> {
-    let attached = state.attached()?;
-    let run = attached.at.run.short();
-    let over = attached
-        .session
-        .status
-        .as_ref()
-        .is_some_and(|status| status.is_terminal());
-    let text = if over {
-        format!("Left. The run is over. Look at it again with: ashore attach {run}")
-    } else {
-        format!("Detached. The run goes on. Come back with: ashore attach {run}")
-    };
-    Some(text)
 }
 
 pub(crate) fn toast(state: &mut State, text: impl Into<String>) {

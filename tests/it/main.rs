@@ -20,6 +20,7 @@ mod readme;
 mod samples;
 mod screens;
 mod support;
+mod tabs_pty;
 mod themes;
 mod tidy;
 mod writing_pty;

@@ -32,8 +32,9 @@ pub(crate) fn submit(state: &mut State, path: &str) -> Vec<Effect> {
         }
         Scene::Run(attached) => {
             let of = attached.mirror.directory.clone();
+            let at = attached.at.clone();
             draft::taken(state);
-            return vec![draft::forget(state), Effect::ReadFile { path, of }];
+            return vec![draft::forget(state), Effect::ReadFile { path, of, at }];
         }
         Scene::Composer(_) | Scene::Opening(_) | Scene::Picker(_) => {
             "files go with a message to a run: start it first"

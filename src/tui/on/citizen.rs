@@ -9,7 +9,7 @@ use crate::protocol::run::Status;
 use crate::session::state::Turn;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
-use crate::tui::on::browse;
+use crate::tui::on::{browse, tabs};
 use crate::tui::state::{Pane, Scene, State};
 use crate::tui::tty::report::Report;
 use crate::tui::update::{act, toast};
@@ -83,7 +83,9 @@ pub(crate) fn asks(state: &State) -> Vec<Effect> {
             head::name(attached)
         ))];
     }
-    if citizen.manners.tells_focus || citizen.heard_focus {
+    // Whoever looks at another run does not see it.
+    let behind = state.tabs.behind.is_some();
+    if !behind && (citizen.manners.tells_focus || citizen.heard_focus) {
         Vec::new()
     } else {
         vec![Effect::Bell]
@@ -124,7 +126,14 @@ pub(crate) fn retitle(state: &mut State) -> Option<Effect> {
     if !state.citizen.habits.titles {
         return None;
     }
-    let words = title(state);
+    let mut words = title(state);
+    let asking: Vec<String> = tabs::asking(state)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    if !asking.is_empty() {
+        words.push_str(&format!(" · ? {}", asking.join(" ")));
+    }
     if state.citizen.title.as_ref() == Some(&words) {
         return None;
     }

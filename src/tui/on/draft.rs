@@ -292,6 +292,7 @@ pub(crate) fn action_of(text: &str) -> Option<Action> {
         "raw" => Some(Action::Raw),
         "palette" => Some(Action::Palette),
         "runs" => Some(Action::Runs),
+        "close" => Some(Action::CloseTab),
         "stop" => Some(Action::Stop),
         "help" => Some(Action::Help),
         "detach" | "quit" => Some(Action::Leave),

@@ -7,7 +7,7 @@ use crate::attach::state::Attached;
 use crate::protocol::command::Command;
 use crate::tui::effect::Effect;
 use crate::tui::event::Progress;
-use crate::tui::on::{draft, link, question};
+use crate::tui::on::{draft, link, question, tabs};
 use crate::tui::state::{Confirm, Launching, Scene, State};
 use crate::tui::update::{reset, tell_notes};
 
@@ -68,5 +68,6 @@ pub(crate) fn open(state: &mut State, attached: Box<Attached>) -> Vec<Effect> {
     reset(state);
     state.scene = Scene::Run(attached);
     tell_notes(state);
+    tabs::tell_holder(state);
     question::look(state)
 }

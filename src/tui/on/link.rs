@@ -17,6 +17,7 @@ pub(crate) fn step(state: &mut State, event: attach::event::Event) -> Vec<Effect
         // A late word of a run that was left.
         return Vec::new();
     };
+    let at = attached.at.clone();
     let newest = attached.notes.last().cloned();
     let count = attached.notes.len();
     let cells = attached.session.transcript.cells.len();
@@ -39,7 +40,10 @@ pub(crate) fn step(state: &mut State, event: attach::event::Event) -> Vec<Effect
     if whole {
         move_down(state, before);
     }
-    let mut effects: Vec<Effect> = ordered.into_iter().map(Effect::Attach).collect();
+    let mut effects: Vec<Effect> = ordered
+        .into_iter()
+        .map(|effect| Effect::Attach(at.clone(), effect))
+        .collect();
     effects.extend(question::look(state));
     effects.extend(citizen::watch(state));
     queue::look(state);

@@ -23,6 +23,7 @@ pub(crate) mod popup;
 pub(crate) mod question;
 pub(crate) mod queue;
 pub(crate) mod sides;
+pub(crate) mod tabs;
 pub(crate) mod tastes;
 pub(crate) mod vim;
 pub(crate) mod writing;

@@ -8,9 +8,8 @@ use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::RunRow;
 use crate::tui::keymap::Key;
-use crate::tui::on::{away, draft};
-use crate::tui::state::{Launching, Picker, Scene, State};
-use crate::tui::update::{reset, toast};
+use crate::tui::on::tabs;
+use crate::tui::state::{Picker, Scene, State};
 
 impl Picker {
     /// The rows that fit the filter: those that need somebody first, then the working ones, then the newest.
@@ -38,11 +37,9 @@ impl Picker {
 
 /// To the picker; the list is asked for anew.
 pub(crate) fn show(state: &mut State) -> Vec<Effect> {
-    // What was written to this run stays with it.
-    let mut effects = draft::save(state);
-    effects.extend(away::keep(state));
-    state.composer.set(String::new());
-    reset(state);
+    // The run stays open behind it.
+    let mut effects = tabs::park(state);
+    state.popup = None;
     state.scene = Scene::Picker(Picker::default());
     effects.push(Effect::ListRuns);
     effects
@@ -60,14 +57,6 @@ pub(crate) fn listed(state: &mut State, rows: Result<Vec<RunRow>, String>) -> Ve
         picker.selected = picker.selected.min(picker.shown().len().saturating_sub(1));
     }
     Vec::new()
-}
-
-pub(crate) fn open_failed(state: &mut State, why: &str) -> Vec<Effect> {
-    if !matches!(state.scene, Scene::Opening(_)) {
-        return Vec::new();
-    }
-    toast(state, why);
-    show(state)
 }
 
 /// Keys that write into the filter; `None` when it is not being written.
@@ -104,20 +93,17 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::StepUp => picker.selected = picker.selected.saturating_sub(1),
         Action::StepDown => picker.selected = (picker.selected + 1).min(last),
         Action::Filter => picker.filtering = true,
+        Action::Escape if picker.filter.is_empty() => return tabs::back(state),
         Action::Escape => picker.filter.clear(),
         Action::Retry => return vec![Effect::ListRuns],
-        Action::NewRun => {
-            reset(state);
-            state.scene = Scene::Composer(Launching::No);
-        }
+        Action::NewRun => return tabs::new_run(state),
         Action::Open => {
             let chosen = picker
                 .shown()
                 .get(picker.selected)
                 .map(|row| row.at.clone());
             if let Some(at) = chosen {
-                state.scene = Scene::Opening(at.clone());
-                return vec![Effect::OpenRun(at)];
+                return tabs::open(state, at);
             }
         }
         _ => (),

@@ -52,9 +52,11 @@ fn chosen(state: &State) -> Option<String> {
     Some(file.path.clone())
 }
 
-/// They were read; they are shown unless something else lies over the screen by now.
+/// They were read; they are shown unless something else lies over the screen by now, or another run is on it.
 pub(crate) fn told(state: &mut State, sides: Sides) -> Vec<Effect> {
-    if state.popup.is_none() && state.attached().is_some() {
+    let mirror = state.attached().map(|attached| &attached.mirror);
+    let is_open = mirror.is_some_and(|mirror| mirror.conflicts.contains(&sides.conflict));
+    if state.popup.is_none() && is_open {
         let sides = Box::new(sides);
         state.popup = Some(Popup::Sides { sides, top: 0 });
     }

@@ -15,6 +15,8 @@ use crate::tui::view::{plan, status};
 
 /// No name is shown longer than this, in characters.
 const NAME: usize = 300;
+/// What a run is called that has no name yet.
+pub(crate) const UNNAMED: &str = "new run";
 
 /// ` fix flaky auth test · posthog/web                    run 7f3a  claude  ● live`
 pub(crate) fn title(
@@ -73,7 +75,7 @@ pub(crate) fn name(attached: &Attached) -> String {
     let first = cells.labels().position(|label| label.kind == Kind::User);
     let first = first.and_then(|index| cells.get(index));
     let words = first.as_deref().and_then(|cell| cell.body.text());
-    let name = session.title.as_deref().or(words).unwrap_or("new run");
+    let name = session.title.as_deref().or(words).unwrap_or(UNNAMED);
     let line = name.trim().lines().next().unwrap_or("");
     // A line may be as long as a book.
     let end = line

@@ -33,6 +33,7 @@ mod rows;
 pub mod screen;
 pub(crate) mod sides;
 mod status;
+mod tabs;
 pub(crate) mod text;
 mod tools;
 mod transcript;

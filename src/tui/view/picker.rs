@@ -74,8 +74,13 @@ pub(crate) fn head(state: &State, picker: &Picker, paint: &Paint, columns: usize
     } else {
         "/ n Enter"
     };
+    let hints = match (state.tabs.list.is_empty(), columns) {
+        (false, 80..) => format!("{hints}   Esc back"),
+        (false, _) => format!("{hints} Esc"),
+        (true, _) => hints.to_owned(),
+    };
     let used: usize = spans.iter().map(|span| width(&span.content)).sum();
-    let space = columns.saturating_sub(used + width(hints) + 1);
+    let space = columns.saturating_sub(used + width(&hints) + 1);
     spans.push(Span::raw(" ".repeat(space)));
     spans.push(paint.span(Role::Dim, hints));
     Line::from(spans)

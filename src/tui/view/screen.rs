@@ -17,7 +17,7 @@ use crate::tui::view::rows::{Rows, remark, rule};
 use crate::tui::view::text::{Break, clean, clean_line, wrap};
 use crate::tui::view::{
     attachment, composer, find, glyphs, head, leader, menu, palette, panes, picker, popup,
-    question, queue, status, transcript, welcome,
+    question, queue, status, tabs, transcript, welcome,
 };
 
 pub fn view(state: &State, paint: &mut Paint, frame: &mut Frame) {
@@ -28,6 +28,8 @@ pub fn view(state: &State, paint: &mut Paint, frame: &mut Frame) {
     if area.width == 0 || area.height == 0 {
         return;
     }
+    let whole = area;
+    let area = under_tabs(state, paint, area, buffer);
     let cursor = match &state.scene {
         Scene::Picker(list) => {
             draw_picker(state, list, paint, area, buffer);
@@ -41,20 +43,29 @@ pub fn view(state: &State, paint: &mut Paint, frame: &mut Frame) {
         Scene::Composer(_) | Scene::Opening(_) => welcome::draw(state, paint, area, buffer),
     };
     let cursor = match &state.popup {
-        Some(Popup::Palette(open)) => palette::draw(state, open, paint, area, buffer),
+        Some(Popup::Palette(open)) => palette::draw(state, open, paint, whole, buffer),
         Some(popup) => {
-            popup::draw(state, popup, paint, area, buffer);
+            popup::draw(state, popup, paint, whole, buffer);
             None
         }
         None => cursor,
     };
-    leader::draw(state, paint, area, buffer);
+    leader::draw(state, paint, whole, buffer);
     if paint.ascii || state.citizen.ascii() {
         glyphs::stand_in(buffer);
     }
     if let Some(cursor) = cursor {
         frame.set_cursor_position(cursor);
     }
+}
+
+/// The line of tabs, and what it leaves.
+fn under_tabs(state: &State, paint: &Paint, area: Rect, buffer: &mut Buffer) -> Rect {
+    let mut rows = Rows { left: area };
+    if let Some(line) = tabs::line(state, paint, usize::from(area.width)) {
+        line.render(rows.top(1), buffer);
+    }
+    rows.left
 }
 
 fn run(

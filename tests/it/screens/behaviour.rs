@@ -79,7 +79,7 @@ fn the_first_prompt_orders_a_run_and_the_draft_stays_on_disk_until_it_is_accepte
         "the prompt is posted once the run is there"
     );
     let place = |wanted: &dyn Fn(&Effect) -> bool| effects.iter().position(wanted);
-    let kept = place(&|effect| matches!(effect, Effect::Attach(KeepOutbox(_))));
+    let kept = place(&|effect| matches!(effect, Effect::Attach(_, KeepOutbox(_))));
     let forgotten = place(&|effect| *effect == draft(None, ""));
     assert!(
         kept.is_some() && kept < forgotten,
@@ -408,7 +408,10 @@ fn m_turns_the_mirrors_direction_and_the_status_says_it() {
     for way in [Way::Down, Way::Up, Way::Off, Way::Both] {
         let effects = screen.keys(if way == Way::Down { "<tab>m" } else { "m" });
         let order = ashore::attach::effect::Effect::Mirror(Order::Direct(way));
-        assert!(effects.contains(&Effect::Attach(order)), "{effects:?}");
+        assert!(
+            effects.contains(&Effect::Attach(at(), order)),
+            "{effects:?}"
+        );
         let Scene::Run(attached) = &mut screen.state.scene else {
             panic!("a run");
         };

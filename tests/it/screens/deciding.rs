@@ -88,7 +88,7 @@ fn a_digit_decides_and_esc_leaves_it() {
         );
         let effects = screen.keys(key);
         let ordered = effects.into_iter().find_map(|effect| match effect {
-            Effect::Attach(attach::effect::Effect::Mirror(Order::Resolve { path, keep })) => {
+            Effect::Attach(_, attach::effect::Effect::Mirror(Order::Resolve { path, keep })) => {
                 Some((path.to_string(), keep))
             }
             _ => None,

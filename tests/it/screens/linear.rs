@@ -330,6 +330,10 @@ fn runs_are_chosen_by_number() {
         lines.says("fix it"),
         ["a number opens a run, /new_run begins a new one"]
     );
+    assert_eq!(
+        lines.says("/tab_2"),
+        ["note: there is no tab 2: no run is open"]
+    );
     let told = lines.says("/new_run");
     assert_eq!(told[0], "a new run in /home/ana/web, endpoint local");
     let launched = lines.types("fix it").effects;

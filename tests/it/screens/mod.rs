@@ -13,5 +13,6 @@ mod pictures;
 mod queue;
 mod scenes;
 pub(crate) mod script;
+mod tabs;
 mod tiers;
 mod writing;

@@ -1,5 +1,6 @@
 //! The screen as a script: say what happens, look at what it shows and orders.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use ashore::attach;
@@ -30,6 +31,10 @@ pub(crate) struct Screen {
     seq: u64,
     turn: u64,
     run: String,
+    /// Whose journal lines arrive; `None`: that on the screen.
+    whose: Option<RunRef>,
+    /// The last line and turn of the other runs.
+    others: HashMap<Option<RunRef>, (u64, u64)>,
     /// What journal lines ordered.
     pub(crate) ordered: Vec<Effect>,
 }
@@ -94,6 +99,8 @@ impl Screen {
             seq: 0,
             turn: 0,
             run: at().run.to_string(),
+            whose: None,
+            others: HashMap::new(),
             ordered: Vec::new(),
         }
     }
@@ -119,6 +126,16 @@ impl Screen {
             Scene::Run(attached) => attached,
             other => panic!("no run on the screen: {other:?}"),
         }
+    }
+
+    /// From here on this run's journal goes on, on the screen or behind it; `None`: that on the screen.
+    pub(crate) fn voice(&mut self, of: Option<RunRef>) -> &mut Self {
+        let whose = std::mem::replace(&mut self.whose, of);
+        self.others.insert(whose, (self.seq, self.turn));
+        (self.seq, self.turn) = self.others.get(&self.whose).copied().unwrap_or_default();
+        let at = self.whose.clone().unwrap_or_else(at);
+        self.run = at.run.to_string();
+        self
     }
 
     pub(crate) fn event(&mut self, event: Event) -> Vec<Effect> {
@@ -154,7 +171,11 @@ impl Screen {
     pub(crate) fn line(&mut self, line: &str) -> &mut Self {
         self.seq += 1;
         let lines = vec![(Seq(self.seq), normalize::decode(line.as_bytes()))];
-        let ordered = self.event(Event::Attach(attach::event::Event::Arrived(lines)));
+        let mut event = Event::Attach(attach::event::Event::Arrived(lines));
+        if let Some(at) = &self.whose {
+            event = Event::Of(at.clone(), Box::new(event));
+        }
+        let ordered = self.event(event);
         self.ordered.extend(ordered);
         self
     }
@@ -316,7 +337,7 @@ pub(crate) fn posted(effects: &[Effect]) -> Vec<ashore::protocol::command::What>
     effects
         .iter()
         .filter_map(|effect| match effect {
-            Effect::Attach(attach::effect::Effect::Post(command)) => Some(command.what.clone()),
+            Effect::Attach(_, attach::effect::Effect::Post(command)) => Some(command.what.clone()),
             _ => None,
         })
         .collect()

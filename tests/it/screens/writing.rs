@@ -12,7 +12,7 @@ use ashore::tui::vim::Vim;
 use serde_json::json;
 
 use crate::screens::scenes::{busy, each};
-use crate::screens::script::{Screen, posted};
+use crate::screens::script::{Screen, at, posted};
 
 const SIZES: [(u16, u16); 3] = [(120, 40), (80, 24), (40, 24)];
 
@@ -324,7 +324,8 @@ fn a_file_goes_with_the_next_message_and_is_shown_until_then() {
     let asked = screen.keys("/attach 'my shot.png'<enter>");
     let of = Some(PathBuf::from("/home/ana/web"));
     let path = "'my shot.png'".to_owned();
-    assert!(asked.contains(&Effect::ReadFile { path, of }), "{asked:?}");
+    let order = Effect::ReadFile { path, of, at: at() };
+    assert!(asked.contains(&order), "{asked:?}");
     assert!(posted(&asked).is_empty() && screen.state.composer.is_empty());
     screen.event(read("one.png", png));
     screen.event(read("two.png", png));
