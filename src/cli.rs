@@ -57,6 +57,9 @@ pub struct Global {
     /// Whole lines instead of a screen
     #[arg(long, global = true)]
     pub screen_reader: bool,
+    /// Below what stands in the terminal, without a screen of its own: what is finished is printed once
+    #[arg(long, global = true)]
+    pub inline: bool,
     /// Leave the mouse to the terminal
     #[arg(long, global = true)]
     pub no_mouse: bool,
@@ -314,9 +317,6 @@ pub struct Attach {
     pub mirror: Option<PathBuf>,
     #[arg(long)]
     pub no_mirror: bool,
-    /// Without the alternate screen
-    #[arg(long)]
-    pub inline: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

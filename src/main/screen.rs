@@ -107,9 +107,6 @@ pub(crate) async fn attach(
     global: &Global,
     wish: cli::Attach,
 ) -> Result<Exit, Failure> {
-    if wish.inline {
-        return Err(Failure::later("attach --inline"));
-    }
     let text = wish.run.clone().unwrap_or_else(|| "last".to_owned());
     let manner = Manner {
         read_only: wish.read_only,
@@ -205,6 +202,7 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
         habits,
         store,
         editor,
+        inline: global.inline,
     };
     let left = if linear {
         tui::linear::run::run(Arc::new(port), wish).await

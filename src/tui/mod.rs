@@ -15,6 +15,7 @@ pub mod event;
 pub mod find;
 pub mod fuzzy;
 mod here;
+pub mod inline;
 pub mod keymap;
 pub mod linear;
 mod menu;

@@ -12,7 +12,7 @@ use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::{Position, Rect, Size};
 use tokio::time::{Instant, sleep_until};
 
 use crate::tui::editor;
@@ -51,6 +51,46 @@ pub trait Outside {
     }
 }
 
+/// What is drawn on.
+pub trait Face {
+    /// One event, and what it orders. A face may have its own way to show something.
+    fn step(&mut self, state: &mut State, event: Event) -> Vec<Effect> {
+        update(state, event)
+    }
+
+    /// Shows how things stand.
+    fn draw(&mut self, state: &State, paint: &mut Paint) -> anyhow::Result<()>;
+
+    /// When it is to be asked again although nothing happens.
+    fn soon(&self) -> Option<std::time::Instant> {
+        None
+    }
+
+    /// Nothing of what was drawn stands there any more. How large it is now.
+    fn forget(&mut self) -> anyhow::Result<Size>;
+}
+
+impl<B> Face for Terminal<B>
+where
+    B: Backend,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    fn draw(&mut self, state: &State, paint: &mut Paint) -> anyhow::Result<()> {
+        let drawn = Terminal::draw(self, |frame| screen::view(state, paint, frame));
+        drawn.context("cannot draw on the terminal")?;
+        Ok(())
+    }
+
+    /// Not `Terminal::clear`, which asks the terminal where its cursor is and fails when no answer comes in time: keys
+    /// are being read meanwhile.
+    fn forget(&mut self) -> anyhow::Result<Size> {
+        let size = self.size().context("the size of the terminal is unknown")?;
+        self.resize(Rect::from((Position::ORIGIN, size)))
+            .context("cannot clear the terminal")?;
+        Ok(size)
+    }
+}
+
 /// Why the screen ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
@@ -60,29 +100,26 @@ pub struct Left {
 }
 
 /// Runs until the user leaves or a signal comes.
-pub async fn run<B>(
-    terminal: &mut Terminal<B>,
+pub async fn run(
+    face: &mut dyn Face,
     state: &mut State,
     paint: &mut Paint,
     events: impl Stream<Item = Event> + Unpin,
     outside: &mut dyn Outside,
-) -> anyhow::Result<Left>
-where
-    B: Backend,
-    B::Error: std::error::Error + Send + Sync + 'static,
-{
+) -> anyhow::Result<Left> {
     let mut events = events.ready_chunks(BATCH);
     let mut due = Instant::now();
     let mut tick = Instant::now() + TICK;
     let mut lent: Lent = None;
     let mut writing = false;
     loop {
-        let soon = state.soon().map(Instant::from_std);
+        let soon = state.soon().into_iter().chain(face.soon()).min();
+        let soon = soon.map(Instant::from_std);
         tokio::select! {
             biased;
             event = ended(&mut lent), if lent.is_some() => {
-                let events = [take_back(terminal, state, lent.take())?, event];
-                if let Some(left) = steps(terminal, state, events, outside, &mut lent).await? {
+                let events = [take_back(face, state, lent.take())?, event];
+                if let Some(left) = steps(face, state, events, outside, &mut lent).await? {
                     return Ok(left);
                 }
             }
@@ -93,7 +130,7 @@ where
             () = sleep_until(due), if state.changed && lent.is_none() && !writing => {
                 state.changed = false;
                 writing = true;
-                terminal.draw(|frame| screen::view(state, paint, frame)).context("cannot draw on the terminal")?;
+                face.draw(state, paint)?;
                 hear(state, paint, outside);
                 due = Instant::now() + if state.citizen.habits.calm { CALM } else { FRAME };
             }
@@ -106,20 +143,20 @@ where
                     due = due.min(Instant::now());
                 }
                 let events = std::iter::once(clock(outside)).chain(batch);
-                if let Some(left) = steps(terminal, state, events, outside, &mut lent).await? {
+                if let Some(left) = steps(face, state, events, outside, &mut lent).await? {
                     return Ok(left);
                 }
             }
             () = sleep_until(soon.unwrap_or(tick)), if soon.is_some() => {
                 let clock = clock(outside);
-                if let Some(left) = step(terminal, state, clock, outside, &mut lent).await? {
+                if let Some(left) = step(face, state, clock, outside, &mut lent).await? {
                     return Ok(left);
                 }
             }
             () = sleep_until(tick), if state.elapses() => {
                 tick = Instant::now() + TICK;
                 let clock = clock(outside);
-                if let Some(left) = step(terminal, state, clock, outside, &mut lent).await? {
+                if let Some(left) = step(face, state, clock, outside, &mut lent).await? {
                     return Ok(left);
                 }
             }
@@ -152,18 +189,11 @@ async fn ended(lent: &mut Lent) -> Event {
 }
 
 /// The terminal is ours again, however large it is by now.
-fn take_back<B>(terminal: &mut Terminal<B>, state: &State, lent: Lent) -> anyhow::Result<Event>
-where
-    B: Backend,
-    B::Error: std::error::Error + Send + Sync + 'static,
-{
+fn take_back(face: &mut dyn Face, state: &State, lent: Lent) -> anyhow::Result<Event> {
     if let Some((away, _)) = lent {
         terminal::back(away, state.citizen.manners).context("cannot come back to the terminal")?;
     }
-    forget(terminal)?;
-    let size = terminal
-        .size()
-        .context("the size of the terminal is unknown")?;
+    let size = face.forget()?;
     Ok(Event::Resized(size.width, size.height))
 }
 
@@ -174,34 +204,15 @@ fn clock(outside: &dyn Outside) -> Event {
     }
 }
 
-/// The next picture is drawn whole. Not `Terminal::clear`, which asks the terminal where its cursor is and fails when
-/// no answer comes in time: keys are being read meanwhile.
-fn forget<B>(terminal: &mut Terminal<B>) -> anyhow::Result<()>
-where
-    B: Backend,
-    B::Error: std::error::Error + Send + Sync + 'static,
-{
-    let size = terminal
-        .size()
-        .context("the size of the terminal is unknown")?;
-    terminal
-        .resize(Rect::from((Position::ORIGIN, size)))
-        .context("cannot clear the terminal")
-}
-
-async fn steps<B>(
-    terminal: &mut Terminal<B>,
+async fn steps(
+    face: &mut dyn Face,
     state: &mut State,
     events: impl IntoIterator<Item = Event>,
     outside: &mut dyn Outside,
     lent: &mut Lent,
-) -> anyhow::Result<Option<Left>>
-where
-    B: Backend,
-    B::Error: std::error::Error + Send + Sync + 'static,
-{
+) -> anyhow::Result<Option<Left>> {
     for event in events {
-        if let Some(left) = step(terminal, state, event, outside, lent).await? {
+        if let Some(left) = step(face, state, event, outside, lent).await? {
             return Ok(Some(left));
         }
     }
@@ -209,19 +220,15 @@ where
 }
 
 /// One event through `update`, and what it orders. What concerns the terminal is done here.
-async fn step<B>(
-    terminal: &mut Terminal<B>,
+async fn step(
+    face: &mut dyn Face,
     state: &mut State,
     event: Event,
     outside: &mut dyn Outside,
     lent: &mut Lent,
-) -> anyhow::Result<Option<Left>>
-where
-    B: Backend,
-    B::Error: std::error::Error + Send + Sync + 'static,
-{
+) -> anyhow::Result<Option<Left>> {
     let mut left = None;
-    for effect in update(state, event) {
+    for effect in face.step(state, event) {
         match effect {
             Effect::Quit { message, code } => left = Some(Left { message, code }),
             // Keys that were pressed before it had the terminal.
@@ -230,7 +237,7 @@ where
                 terminal::suspend(&state.citizen)
                     .await
                     .context("cannot come back to the terminal")?;
-                forget(terminal)?;
+                face.forget()?;
                 state.changed = true;
             }
             Effect::Edit { editor, text } => {
@@ -238,7 +245,7 @@ where
                 *lent = Some((terminal::lend(), Box::pin(edit)));
             }
             Effect::Redraw => {
-                forget(terminal)?;
+                face.forget()?;
                 state.changed = true;
             }
             other @ (Effect::Attach(..)

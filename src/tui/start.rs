@@ -15,10 +15,11 @@ use crate::attach::perform::Opened;
 use crate::protocol::ids::RunId;
 use crate::tui::citizen::Habits;
 use crate::tui::effect::Effect;
+use crate::tui::inline::screen::Inline;
 use crate::tui::on::draft;
 use crate::tui::outside::{EVENTS, Hands, Harbour};
 use crate::tui::replay::Tape;
-use crate::tui::run::{Left, Outside, run};
+use crate::tui::run::{Face, Left, Outside, run};
 use crate::tui::state::{Launching, Picker, Scene, Start, State, Welcome};
 use crate::tui::store::Store;
 use crate::tui::surface::Surface;
@@ -43,6 +44,8 @@ pub struct Wish {
     pub store: Store,
     /// For drafts: a shell's words.
     pub editor: String,
+    /// Below what stands in the terminal, without a screen of its own.
+    pub inline: bool,
 }
 
 pub enum First {
@@ -63,7 +66,7 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
     let mut hands = hands.with_habits(wish.habits.clone());
     let (scene, of, prompt) = begin(wish.first, &mut hands);
     let at_once = prompt.is_some();
-    let modes = Modes::enter().context("this terminal cannot show the screen")?;
+    let modes = enter(wish.inline).context("this terminal cannot show the screen")?;
     let mut said = reader::start().context("cannot listen to the terminal")?;
     let asked = Instant::now();
     let (manners, early) = terminal::ask(&mut said)
@@ -71,11 +74,8 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
         .context("cannot ask the terminal")?;
     let (pictures, free) = out::start().context("cannot write to the terminal")?;
     hands.wait_for(free);
-    let surface = Surface::new(pictures, terminal::size).marked(terminal::shows_whole);
-    let mut terminal = Terminal::new(surface).context("this terminal cannot show the screen")?;
-    let size = terminal
-        .size()
-        .context("the size of the terminal is unknown")?;
+    let mut face = face(wish.inline, pictures)?;
+    let size = face.forget()?;
     let mut state = State::new(Start {
         scene,
         welcome: wish.welcome,
@@ -97,6 +97,7 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
         }
     }
     let mut paint = settle_in(&mut state, wish.tastes, wish.habits);
+    state.citizen.mouse &= !wish.inline;
     terminal::take_up(&state.citizen).context("this terminal cannot show the screen")?;
     let keys = terminal::inputs(early, said).context("cannot listen to the terminal")?;
     let told = futures::stream::unfold(events, |mut events| async move {
@@ -106,12 +107,33 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
     let mut all = futures::stream::select_with_strategy(keys, told.boxed(), |(): &mut ()| {
         futures::stream::PollNext::Left
     });
-    let left = run(&mut terminal, &mut state, &mut paint, &mut all, &mut hands).await;
+    let left = run(&mut *face, &mut state, &mut paint, &mut all, &mut hands).await;
+    if wish.inline {
+        // What ended with the last key is printed too.
+        face.draw(&state, &mut paint).ok();
+    }
     terminal::hear_out(state.citizen.manners, asked, &mut all).await;
     // The terminal first: leaving is not to feel slow.
     drop(modes);
     hands.leave().await;
     left
+}
+
+fn enter(inline: bool) -> std::io::Result<Modes> {
+    if inline {
+        Modes::enter_inline()
+    } else {
+        Modes::enter()
+    }
+}
+
+fn face(inline: bool, pictures: out::Out) -> anyhow::Result<Box<dyn Face>> {
+    if inline {
+        return Ok(Box::new(Inline::new(pictures, terminal::size)));
+    }
+    let surface = Surface::new(pictures, terminal::size).marked(terminal::shows_whole);
+    let terminal = Terminal::new(surface).context("this terminal cannot show the screen")?;
+    Ok(Box::new(terminal))
 }
 
 fn settle_in(state: &mut State, tastes: Tastes, habits: Habits) -> Paint {

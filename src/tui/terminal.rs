@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::tui::citizen::Citizen;
 use crate::tui::event::Event;
-use crate::tui::tty::report::{Manners, PATIENCE, QUESTIONS, Report};
+use crate::tui::tty::report::{Manners, PATIENCE, QUESTIONS, Report, SIGNS};
 use crate::tui::tty::sieve::Said;
 use crate::tui::tty::title;
 use crate::tui::tty::{out, reader};
@@ -45,6 +45,9 @@ static WHOLE: AtomicBool = AtomicBool::new(false);
 /// The window's title is ours.
 static TITLE: AtomicBool = AtomicBool::new(false);
 
+/// No screen of its own: what stands in the terminal stays, and we write below it.
+static INLINE: AtomicBool = AtomicBool::new(false);
+
 /// Turns the modes off when dropped.
 #[derive(Debug)]
 pub struct Modes(());
@@ -55,6 +58,12 @@ impl Modes {
         let modes = Self(());
         enter()?;
         Ok(modes)
+    }
+
+    /// The same below what stands in the terminal already.
+    pub fn enter_inline() -> io::Result<Self> {
+        INLINE.store(true, Ordering::SeqCst);
+        Self::enter()
     }
 }
 
@@ -68,18 +77,19 @@ fn enter() -> io::Result<()> {
     ENTERED.store(true, Ordering::SeqCst);
     terminal::enable_raw_mode()?;
     let mut out = stdout();
-    execute!(
-        out,
-        terminal::EnterAlternateScreen,
-        EnableBracketedPaste,
-        EnableFocusChange
-    )?;
+    if !INLINE.load(Ordering::SeqCst) {
+        execute!(out, terminal::EnterAlternateScreen)?;
+    }
+    execute!(out, EnableBracketedPaste, EnableFocusChange)?;
     Ok(())
 }
 
 /// Asks the terminal what it is, and waits for its answers no longer than [`PATIENCE`]; gives what it said meanwhile
 /// beside them. Later answers come with the keys.
 pub async fn ask(said: &mut mpsc::Receiver<Said>) -> io::Result<(Manners, Vec<Said>)> {
+    if !INLINE.load(Ordering::SeqCst) {
+        write(SIGNS)?;
+    }
     write(QUESTIONS)?;
     let (mut manners, mut early) = (Manners::default(), Vec::new());
     let answers = async {
@@ -189,14 +199,14 @@ pub fn restore() {
     if SCHEME.swap(false, Ordering::SeqCst) {
         out.write_all(b"\x1b[?2031l").ok();
     }
-    execute!(
-        out,
-        DisableFocusChange,
-        DisableBracketedPaste,
-        terminal::LeaveAlternateScreen,
-        cursor::Show
-    )
-    .ok();
+    execute!(out, DisableFocusChange, DisableBracketedPaste).ok();
+    if INLINE.load(Ordering::SeqCst) {
+        // Where the live line stood the shell goes on.
+        out.write_all(b"\r\x1b[K").ok();
+    } else {
+        execute!(out, terminal::LeaveAlternateScreen).ok();
+    }
+    execute!(out, cursor::Show).ok();
     terminal::disable_raw_mode().ok();
     out.flush().ok();
 }

@@ -147,20 +147,7 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
     if let Some(effects) = written {
         return effects;
     }
-    // A question takes its own keys only; everything else works as if it were not there.
-    let action = match context {
-        Context::Question => state
-            .keymap
-            .lookup(Context::Question, key)
-            .filter(|action| question::is_answer(*action))
-            .or_else(|| state.keymap.lookup(under(state), key)),
-        Context::Everywhere
-        | Context::Edit
-        | Context::Browse
-        | Context::Leader
-        | Context::Picker
-        | Context::Popup => state.keymap.lookup(context, key),
-    };
+    let action = bound(state, context, key);
     match (action, key.written()) {
         (Some(action), _) => act(state, action),
         (None, Some('?')) if state.composer.is_empty() && plain(state) == Context::Edit => {
@@ -175,6 +162,38 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
             Vec::new()
         }
         (None, _) => Vec::new(),
+    }
+}
+
+/// What this key would do now, as far as the keys say it; `None` for one that writes.
+pub(crate) fn meant(state: &State, key: Key) -> Option<Action> {
+    let filters = matches!(&state.scene, Scene::Picker(picker) if picker.filtering);
+    let writes = state.popup.is_some()
+        || state.writing.search.is_some()
+        || state.find.writing
+        || filters
+        || vim::takes(state, key);
+    match context(state) {
+        Context::Leader => state.keymap.lookup(Context::Leader, key),
+        _ if writes => None,
+        context => bound(state, context, key),
+    }
+}
+
+/// A question takes its own keys only; everything else works as if it were not there.
+fn bound(state: &State, context: Context, key: Key) -> Option<Action> {
+    match context {
+        Context::Question => state
+            .keymap
+            .lookup(Context::Question, key)
+            .filter(|action| question::is_answer(*action))
+            .or_else(|| state.keymap.lookup(under(state), key)),
+        Context::Everywhere
+        | Context::Edit
+        | Context::Browse
+        | Context::Leader
+        | Context::Picker
+        | Context::Popup => state.keymap.lookup(context, key),
     }
 }
 

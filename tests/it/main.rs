@@ -9,6 +9,7 @@ mod endpoint;
 mod faces;
 mod full_disk;
 mod hostile;
+mod inline_pty;
 mod journeys;
 mod lifetime;
 mod linear_pty;

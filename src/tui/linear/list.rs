@@ -24,12 +24,15 @@ const WIDE: usize = 10_000;
 /// Lines of what the agent asks for that are read without being asked for.
 const BRIEF: usize = 5;
 
+/// What stands under a list that waits for a number or a letter.
+pub(super) const CHOOSE: &str = "choose>";
+
 fn numbered(number: usize, words: &str) -> String {
     format!("{number} {words}")
 }
 
 /// The runs that fit the filter, each with the number that opens it.
-pub(super) fn runs(state: &State, picker: &Picker) -> Vec<String> {
+pub(crate) fn runs(state: &State, picker: &Picker) -> Vec<String> {
     if let Some(why) = &picker.failed {
         return vec![format!("error: {}", clean_line(why))];
     }
@@ -180,7 +183,7 @@ pub(super) fn choices(state: &State) -> Vec<String> {
         let on = if *word == choice.current { ", on" } else { "" };
         told.push(numbered(at + 1, &format!("{}{on}", clean_line(name))));
     }
-    told.push("choose>".to_owned());
+    told.push(CHOOSE.to_owned());
     told
 }
 
@@ -195,7 +198,7 @@ pub(super) fn copies(state: &State) -> Vec<String> {
         begins => format!("{} {}: {}", item.key, item.name, clean_line(begins)),
     };
     let mut told: Vec<String> = items.into_iter().map(item).collect();
-    told.push("choose>".to_owned());
+    told.push(CHOOSE.to_owned());
     told
 }
 
@@ -206,7 +209,7 @@ pub(super) fn sides(sides: &Sides) -> Vec<String> {
         .map(|(_, line)| line)
         .filter(|line| !line.is_empty())
         .collect();
-    told.push("choose>".to_owned());
+    told.push(CHOOSE.to_owned());
     told
 }
 
@@ -243,7 +246,7 @@ pub(super) fn paths(state: &State) -> Vec<String> {
         .map(|(at, path)| numbered(at + 1, &clean_line(path)))
         .collect();
     if !told.is_empty() {
-        told.push("choose>".to_owned());
+        told.push(CHOOSE.to_owned());
     }
     told
 }

@@ -4,7 +4,8 @@
 //! [`take::take`] is what a typed line means; both are pure. Nothing is drawn again, and no sequence is written.
 
 mod cell;
-mod list;
+pub(super) mod list;
+pub(super) mod name;
 pub mod run;
 mod standing;
 pub mod take;

@@ -146,19 +146,13 @@ impl Face {
         let taken = match come {
             Come::Line(Some(line)) => take::take(&mut self.state, &mut self.teller, &line),
             // The end of what is typed leaves, as Ctrl+D does.
-            Come::Line(None) => Taken {
-                effects: leave(&mut self.state, 0),
-                lines: Vec::new(),
-            },
+            Come::Line(None) => leave(&mut self.state, 0).into(),
             Come::Interrupt => take::interrupt(&mut self.state, &mut self.teller),
-            Come::Terminate => Taken {
-                effects: update(&mut self.state, Event::Terminated),
-                lines: Vec::new(),
-            },
+            Come::Terminate => update(&mut self.state, Event::Terminated).into(),
             Come::Event(event) => return self.happened(event, events).await,
             Come::Time => Taken {
-                effects: Vec::new(),
                 lines: self.teller.tell(&self.state),
+                ..Taken::default()
             },
         };
         self.print(&taken.lines)?;

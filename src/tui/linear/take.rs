@@ -24,20 +24,22 @@ const PAGE: usize = 10;
 pub struct Taken {
     pub effects: Vec<Effect>,
     pub lines: Vec<String>,
+    /// The cells that `lines` are, for who has another way to show them.
+    pub cells: Vec<usize>,
 }
 
 impl Taken {
     fn say(line: impl Into<String>) -> Self {
         Self {
-            effects: Vec::new(),
             lines: vec![line.into()],
+            ..Self::default()
         }
     }
 
-    fn lines(lines: Vec<String>) -> Self {
+    pub(crate) fn lines(lines: Vec<String>) -> Self {
         Self {
-            effects: Vec::new(),
             lines,
+            ..Self::default()
         }
     }
 }
@@ -46,7 +48,7 @@ impl From<Vec<Effect>> for Taken {
     fn from(effects: Vec<Effect>) -> Self {
         Self {
             effects,
-            lines: Vec::new(),
+            ..Self::default()
         }
     }
 }
@@ -62,6 +64,15 @@ pub fn take(state: &mut State, teller: &mut Teller, line: &str) -> Taken {
         taken.lines.push("nothing has changed".to_owned());
     }
     taken
+}
+
+/// A line that begins with the name of an action.
+pub(crate) fn by_name(state: &mut State, teller: &mut Teller, line: &str) -> Taken {
+    let command = line.trim().trim_start_matches('/');
+    let (name, rest) = command
+        .split_once(char::is_whitespace)
+        .unwrap_or((command, ""));
+    named(state, teller, name, rest.trim(), line)
 }
 
 /// A key of the terminal that is not a line: Ctrl+C.
@@ -145,7 +156,7 @@ fn reply(state: &mut State, action: Action) -> Taken {
     act(state, action).into()
 }
 
-fn details(state: &mut State) -> Taken {
+pub(crate) fn details(state: &mut State) -> Taken {
     let told = state.asking().map(|open| list::details(state, open));
     match told {
         Some(lines) if lines.is_empty() => Taken::say("the agent gave no details"),
@@ -325,7 +336,7 @@ fn named(state: &mut State, teller: &mut Teller, name: &str, rest: &str, line: &
 }
 
 /// Names that people look for.
-fn also(name: &str) -> Option<Action> {
+pub(super) fn also(name: &str) -> Option<Action> {
     match name {
         "keys" => Some(Action::Help),
         "status" => Some(Action::Redraw),
@@ -355,6 +366,7 @@ fn takes_words(action: Action) -> bool {
             | Action::Fold
             | Action::Copy
             | Action::Complete
+            | Action::Attach
             | Action::PutBack
             | Action::Steer
             | Action::Submit
@@ -364,7 +376,7 @@ fn takes_words(action: Action) -> bool {
     )
 }
 
-fn perform(state: &mut State, teller: &mut Teller, action: Action, rest: &str) -> Taken {
+pub(crate) fn perform(state: &mut State, teller: &mut Teller, action: Action, rest: &str) -> Taken {
     if !rest.is_empty() && !takes_words(action) {
         return Taken::say(format!("/{} takes nothing behind it", action_name(action)));
     }
@@ -454,6 +466,7 @@ fn with_words(state: &mut State, action: Action, rest: &str) -> Taken {
             effects.extend(mention::look(state));
             effects.into()
         }
+        Action::Attach if !rest.is_empty() => write(state, &format!("/attach {rest}")),
         Action::PutBack => put_back(state, rest),
         Action::Steer | Action::Submit | Action::Newline if !rest.is_empty() => {
             let mut effects: Vec<Effect> = set_aside(state).into_iter().collect();
@@ -504,7 +517,7 @@ fn pane(state: &mut State, action: Action) -> Taken {
     Taken::lines(lines)
 }
 
-fn is_move(state: &State, action: Action) -> bool {
+pub(super) fn is_move(state: &State, action: Action) -> bool {
     let moves = matches!(
         action,
         Action::StepUp
@@ -547,6 +560,7 @@ fn go(state: &mut State, teller: &mut Teller, action: Action, steps: usize) -> T
     let mut taken = Taken::default();
     for index in from..=to {
         taken.lines.push(format!("{} of {cells}", index + 1));
+        taken.cells.push(index);
         taken.lines.extend(read(state, index));
     }
     taken
@@ -573,7 +587,10 @@ fn fold(state: &mut State, rest: &str) -> Taken {
         crate::tui::on::browse::newest_foldable(state).and_then(|item| item.checked_sub(1))
     });
     match index {
-        Some(index) => Taken::lines(read(state, index)),
+        Some(index) => Taken {
+            cells: vec![index],
+            ..Taken::lines(read(state, index))
+        },
         None => Taken::say("there is nothing to unfold"),
     }
 }

@@ -53,8 +53,43 @@ impl Teller {
         self.local(state);
         self.toasts(state);
         self.lists(state);
+        self.lines_once("history", list::history(state));
+        self.lines_once("paths", list::paths(state));
         self.draft(state);
         std::mem::take(&mut self.out)
+    }
+
+    /// The same without the transcript, the question and the draft, for a face that shows those itself.
+    pub(crate) fn beside(&mut self, state: &State) -> Vec<String> {
+        match &state.scene {
+            Scene::Run(attached) => {
+                self.scene(state);
+                if self.stands(state, attached) {
+                    self.cells.began = true;
+                    self.files(attached);
+                }
+                let wanted = state.ask.writing.as_ref().map(list::wanted);
+                self.lines_once("wanted", wanted.unwrap_or_default());
+                if state.find.is_open() && !state.find.writing {
+                    self.look(state);
+                }
+            }
+            Scene::Composer(launching) => {
+                if !matches!(launching, Launching::Running { .. }) {
+                    self.scene(state);
+                }
+                self.run = None;
+            }
+            Scene::Picker(_) | Scene::Opening(_) => self.run = None,
+        }
+        self.local(state);
+        self.toasts(state);
+        if !matches!(state.popup, Some(Popup::Palette(_))) {
+            self.lists(state);
+        }
+        let mut told = std::mem::take(&mut self.out);
+        told.retain(|line| line != list::CHOOSE);
+        told
     }
 
     /// This is told again although it has not changed.
@@ -111,6 +146,16 @@ impl Teller {
     }
 
     fn run(&mut self, state: &State, attached: &Attached) {
+        if self.stands(state, attached) {
+            self.begin(attached);
+            self.transcript(state, attached);
+            self.files(attached);
+            self.asked(state);
+        }
+    }
+
+    /// How things stand. False while what was said before is still being read.
+    fn stands(&mut self, state: &State, attached: &Attached) -> bool {
         if self.run.as_ref() != Some(&attached.at.run) {
             let scene = self.told.remove("scene");
             self.told.clear();
@@ -122,15 +167,15 @@ impl Teller {
             self.once(about, mark, lines);
         }
         if !self.cells.began && matches!(attached.link, Link::CatchingUp { .. }) {
-            return;
+            return false;
         }
         let away = state.away.mark.as_ref();
         let away = away.map(|mark| format!("{}; /away goes there", mark.words));
         self.lines_once("away", away.into_iter().collect());
-        self.begin(attached);
-        self.transcript(state, attached);
-        self.files(attached);
-        self.asked(state);
+        if !self.cells.began {
+            self.know_files(attached);
+        }
+        true
     }
 
     /// Of what was said before only the last turn is told.
@@ -138,8 +183,7 @@ impl Teller {
         if self.cells.began {
             return;
         }
-        let session = &attached.session;
-        let cells = &session.transcript.cells;
+        let cells = &attached.session.transcript.cells;
         let from = cells.labels().rposition(|label| label.kind == Kind::User);
         let from = from.unwrap_or(0);
         if from > 0 {
@@ -148,12 +192,12 @@ impl Teller {
         }
         self.cells.began = true;
         self.cells.next = from;
-        self.files = session
-            .files
-            .iter()
-            .map(|file| file.seq)
-            .max()
-            .unwrap_or_default();
+    }
+
+    /// Files of before are no news.
+    fn know_files(&mut self, attached: &Attached) {
+        let files = attached.session.files.iter();
+        self.files = files.map(|file| file.seq).max().unwrap_or_default();
     }
 
     fn transcript(&mut self, state: &State, attached: &Attached) {
@@ -287,17 +331,22 @@ impl Teller {
             }
             None => self.once("question", String::new(), []),
         }
-        let at = state.find.here.map(|here| (here.cell, here.nth));
         let is_open = state.find.pattern.is_some();
-        let mark = format!("{at:?} {}", state.find.words);
-        match (is_open, state.find.writing) {
-            (false, writes) => {
-                let lines = writes.then(|| "look for>".to_owned());
-                self.once("find", writes.to_string(), lines);
-            }
-            (true, _) => self.once("find", mark, found(state)),
+        if is_open {
+            self.look(state);
+        } else {
+            let writes = state.find.writing;
+            let lines = writes.then(|| "look for>".to_owned());
+            self.once("find", writes.to_string(), lines);
         }
         self.selected(state, is_open);
+    }
+
+    /// The match that was gone to.
+    fn look(&mut self, state: &State) {
+        let at = state.find.here.map(|here| (here.cell, here.nth));
+        let mark = format!("{at:?} {}", state.find.words);
+        self.once("find", mark, found(state));
     }
 
     /// The cell that was gone to is read; one that holds a match has been told by that.
@@ -378,7 +427,7 @@ impl Teller {
             Some(Popup::Choose { .. }) => list::choices(state),
             Some(Popup::Palette(palette)) => {
                 let mut lines = list::palette(state, &palette.words);
-                lines.push("choose>".to_owned());
+                lines.push(list::CHOOSE.to_owned());
                 lines
             }
             Some(Popup::Copy { .. }) => list::copies(state),
@@ -388,8 +437,6 @@ impl Teller {
             }
         };
         self.lines_once("list", lines);
-        self.lines_once("history", list::history(state));
-        self.lines_once("paths", list::paths(state));
     }
 
     fn draft(&mut self, state: &State) {

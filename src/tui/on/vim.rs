@@ -48,6 +48,15 @@ pub(crate) fn write(state: &mut State, key: Key) -> Option<Vec<Effect>> {
     Some(effects)
 }
 
+/// In normal mode this key is a command of vim's.
+pub(crate) fn takes(state: &State, key: Key) -> bool {
+    let normal = state
+        .vim
+        .as_ref()
+        .is_some_and(|vim| vim.mode == Mode::Normal);
+    normal && (key.code == KeyCode::Backspace || key.written().is_some())
+}
+
 /// Esc, before it means anything else: from writing to commands, or out of a command that has begun.
 pub(crate) fn escape(state: &mut State) -> bool {
     let writes = state.focus == Focus::Edit && !matches!(state.scene, Scene::Picker(_));

@@ -8,10 +8,12 @@ use std::time::Duration;
 /// How long the first picture waits for all answers together.
 pub const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Where the cursor is behind three signs of ours (CPR, in the second row: in the first its answer would be a key), its
-/// ground (OSC 11), whether it knows modes 2026, 2031 and 1004 (DECRQM), its keyboard's flags, and at last what it is
+/// Where the cursor is behind three signs of ours (CPR, in the second row: in the first its answer would be a key): asked
+/// before the others, on a screen of our own.
+pub const SIGNS: &str = "\x1b[2H●─▎\x1b[6n\x1b[2K\x1b[H";
+/// Its ground (OSC 11), whether it knows modes 2026, 2031 and 1004 (DECRQM), its keyboard's flags, and at last what it is
 /// (DA1): every terminal answers that, in order, so what was not answered before is not known to it.
-pub const QUESTIONS: &str = "\x1b[2H●─▎\x1b[6n\x1b[2K\x1b[H\x1b]11;?\x1b\\\x1b[?2026$p\x1b[?2031$p\x1b[?1004$p\x1b[?u\x1b[c";
+pub const QUESTIONS: &str = "\x1b]11;?\x1b\\\x1b[?2026$p\x1b[?2031$p\x1b[?1004$p\x1b[?u\x1b[c";
 /// The column behind those signs, where each takes one.
 const BEHIND: u16 = 4;
 

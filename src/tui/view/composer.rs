@@ -182,7 +182,7 @@ pub(crate) fn draw(
 }
 
 /// What stands before the draft: what it is, or which of vim's modes it is in.
-fn sign(state: &State, paint: &Paint, role: Role) -> Span<'static> {
+pub(crate) fn sign(state: &State, paint: &Paint, role: Role) -> Span<'static> {
     let vim = state.vim.as_ref().map(|vim| vim.mode);
     if here::is_drafted(state) {
         paint.span(Role::Warning, " $ ")
@@ -193,7 +193,7 @@ fn sign(state: &State, paint: &Paint, role: Role) -> Span<'static> {
     }
 }
 
-fn placeholder(state: &State) -> String {
+pub(crate) fn placeholder(state: &State) -> String {
     let working = state.is_working();
     let writing = state.ask.writing.as_ref();
     let is_form = writing.is_some_and(|writing| writing.form.is_some());

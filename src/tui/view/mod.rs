@@ -17,6 +17,7 @@ mod find;
 pub(super) mod glyphs;
 pub(crate) mod head;
 mod ink;
+pub(crate) mod inline;
 mod leader;
 mod markdown;
 mod menu;

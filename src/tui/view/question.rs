@@ -199,7 +199,7 @@ fn told(keys: &[(String, &str)]) -> String {
     told.join(" · ")
 }
 
-fn hint(state: &State, paint: &Paint, columns: usize) -> Line<'static> {
+pub(crate) fn hint(state: &State, paint: &Paint, columns: usize) -> Line<'static> {
     let narrow = is_narrow(columns);
     let back = || queue::leader(state, Action::Question);
     // A form has no rejection with words.

@@ -483,7 +483,7 @@ fn has_body(body: &Body, columns: usize) -> bool {
 }
 
 /// The agent's first message of its turn.
-fn is_first(cells: &Cells, index: usize) -> bool {
+pub(crate) fn is_first(cells: &Cells, index: usize) -> bool {
     let turn = cells.label(index).map(|label| label.turn);
     !cells
         .labels()
