@@ -361,12 +361,33 @@ pub enum Mirror {
         #[command(flatten)]
         keep: Keep,
     },
-    /// Put back what stood in a file before the agent wrote it; where you edited it since, what it wrote
-    Undo { run: String, path: String },
+    /// Show what taking back what the agent wrote would do; with --yes, do it. Another undo returns it
+    Undo {
+        run: String,
+        #[command(flatten)]
+        of: UndoOf,
+        /// Do it
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// What was written when
     Log { run: String },
     /// Who wrote a file
     Who { run: String, path: String },
+}
+
+/// How much is undone.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct UndoOf {
+    /// The last write to this file; where you edited it since, your edit
+    pub path: Option<String>,
+    /// What was written in this turn, counted from 1
+    #[arg(long, value_name = "N")]
+    pub turn: Option<u64>,
+    /// All that the agent wrote
+    #[arg(long = "run")]
+    pub whole: bool,
 }
 
 /// Which side of a conflict stays.

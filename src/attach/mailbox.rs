@@ -1,6 +1,6 @@
-//! Orders on their way to the mirror: never blocks the screen, and the newest change of a path wins.
+//! Orders on their way to the mirror: never blocks the screen, and of the changes of a path in one turn the newest wins.
 //!
-//! Bounded by the number of paths in the run: a replay of a thousand edits of one file is one order.
+//! Bounded by the number of paths a turn changes: a replay of a thousand edits of one file in a turn is one order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,8 @@ pub(crate) struct Mailbox {
 #[derive(Debug, Default)]
 struct Waiting {
     orders: BTreeMap<u64, Order>,
-    by_path: HashMap<RelPath, u64>,
+    /// Of each path and turn the newest: an undo of a turn has to know what the one before it left.
+    by_path: HashMap<(RelPath, Option<u64>), u64>,
     reached: Option<u64>,
     last: u64,
 }
@@ -30,7 +31,10 @@ impl Waiting {
     fn push(&mut self, order: Order) {
         self.last += 1;
         let older = match &order {
-            Order::Remote { change, .. } => self.by_path.insert(change.path.clone(), self.last),
+            Order::Remote { change, .. } => {
+                let key = (change.path.clone(), change.turn);
+                self.by_path.insert(key, self.last)
+            }
             Order::Reached(_) => self.reached.replace(self.last),
             Order::Baseline(_)
             // An answer says of a base what no newer change of the path says.
@@ -43,7 +47,8 @@ impl Waiting {
             | Order::Direct(_)
             | Order::Pause
             | Order::Resume(_)
-            | Order::Undo(_)
+            | Order::Preview(_)
+            | Order::Undo { .. }
             | Order::Resolve { .. }
             | Order::Check => None,
         };
@@ -56,7 +61,7 @@ impl Waiting {
     fn pop(&mut self) -> Option<Order> {
         let (place, order) = self.orders.pop_first()?;
         if let Order::Remote { change, .. } = &order {
-            self.by_path.remove(&change.path);
+            self.by_path.remove(&(change.path.clone(), change.turn));
         }
         if self.reached == Some(place) {
             self.reached = None;
@@ -138,6 +143,23 @@ mod tests {
                 Order::Reached(Seq(3))
             ]
         );
+    }
+
+    #[test]
+    fn what_an_earlier_turn_left_is_told_too() {
+        let of = |seq, turn| {
+            let mut order = remote(seq, "a");
+            if let Order::Remote { change, .. } = &mut order {
+                change.turn = Some(turn);
+            }
+            order
+        };
+        let mut waiting = Waiting::default();
+        for order in [of(1, 1), of(2, 1), of(3, 2), of(4, 2)] {
+            waiting.push(order);
+        }
+        let out: Vec<Order> = std::iter::from_fn(|| waiting.pop()).collect();
+        assert_eq!(out, [of(2, 1), of(4, 2)]);
     }
 
     #[test]

@@ -54,6 +54,10 @@ pub(super) fn reported(attached: &mut Attached, report: Report) -> Vec<Effect> {
             attached.mirror = status;
             Vec::new()
         }
+        Report::Preview(preview) => {
+            attached.looks.preview = Some(*preview);
+            Vec::new()
+        }
         Report::Note(text) => {
             note(attached, text);
             Vec::new()

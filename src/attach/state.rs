@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attach::mirrored::Hold;
 use crate::client::retry::Retry;
+use crate::mirror::preview::Preview;
 use crate::mirror::status::MirrorStatus;
 use crate::protocol::command::Command;
 use crate::protocol::ids::{RunRef, Seq};
@@ -37,8 +38,17 @@ pub struct Attached {
     pub others: Vec<Client>,
     /// File entries go to a mirror here.
     pub mirrored: bool,
+    /// What the mirror was asked to look at.
+    pub looks: Looks,
     /// What only `update` knows.
     pub machine: Machine,
+}
+
+/// What the mirror has said of single files, because somebody looks at them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Looks {
+    /// What an undo would do.
+    pub preview: Option<Preview>,
 }
 
 /// The clockwork: which timers run and how often it failed.
@@ -88,6 +98,7 @@ impl Attached {
             notes: Vec::new(),
             others: Vec::new(),
             mirrored: false,
+            looks: Looks::default(),
             machine: Machine::default(),
         }
     }

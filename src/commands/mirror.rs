@@ -6,7 +6,7 @@ use crate::cli::{self, Format, Mirror};
 use crate::client::runs;
 use crate::commands::context::Context;
 use crate::commands::failure::{Exit, Failure};
-use crate::commands::{forecast, mirrored, output};
+use crate::commands::{forecast, mirrored, output, undo, writes};
 use crate::mirror::control::{self, Answer, Keep, Request};
 use crate::mirror::status::{MirrorState, MirrorStatus, Way};
 use crate::mirror::worker::{self, Resume, Setup};
@@ -50,25 +50,24 @@ pub async fn run(context: &Context, what: &Mirror, format: Format) -> Result<Exi
                 },
             )
         }
-        Mirror::Undo { run, path } => (
-            run,
-            Request::Undo {
-                path: below_root(context, path)?,
-            },
-        ),
+        Mirror::Undo { run, of, yes } => return undo::run(context, run, of, *yes, format).await,
         Mirror::Conflicts { run } => (run, Request::Conflicts),
         Mirror::Plan { run } => return forecast::run(context, run, format).await,
-        Mirror::Log { .. } => return Err(Failure::later("mirror log")),
-        Mirror::Who { .. } => return Err(Failure::later("mirror who")),
+        Mirror::Log { run } => return writes::log(context, run, format).await,
+        Mirror::Who { run, path } => return writes::who(context, run, path, format).await,
     };
-    // What stands here is known here: the endpoint need not be asked, and may be down.
-    let known = runs::known(&context.places.runs());
-    let at = match runs::resolve(text, &known, &context.directory) {
-        Ok(known) => known.at.clone(),
-        Err(_) => context.find(text).await?.at,
-    };
+    let at = named(context, text).await?;
     let answer = ask(context, &at, &request).await?;
     show(context, &at, &request, &answer, format)
+}
+
+/// What stands here is known here: the endpoint need not be asked, and may be down.
+pub(super) async fn named(context: &Context, text: &str) -> Result<RunRef, Failure> {
+    let known = runs::known(&context.places.runs());
+    match runs::resolve(text, &known, &context.directory) {
+        Ok(known) => Ok(known.at.clone()),
+        Err(_) => Ok(context.find(text).await?.at),
+    }
 }
 
 impl From<cli::Direction> for Way {
@@ -83,7 +82,7 @@ impl From<cli::Direction> for Way {
 }
 
 /// A path as typed: relative to where we stand, which is the root or below it.
-fn below_root(context: &Context, text: &str) -> Result<RelPath, Failure> {
+pub(super) fn below_root(context: &Context, text: &str) -> Result<RelPath, Failure> {
     let inside = text
         .strip_prefix(&format!("{}/", context.directory.display()))
         .unwrap_or(text);
@@ -93,7 +92,11 @@ fn below_root(context: &Context, text: &str) -> Result<RelPath, Failure> {
     })
 }
 
-async fn ask(context: &Context, at: &RunRef, request: &Request) -> Result<Answer, Failure> {
+pub(super) async fn ask(
+    context: &Context,
+    at: &RunRef,
+    request: &Request,
+) -> Result<Answer, Failure> {
     let known = runs::known(&context.places.runs())
         .into_iter()
         .find(|known| known.at.run == at.run);
@@ -107,6 +110,7 @@ async fn ask(context: &Context, at: &RunRef, request: &Request) -> Result<Answer
                 ok: *request == Request::Status || *request == Request::Conflicts,
                 text: Some("this run is not mirrored here".into()),
                 status: off(),
+                preview: None,
             }),
         };
     };

@@ -25,5 +25,7 @@ pub mod read;
 pub mod runs;
 pub mod status;
 pub mod terminal;
+mod undo;
 pub mod wait;
 pub mod worktree;
+mod writes;

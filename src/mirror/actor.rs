@@ -10,12 +10,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::mirror::base::{Fact, Known, Noted, Waiting};
-use crate::mirror::control::{Answer, Ask, Keep};
+use crate::mirror::control::{Answer, Ask};
 use crate::mirror::disk::{self, Disk, id_of};
 use crate::mirror::guard::{self, Halt};
 use crate::mirror::hand::{Done, End, Hand, Job};
 use crate::mirror::inbox::{Inbox, Taken};
 use crate::mirror::lift::Lifted;
+use crate::mirror::preview::Preview;
 use crate::mirror::push::{Flush, Wave};
 use crate::mirror::scan::{Local, Tree};
 use crate::mirror::status::{MirrorStatus, Way};
@@ -37,8 +38,12 @@ const REPORTS: usize = 1024;
 pub(super) enum Finished {
     Change(Done, Option<oneshot::Sender<Answer>>),
     Undone {
-        path: RelPath,
+        paths: Vec<RelPath>,
         result: Result<Undone, String>,
+        reply: Option<oneshot::Sender<Answer>>,
+    },
+    Previewed {
+        preview: Preview,
         reply: Option<oneshot::Sender<Answer>>,
     },
     Scanned(Result<Tree, String>),
@@ -187,7 +192,7 @@ impl Worker {
     }
 
     /// Clears our folder away when nothing is being written, before anybody hears that all is settled.
-    async fn tidy(&mut self) {
+    pub(super) async fn tidy(&mut self) {
         if !self.busy.is_empty() {
             self.untidy = true;
         } else if std::mem::take(&mut self.untidy) {
@@ -274,7 +279,11 @@ impl Worker {
                         self.note(why);
                     }
                 }
-                Order::Undo(path) => self.undo(path, None),
+                Order::Preview(scope) => self.preview(scope, None).await,
+                Order::Undo { scope, seen } => {
+                    self.save(&std::mem::take(&mut facts)).await;
+                    self.undo(scope, seen, None).await;
+                }
                 Order::Resolve { path, keep } => self.resolve(path, keep, None).await,
             }
         }
@@ -325,6 +334,7 @@ impl Worker {
                         now: Some(state),
                         storage_path: None,
                         turn: None,
+                        tool_call: None,
                         accepted: false,
                         forced: false,
                         command: None,
@@ -412,108 +422,6 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) fn undo(&mut self, path: RelPath, reply: Option<oneshot::Sender<Answer>>) {
-        if let Some(why) = self.hindrance(&path) {
-            return self.reply(reply, Err(why));
-        }
-        self.touched.insert(path.clone());
-        self.busy.insert(path.clone(), Seq::ZERO);
-        let hand = Arc::clone(&self.hand);
-        let base = self.known.base.get(&path).copied();
-        let noted = self.known.conflicts.get(&path);
-        let in_conflict = noted.is_some_and(|noted| !noted.resolved);
-        self.jobs.spawn(async move {
-            let result = hand.undo(&path, base, in_conflict).await;
-            Finished::Undone {
-                path,
-                result,
-                reply,
-            }
-        });
-    }
-
-    pub(super) async fn resolve(
-        &mut self,
-        path: RelPath,
-        keep: Keep,
-        reply: Option<oneshot::Sender<Answer>>,
-    ) {
-        let open = self
-            .known
-            .conflicts
-            .get(&path)
-            .filter(|noted| !noted.resolved)
-            .cloned();
-        let Some(noted) = open else {
-            return self.reply(reply, Err(format!("{path} is not in conflict")));
-        };
-        if let Some(why) = self.hindrance(&path) {
-            return self.reply(reply, Err(why));
-        }
-        match keep {
-            Keep::Theirs => self.force(path, noted, reply),
-            Keep::Mine | Keep::Both => {
-                if keep == Keep::Mine {
-                    let ours = self.ups.here(&path);
-                    let ours = ours.unwrap_or_else(|| self.known.base.get(&path).copied());
-                    if let Err(why) = self.hand.note_refused(&path, &noted, ours).await {
-                        return self.reply(reply, Err(why));
-                    }
-                    self.drop_copy(noted.clone());
-                }
-                let copy = noted.copy.clone().filter(|_| keep == Keep::Both);
-                let resolved = Noted {
-                    resolved: true,
-                    copy,
-                    ..noted
-                };
-                self.save(&[Fact::Conflict(path.clone(), Some(resolved))])
-                    .await;
-                self.start_look(BTreeSet::from([path.clone()]));
-                self.reply(reply, Ok(format!("{path}: yours stays")));
-            }
-        }
-    }
-
-    /// Puts theirs in the place of ours; ours becomes a pre-image.
-    fn force(&mut self, path: RelPath, noted: Noted, reply: Option<oneshot::Sender<Answer>>) {
-        let change = Waiting {
-            kind: if noted.theirs.is_some() {
-                ChangeKind::Modified
-            } else {
-                ChangeKind::Deleted
-            },
-            path,
-            now: noted.theirs,
-            storage_path: noted.storage_path.clone(),
-            turn: None,
-            accepted: true,
-            forced: true,
-            command: None,
-            refused: None,
-        };
-        let taken = Taken {
-            seq: noted.seq,
-            change,
-            overtaken: Vec::new(),
-        };
-        self.spawn(taken, reply);
-    }
-
-    /// Why nothing can be done to this path by hand now.
-    fn hindrance(&self, path: &RelPath) -> Option<String> {
-        match &self.halted {
-            Some(halt @ (Halt::Gone | Halt::Replaced)) => Some(halt.to_string()),
-            Some(
-                Halt::MassDelete { .. } | Halt::DeletesHere { .. } | Halt::Emptied | Halt::Disk(_),
-            )
-            | None => self
-                .busy
-                .contains_key(path)
-                .then(|| format!("{path} is being written just now: try again")),
-        }
-    }
-
     /// Starts what can be started.
     pub(super) fn pump(&mut self) {
         if self.scan_wanted && !self.scanning {
@@ -567,7 +475,7 @@ impl Worker {
         if last == turn { number } else { 0 }
     }
 
-    fn spawn(&mut self, taken: Taken, reply: Option<oneshot::Sender<Answer>>) {
+    pub(super) fn spawn(&mut self, taken: Taken, reply: Option<oneshot::Sender<Answer>>) {
         let path = taken.change.path.clone();
         let folders = std::iter::successors(path.parent(), RelPath::parent)
             .filter(|at| self.known.folders.contains(at));
@@ -600,23 +508,11 @@ impl Worker {
         match finished {
             Finished::Change(done, reply) => self.settled(done, reply).await,
             Finished::Undone {
-                path,
+                paths,
                 result,
                 reply,
-            } => {
-                self.busy.remove(&path);
-                // Who asked may be gone, and its process with it, as soon as it has its answer.
-                self.tidy().await;
-                match result {
-                    Ok(Undone { text, facts }) => {
-                        self.save(&facts).await;
-                        // An undo is an edit of ours.
-                        self.start_look(BTreeSet::from([path]));
-                        self.reply(reply, Ok(text));
-                    }
-                    Err(why) => self.reply(reply, Err(why)),
-                }
-            }
+            } => self.undone(&paths, result, reply).await,
+            Finished::Previewed { preview, reply } => self.previewed(preview, reply),
             Finished::Scanned(Ok(tree)) => self.compare(&tree).await,
             Finished::Lifted(lifted) => self.lifted(lifted).await,
             Finished::Scanned(Err(why)) => {

@@ -14,6 +14,7 @@ use sqlx::sqlite::{
 use sqlx::{Row, Sqlite, Transaction};
 
 use crate::mirror::guard::RootId;
+use crate::mirror::preview::Scope;
 use crate::mirror::status::Way;
 use crate::protocol::file::{Applied, ChangeKind, FileChange, FileState, Stale};
 use crate::protocol::hash::ContentHash;
@@ -63,6 +64,8 @@ pub(crate) struct Waiting {
     pub(crate) now: Option<FileState>,
     pub(crate) storage_path: Option<String>,
     pub(crate) turn: Option<u64>,
+    #[serde(default)]
+    pub(crate) tool_call: Option<String>,
     /// The user said that this delete is meant.
     #[serde(default)]
     pub(crate) accepted: bool,
@@ -85,6 +88,7 @@ impl From<FileChange> for Waiting {
             now: change.now,
             storage_path: change.storage_path,
             turn: change.turn,
+            tool_call: change.tool_call,
             accepted: false,
             forced: false,
             command: None,
@@ -114,6 +118,7 @@ impl From<Stale> for Waiting {
             now: stale.current,
             storage_path: None,
             turn: None,
+            tool_call: None,
             accepted: false,
             forced: false,
             command: stale.command,
@@ -156,11 +161,60 @@ pub(crate) const BY_HAND: Seq = Seq(u64::MAX);
 pub(crate) struct Written {
     pub(crate) before: Option<FileState>,
     pub(crate) after: Option<FileState>,
-    pub(crate) seq: Seq,
+    #[serde(flatten)]
+    pub(crate) origin: Origin,
     pub(crate) at: jiff::Timestamp,
     /// A foreign endpoint's name for what we put there.
     #[serde(default)]
     pub(crate) storage_path: Option<String>,
+}
+
+/// Where a write came from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// The line of the journal, or [`BY_HAND`].
+    pub(crate) seq: Seq,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) turn: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tool_call: Option<String>,
+    /// It was no agent's: another client's edit, or theirs that the user has refused.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub(crate) person: bool,
+    /// It is the undo of this much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) undid: Option<Scope>,
+    /// What earlier turns had left there before this came, and never stood here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) passed: Vec<Passed>,
+}
+
+/// A change that was overtaken by a newer one before it could be written here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Passed {
+    pub(crate) seq: Seq,
+    pub(crate) turn: Option<u64>,
+    pub(crate) tool_call: Option<String>,
+    pub(crate) person: bool,
+    pub(crate) now: Option<FileState>,
+    /// A foreign endpoint's name for it.
+    pub(crate) storage_path: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_not(flag: &bool) -> bool {
+    !flag
+}
+
+impl Origin {
+    /// No line of the journal asked for it.
+    pub(crate) fn by_hand(undid: Option<Scope>) -> Self {
+        Self {
+            seq: BY_HAND,
+            undid,
+            ..Self::default()
+        }
+    }
 }
 
 /// Everything that is written down, in memory.
@@ -417,20 +471,53 @@ impl Base {
         self.tried(query.execute(&self.pool).await).map(drop)
     }
 
-    pub(crate) async fn last_written(&self, path: &RelPath) -> Result<Option<Written>, Error> {
+    /// Every note of a write, the oldest first, by path; of one path where one is named.
+    pub(crate) async fn notes(
+        &self,
+        of: Option<&RelPath>,
+    ) -> Result<BTreeMap<RelPath, Vec<Written>>, Error> {
+        let mut notes: BTreeMap<RelPath, Vec<Written>> = BTreeMap::new();
         #[cfg(test)]
         if let Some(simulated) = &self.simulated {
             let written = self.tried(simulated.written().map_err(sqlx::Error::Io))?;
-            let mut newest = written.into_iter().rev();
-            return Ok(newest
-                .find(|(at, _)| at == path)
-                .map(|(_, written)| written));
+            for (path, written) in written {
+                if of.is_none_or(|of| *of == path) {
+                    notes.entry(path).or_default().push(written);
+                }
+            }
+            return Ok(notes);
         }
-        let query =
-            sqlx::query("SELECT value FROM preimages WHERE path = ? ORDER BY id DESC LIMIT 1")
-                .bind(path.as_str());
-        let row = self.tried(query.fetch_optional(&self.pool).await)?;
-        Ok(row.and_then(|row| serde_json::from_str(row.get::<&str, _>(0)).ok()))
+        let query = match of {
+            Some(path) => {
+                sqlx::query("SELECT path, value FROM preimages WHERE path = ? ORDER BY id")
+                    .bind(path.as_str())
+            }
+            None => sqlx::query("SELECT path, value FROM preimages ORDER BY id"),
+        };
+        let rows = self.tried(query.fetch_all(&self.pool).await)?;
+        for row in rows {
+            let path = row.get::<&str, _>(0).parse::<RelPath>();
+            let written = serde_json::from_str(row.get::<&str, _>(1));
+            if let (Ok(path), Ok(written)) = (path, written) {
+                notes.entry(path).or_default().push(written);
+            }
+        }
+        Ok(notes)
+    }
+
+    /// The notes of a run and a root, for who only looks; `None` when it never was mirrored there.
+    pub(crate) async fn peek_notes(
+        run_folder: &Path,
+        root: &Path,
+        of: Option<&RelPath>,
+    ) -> Result<Option<BTreeMap<RelPath, Vec<Written>>>, Error> {
+        if !folder(run_folder, root).join("base.sqlite").exists() {
+            return Ok(None);
+        }
+        let base = Self::open(run_folder, root).await?;
+        let notes = base.notes(of).await?;
+        base.pool.close().await;
+        Ok(Some(notes))
     }
 
     /// Undecided changes whose write was noted, and what it was to leave there: a kill came before or after the deed.
@@ -443,7 +530,7 @@ impl Base {
             let waiting = self.load().await?.waiting;
             let unfinished = waiting.into_keys().filter_map(|(seq, path)| {
                 let written = newest.get(&path)?;
-                (written.seq == seq).then_some((path, written.after))
+                (written.origin.seq == seq).then_some((path, written.after))
             });
             return Ok(unfinished.collect());
         }
@@ -456,7 +543,7 @@ impl Base {
             let written: Written = serde_json::from_str(row.get::<&str, _>(2)).ok()?;
             let seq = Seq(row.get::<i64, _>(0).cast_unsigned());
             let path = row.get::<&str, _>(1).parse().ok()?;
-            (written.seq == seq).then_some((path, written.after))
+            (written.origin.seq == seq).then_some((path, written.after))
         });
         Ok(read.collect())
     }
@@ -636,6 +723,7 @@ mod tests {
             now: Some(state),
             storage_path: None,
             turn: Some(1),
+            tool_call: Some("call".to_owned()),
             accepted: false,
             forced: false,
             command: None,
@@ -740,27 +828,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_newest_write_of_a_path_is_the_one_that_counts() {
+    async fn the_writes_to_a_path_are_told_in_order_without_those_that_were_not_done() {
         let dir = tempfile::tempdir().unwrap();
         let base = Base::open(dir.path(), Path::new("/x")).await.unwrap();
         let written = |seq| Written {
             before: None,
             after: Some(state_of(b"x", Mode::File)),
-            seq: Seq(seq),
+            origin: Origin {
+                seq: Seq(seq),
+                turn: Some(seq),
+                undid: Some(Scope::Run),
+                ..Origin::default()
+            },
             at: jiff::Timestamp::UNIX_EPOCH,
             storage_path: None,
         };
         base.about_to_write(&path("a"), &written(1)).await.unwrap();
         let second = base.about_to_write(&path("a"), &written(2)).await.unwrap();
-        assert_eq!(
-            base.last_written(&path("a")).await.unwrap(),
-            Some(written(2))
-        );
+        base.about_to_write(&path("b"), &written(3)).await.unwrap();
+        let all = base.notes(None).await.unwrap();
+        assert_eq!(all[&path("a")], [written(1), written(2)]);
+        assert_eq!(all[&path("b")], [written(3)]);
         base.forget(second).await.unwrap();
-        assert_eq!(
-            base.last_written(&path("a")).await.unwrap(),
-            Some(written(1))
+        let of_a = base.notes(Some(&path("a"))).await.unwrap();
+        assert_eq!(of_a, [(path("a"), vec![written(1)])].into());
+        // As it was written down before there were turns.
+        let old = format!(
+            r#"{{"before":null,"after":null,"seq":{},"at":"2026-01-01T00:00:00Z"}}"#,
+            BY_HAND
         );
-        assert_eq!(base.last_written(&path("b")).await.unwrap(), None);
+        let old: Written = serde_json::from_str(&old).unwrap();
+        assert_eq!(old.origin, Origin::by_hand(None));
     }
 }

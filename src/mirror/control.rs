@@ -15,8 +15,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::mirror::lock::{Holder, holders};
+use crate::mirror::preview::{Preview, Scope};
 use crate::mirror::status::{MirrorStatus, Way};
 use crate::mirror::worker::Resume;
+use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::RunId;
 use crate::protocol::path::RelPath;
 
@@ -42,8 +44,15 @@ pub enum Request {
     Direction {
         way: Option<Way>,
     },
+    /// What an undo would do.
+    Preview {
+        scope: Scope,
+    },
     Undo {
-        path: RelPath,
+        scope: Scope,
+        /// The preview that was said yes to.
+        #[serde(default)]
+        seen: Option<ContentHash>,
     },
     Conflicts,
     Resolve {
@@ -71,6 +80,9 @@ pub struct Answer {
     pub text: Option<String>,
     /// As it is now.
     pub status: MirrorStatus,
+    /// To who asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Preview>,
 }
 
 /// A request, and where its answer goes.
@@ -156,6 +168,7 @@ async fn talk(mut stream: UnixStream, asks: mpsc::Sender<Ask>) -> io::Result<()>
                 "the mirror does not understand this request: {error}"
             )),
             status: MirrorStatus::default(),
+            preview: None,
         },
     };
     let mut line = serde_json::to_vec(&answer)?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::mirror::base::{self, Base, Fact, Noted, Waiting, Written};
+use crate::mirror::base::{self, Base, Fact, Noted, Origin, Waiting, Written};
 use crate::mirror::blobs::{self, Blobs, Wanted};
 use crate::mirror::disk::{self, Disk, Prepared};
 use crate::mirror::ground;
@@ -225,19 +225,19 @@ impl Hand {
             },
             Move::Chmod(want) => {
                 let source = Source::Here(change.path.below(&self.root));
-                self.write(&change.path, want, source, here, job.taken.seq, true)
+                self.write(&change.path, want, source, here, Some(job.taken.origin()))
                     .await?;
             }
             Move::MakeFolder => {
                 if let Some(ours) = here {
-                    self.remove(&change.path, ours, job.taken.seq).await?;
+                    self.remove(&change.path, ours, job.taken.origin()).await?;
                 }
                 let created = self.make_folder(&change.path).await?;
                 facts.extend(created.into_iter().map(|path| Fact::Folder(path, true)));
             }
             Move::Remove => {
                 if let Some(ours) = here {
-                    self.remove(&change.path, ours, job.taken.seq).await?;
+                    self.remove(&change.path, ours, job.taken.origin()).await?;
                 }
                 self.remove_empty(job, facts).await;
                 self.keep_folder(&change.path, facts).await;
@@ -259,7 +259,7 @@ impl Hand {
         let change = &job.taken.change;
         let source = self.source(change, want, job.noted.as_ref()).await;
         let created = self
-            .write(&change.path, want, source, here, job.taken.seq, true)
+            .write(&change.path, want, source, here, Some(job.taken.origin()))
             .await?;
         facts.extend(created.into_iter().map(|path| Fact::Folder(path, true)));
         Ok(())
@@ -288,15 +288,14 @@ impl Hand {
         })
     }
 
-    /// Brings the bytes, verifies them, keeps what stood there, swaps. `listed`: undo shall find it.
+    /// Brings the bytes, verifies them, keeps what stood there, swaps. With an origin undo shall find it.
     pub(super) async fn write(
         self: &Arc<Self>,
         path: &RelPath,
         want: FileState,
         source: Source,
         expect: Option<FileState>,
-        seq: Seq,
-        listed: bool,
+        origin: Option<Origin>,
     ) -> Result<Vec<RelPath>, Trouble> {
         let staged = self.blocking(|hand| hand.disk.staged()).await?;
         let into = staged.path.clone();
@@ -323,7 +322,7 @@ impl Hand {
         let prepared = self
             .blocking(move |hand| hand.disk.prepare(&at, want, staged, expect, &hand.kept))
             .await?;
-        self.commit(path, prepared, Some(want), seq, listed, storage_path)
+        self.commit(path, prepared, Some(want), origin, storage_path)
             .await
     }
 
@@ -341,23 +340,23 @@ impl Hand {
         path: &RelPath,
         mut prepared: Prepared,
         after: Option<FileState>,
-        seq: Seq,
-        listed: bool,
+        origin: Option<Origin>,
         storage_path: Option<String>,
     ) -> Result<Vec<RelPath>, Trouble> {
         let created = std::mem::take(&mut prepared.created);
-        let written = Written {
-            before: prepared.before,
-            after,
-            seq,
-            at: ground::timestamp(),
-            storage_path,
-        };
         // First the note, then the deed: a kill between the two leaves a note that no file answers to.
-        let id = if listed {
-            Some(self.base.about_to_write(path, &written).await?)
-        } else {
-            None
+        let id = match origin {
+            Some(origin) => {
+                let written = Written {
+                    before: prepared.before,
+                    after,
+                    origin,
+                    at: ground::timestamp(),
+                    storage_path,
+                };
+                Some(self.base.about_to_write(path, &written).await?)
+            }
+            None => None,
         };
         if planted!(BaseBeforeRename) {
             let base = Fact::Base(path.clone(), after);
@@ -375,14 +374,14 @@ impl Hand {
         self: &Arc<Self>,
         path: &RelPath,
         expect: FileState,
-        seq: Seq,
+        origin: Origin,
     ) -> Result<(), Trouble> {
         let at = path.clone();
         let prepared = self
             .blocking(move |hand| hand.disk.prepare_removal(&at, expect, &hand.kept))
             .await?;
-        let listed = expect.mode != Mode::Directory;
-        self.commit(path, prepared, None, seq, listed, None)
+        let origin = (expect.mode != Mode::Directory).then_some(origin);
+        self.commit(path, prepared, None, origin, None)
             .await
             .map(drop)
     }
@@ -392,7 +391,7 @@ impl Hand {
         let prepared = self
             .blocking(move |hand| hand.disk.prepare_folder(&at, None, &hand.kept))
             .await?;
-        let noted = self.commit(path, prepared, None, Seq::ZERO, false, None);
+        let noted = self.commit(path, prepared, None, None, None);
         let mut created = noted.await?;
         created.push(path.clone());
         Ok(created)
@@ -453,7 +452,7 @@ impl Hand {
         if let Some(want) = theirs.filter(|want| want.mode != Mode::Directory) {
             copy = copy_of(&change.path, &self.run, *seq);
             let put = match &copy {
-                Some(at) => self.put_copy(at, change, want, *seq).await,
+                Some(at) => self.put_copy(at, change, want).await,
                 None => Ok(()),
             };
             match put {
@@ -486,14 +485,13 @@ impl Hand {
         at: &RelPath,
         change: &Waiting,
         want: FileState,
-        seq: Seq,
     ) -> Result<(), Trouble> {
         let source = Source::Blob(Wanted {
             hash: want.hash,
             size: want.size,
             storage_path: change.storage_path.clone(),
         });
-        match self.write(at, want, source, None, seq, false).await {
+        match self.write(at, want, source, None, None).await {
             // It was put there before a kill.
             Err(Trouble::Disk(disk::Error::Changed))
                 if ground::stat(&at.below(&self.root)).is_ok() =>

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::mirror::base::{Known, Waiting};
+use crate::mirror::base::{Known, Origin, Passed, Waiting};
 use crate::protocol::ids::Seq;
 use crate::protocol::path::RelPath;
 
@@ -14,6 +14,40 @@ pub(crate) struct Taken {
     pub(crate) seq: Seq,
     pub(crate) change: Waiting,
     pub(crate) overtaken: Vec<(Seq, Waiting)>,
+}
+
+/// Turns that a write may have passed over and still be told apart by.
+const PASSED: usize = 64;
+
+impl Taken {
+    /// Where a write of it comes from.
+    pub(crate) fn origin(&self) -> Origin {
+        let mut passed: Vec<Passed> = Vec::new();
+        for (seq, change) in &self.overtaken {
+            let one = Passed {
+                seq: *seq,
+                turn: change.turn,
+                tool_call: change.tool_call.clone(),
+                person: change.command.is_some(),
+                now: change.now,
+                storage_path: change.storage_path.clone(),
+            };
+            // Of a turn only what it left.
+            passed.pop_if(|last| (last.turn, last.person) == (one.turn, one.person));
+            passed.push(one);
+        }
+        let person = self.change.command.is_some();
+        passed.pop_if(|last| (last.turn, last.person) == (self.change.turn, person));
+        passed.drain(..passed.len().saturating_sub(PASSED));
+        Origin {
+            seq: self.seq,
+            turn: self.change.turn,
+            tool_call: self.change.tool_call.clone(),
+            person,
+            undid: None,
+            passed,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -203,6 +237,7 @@ mod tests {
             now: text.map(|text| state_of(text.as_bytes(), Mode::File)),
             storage_path: None,
             turn: None,
+            tool_call: None,
             accepted: false,
             forced: false,
             command: None,

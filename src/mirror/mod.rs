@@ -6,6 +6,7 @@ mod actor;
 pub(crate) mod apply;
 pub mod base;
 pub mod blobs;
+mod by_hand;
 pub mod control;
 pub(crate) mod disk;
 #[cfg(test)]
@@ -15,6 +16,7 @@ pub(crate) mod ground;
 mod guard;
 pub(crate) mod hand;
 mod handles;
+pub mod history;
 pub mod ignore;
 mod inbox;
 mod lift;
@@ -26,6 +28,7 @@ pub(crate) mod plan;
 #[cfg(test)]
 mod plan_tests;
 pub(crate) mod preimage;
+pub mod preview;
 mod push;
 mod recover;
 pub mod scan;
@@ -33,6 +36,8 @@ pub mod status;
 mod tell;
 pub mod tracked;
 mod undo;
+#[cfg(test)]
+mod undo_tests;
 mod up;
 #[cfg(test)]
 mod up_tests;

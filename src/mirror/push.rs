@@ -519,6 +519,7 @@ impl Worker {
                     now: Some(state),
                     storage_path: None,
                     turn: None,
+                    tool_call: None,
                     accepted: true,
                     forced: true,
                     command: None,

@@ -143,20 +143,26 @@ impl Worker {
                 Ok(()) => self.reply_plain(reply, Some("going on".to_owned())),
                 Err(why) => self.reply(reply, Err(why)),
             },
-            Request::Undo { path } => self.undo(path, reply),
+            Request::Preview { scope } => self.preview(scope, reply).await,
+            Request::Undo { scope, seen } => self.undo(scope, seen, reply).await,
             Request::Resolve { path, keep } => self.resolve(path, keep, reply).await,
         }
     }
 
     fn reply_plain(&mut self, reply: Option<oneshot::Sender<Answer>>, text: Option<String>) {
-        let answer = Answer {
-            ok: true,
-            text,
-            status: self.status(),
-        };
+        let answer = self.answer_of_status(text);
         if let Some(reply) = reply {
             // Who asked may have left.
             drop(reply.send(answer));
+        }
+    }
+
+    pub(super) fn answer_of_status(&self, text: Option<String>) -> Answer {
+        Answer {
+            ok: true,
+            text,
+            status: self.status(),
+            preview: None,
         }
     }
 
@@ -173,8 +179,7 @@ impl Worker {
         };
         let answer = Answer {
             ok,
-            text: Some(text),
-            status: self.status(),
+            ..self.answer_of_status(Some(text))
         };
         drop(reply.send(answer));
     }

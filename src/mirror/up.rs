@@ -279,6 +279,11 @@ impl Ups {
         self.meant.contains(path)
     }
 
+    /// The user has seen that these go.
+    pub(crate) fn mean(&mut self, paths: impl IntoIterator<Item = RelPath>) {
+        self.meant.extend(paths);
+    }
+
     /// The deletes that stand here now are meant.
     pub(crate) fn accept_deletes(&mut self) {
         let gone = self.differs.iter().filter(|(_, here)| here.is_none());

@@ -9,7 +9,7 @@ use crate::mirror::disk::state_of;
 use crate::mirror::plan::{folder, same};
 use crate::mirror::status::{Direction, MirrorState, Outcome, Way};
 use crate::mirror::worker::{Order, Resume};
-use crate::mirror::worker_tests::{Live, World};
+use crate::mirror::worker_tests::{Live, World, undo_order};
 use crate::protocol::command::{Command, LocalChange, What};
 use crate::protocol::file::{Applied, ChangeKind, FileChange, FileState, Mode, Stale};
 use crate::protocol::ids::{CommandId, Seq};
@@ -710,7 +710,7 @@ async fn an_undo_goes_up() {
     let theirs = there.write(&world, "a", Some("new"));
     live.order(theirs).await;
     live.settled(1).await;
-    live.order(Order::Undo(path("a"))).await;
+    live.order(undo_order("a")).await;
     there
         .until(&mut live, |_, there| {
             there.text("a") == Some(state_of(b"old", Mode::File))

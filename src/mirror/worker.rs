@@ -21,11 +21,13 @@ use crate::mirror::ignore::{BadPattern, Rules};
 use crate::mirror::lift;
 use crate::mirror::lock::{self, Stay};
 use crate::mirror::preimage::Preimages;
+use crate::mirror::preview::{Preview, Scope};
 use crate::mirror::scan::{Cache, Limits};
 use crate::mirror::status::{FileReport, MirrorStatus, Way};
 use crate::mirror::watch::watch;
 use crate::protocol::command::Command;
 use crate::protocol::file::{Applied, FileChange, FileManifest, Stale};
+use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::{CommandId, RunId, Seq};
 use crate::protocol::path::RelPath;
 
@@ -73,8 +75,13 @@ pub enum Order {
     Reached(Seq),
     Pause,
     Resume(Resume),
-    /// Put back what stood there before the last overwrite.
-    Undo(RelPath),
+    /// Say what an undo of this much would do.
+    Preview(Scope),
+    /// Put back what stood there before the agent wrote; only if that comes to what the preview of this name said.
+    Undo {
+        scope: Scope,
+        seen: Option<ContentHash>,
+    },
     /// End a conflict.
     Resolve {
         path: RelPath,
@@ -105,6 +112,7 @@ pub enum Report {
     Edits(Command),
     /// What differed when this flush was ordered has been told, or is held here.
     Flushed(u64),
+    Preview(Box<Preview>),
     /// One line for the user.
     Note(String),
 }

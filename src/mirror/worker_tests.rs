@@ -9,11 +9,12 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use crate::mirror::base::{Base, Fact, Written};
+use crate::mirror::base::{Base, Fact, Origin, Written};
 use crate::mirror::blobs::{Blobs, Error, Wanted};
 use crate::mirror::control::{self, Answer, Keep, Request};
 use crate::mirror::disk::state_of;
 use crate::mirror::lock::{self, Stay};
+use crate::mirror::preview::{Preview, Scope};
 use crate::mirror::scan::Limits;
 use crate::mirror::status::{FileReport, MirrorState, MirrorStatus, Outcome, Way};
 use crate::mirror::worker::{self, Order, Report, Resume, Setup, ask_or_act, start};
@@ -21,6 +22,18 @@ use crate::protocol::command::Command;
 use crate::protocol::file::{ChangeKind, FileChange, FileManifest, Mode};
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::{RunId, Seq};
+use crate::protocol::path::RelPath;
+
+fn undo_of(path: RelPath) -> Request {
+    let scope = Scope::File { path };
+    Request::Undo { scope, seen: None }
+}
+
+pub(super) fn undo_order(path: &str) -> Order {
+    let path = path.parse().unwrap();
+    let scope = Scope::File { path };
+    Order::Undo { scope, seen: None }
+}
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -193,6 +206,7 @@ impl World {
             notes: Vec::new(),
             edits: Vec::new(),
             flushed: 0,
+            previews: Vec::new(),
             status: MirrorStatus::default(),
         }
     }
@@ -245,6 +259,7 @@ pub(super) struct Live {
     pub(super) notes: Vec<String>,
     pub(super) edits: Vec<Command>,
     pub(super) flushed: u64,
+    pub(super) previews: Vec<Preview>,
     pub(super) status: MirrorStatus,
 }
 
@@ -262,6 +277,7 @@ impl Live {
                     Report::Status(status) => self.status = status,
                     Report::Edits(command) => self.edits.push(command),
                     Report::Flushed(token) => self.flushed = token,
+                    Report::Preview(preview) => self.previews.push(*preview),
                 }
             }
         };
@@ -738,7 +754,7 @@ async fn an_undo_puts_back_what_stood_there_and_can_be_undone() {
     ] {
         for want in [undone, redone, undone] {
             let notes = live.notes.len();
-            live.order(Order::Undo(path.parse().unwrap())).await;
+            live.order(undo_order(path)).await;
             live.until(|live| live.notes.len() > notes).await;
             assert_eq!(world.read(path).as_deref(), want, "{:?}", live.notes);
         }
@@ -773,7 +789,7 @@ async fn an_undo_where_somebody_edited_since_brings_the_agents_version_and_the_n
             (theirs, "before is back"),
         ] {
             let notes = live.notes.len();
-            live.order(Order::Undo(path.parse().unwrap())).await;
+            live.order(undo_order(path)).await;
             live.until(|live| live.notes.len() > notes).await;
             assert_eq!(world.read(path).as_deref(), want, "{:?}", live.notes);
             let note = live.notes.last().unwrap();
@@ -781,7 +797,7 @@ async fn an_undo_where_somebody_edited_since_brings_the_agents_version_and_the_n
         }
     }
     let notes = live.notes.len();
-    live.order(Order::Undo("x".parse().unwrap())).await;
+    live.order(undo_order("x")).await;
     live.until(|live| live.notes.len() > notes).await;
     assert!(live.notes.last().unwrap().contains("nothing to undo"));
     live.until(|live| live.status.up == 0).await;
@@ -802,7 +818,10 @@ async fn an_undo_of_a_write_that_was_not_written_down_before_a_kill_stands() {
     let written = Written {
         before: Some(state_of(b"base", Mode::File)),
         after: change.now,
-        seq: Seq(4),
+        origin: Origin {
+            seq: Seq(4),
+            ..Origin::default()
+        },
         at: jiff::Timestamp::UNIX_EPOCH,
         storage_path: None,
     };
@@ -813,7 +832,7 @@ async fn an_undo_of_a_write_that_was_not_written_down_before_a_kill_stands() {
     base.close().await;
     world.content("base");
     world.edit("a", "done");
-    let answer = ask_or_act(world.setup(), &Request::Undo { path }).await;
+    let answer = ask_or_act(world.setup(), &undo_of(path)).await;
     assert!(answer.unwrap().ok);
     let mut live = world.live().await;
     live.order(Order::Reached(Seq(4))).await;
@@ -829,9 +848,7 @@ async fn what_does_not_lie_here_is_fetched_for_an_undo_or_nothing_is_touched() {
     live.order(world.change(1, "a", Some("theirs"))).await;
     live.settled(1).await;
     world.edit("a", "mine");
-    let undo = || Request::Undo {
-        path: "a".parse().unwrap(),
-    };
+    let undo = || undo_of("a".parse().unwrap());
     world.blobs.out_of_reach.store(1, Ordering::SeqCst);
     let refused = world.ask(undo()).await;
     let why = refused.text.unwrap();
@@ -867,9 +884,7 @@ async fn who_kept_his_own_in_a_conflict_gets_theirs_by_an_undo_and_in_a_conflict
     live.order(world.change(2, "a", Some("theirs"))).await;
     live.order(world.change(3, "b", None)).await;
     live.until(|live| live.status.conflicts.len() == 2).await;
-    let undo = |name: &str| Request::Undo {
-        path: name.parse().unwrap(),
-    };
+    let undo = |name: &str| undo_of(name.parse().unwrap());
     let refused = world.ask(undo("a")).await;
     let why = refused.text.unwrap();
     assert!(!refused.ok && why.contains("mirror resolve"), "{why}");
@@ -909,7 +924,7 @@ async fn a_command_reaches_the_holder_through_its_socket() {
         "{answer:?}"
     );
     let path = || "a".parse().unwrap();
-    assert!(world.ask(Request::Undo { path: path() }).await.ok);
+    assert!(world.ask(undo_of(path())).await.ok);
     assert_eq!(world.read("a").as_deref(), Some("base"));
     let keep = Keep::Mine;
     let answer = world.ask(Request::Resolve { path: path(), keep }).await;
@@ -945,9 +960,7 @@ async fn a_conflict_is_resolved_with_mine_theirs_or_both() {
         assert_eq!(world.read(name).as_deref(), Some(stands));
     }
     assert_eq!(world.read("c.remote-7d0c2f9e-3").as_deref(), Some("theirs"));
-    let undo = Request::Undo {
-        path: "b".parse().unwrap(),
-    };
+    let undo = undo_of("b".parse().unwrap());
     assert!(world.ask(undo).await.ok, "taking theirs can be undone");
     assert_eq!(world.read("b").as_deref(), Some("mine"));
     live.until(|live| live.status.conflicts.is_empty()).await;
@@ -997,9 +1010,7 @@ async fn without_a_holder_the_command_acts_itself_and_a_second_mirror_is_refused
     assert!(matches!(refused, worker::Error::Lock(_)), "{refused}");
     live.killed().await;
 
-    let undo = Request::Undo {
-        path: "a".parse().unwrap(),
-    };
+    let undo = undo_of("a".parse().unwrap());
     let answer = ask_or_act(world.setup(), &undo).await.unwrap();
     assert!(answer.ok, "{answer:?}");
     assert_eq!(world.read("a").as_deref(), Some("old"));
@@ -1104,7 +1115,10 @@ async fn a_write_that_was_done_before_a_kill_is_no_edit_to_a_newer_change() {
         let written = Written {
             before: Some(state_of(b"base", Mode::File)),
             after: change.now,
-            seq: Seq(4),
+            origin: Origin {
+                seq: Seq(4),
+                ..Origin::default()
+            },
             at: jiff::Timestamp::UNIX_EPOCH,
             storage_path: None,
         };

@@ -15,7 +15,7 @@ const CHECKPOINT: usize = 40;
 #[derive(Debug, Clone)]
 enum Commit {
     Facts(Vec<Fact>),
-    Note(i64, RelPath, Written),
+    Note(i64, RelPath, Box<Written>),
     Forget(i64),
 }
 
@@ -30,7 +30,8 @@ impl Content {
         match commit {
             Commit::Facts(facts) => facts.iter().for_each(|fact| self.known.apply(fact)),
             Commit::Note(id, path, written) => {
-                self.notes.insert(*id, (path.clone(), written.clone()));
+                self.notes
+                    .insert(*id, (path.clone(), Written::clone(written)));
             }
             Commit::Forget(id) => drop(self.notes.remove(id)),
         }
@@ -87,7 +88,8 @@ impl Simulated for Tree {
     fn about_to_write(&self, path: &RelPath, written: &Written) -> io::Result<i64> {
         self.on_shelf(|shelf| {
             shelf.last += 1;
-            shelf.commit(Commit::Note(shelf.last, path.clone(), written.clone()));
+            let written = Box::new(written.clone());
+            shelf.commit(Commit::Note(shelf.last, path.clone(), written));
             shelf.last
         })
     }

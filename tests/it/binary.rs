@@ -245,7 +245,15 @@ fn an_undone_file_is_again_what_it_was() {
     home.run(&["run", "-p", "/write a.txt after", "--agent", "demo"])
         .exits(0);
     assert_eq!(home.read("a.txt").as_deref(), Some("after"));
-    home.run(&["mirror", "undo", "last", "a.txt"]).exits(0);
+    let undo = ["mirror", "undo", "last", "a.txt"];
+    let shown = home.run(&undo).exits(0);
+    assert!(
+        shown.stdout().contains("put back    a.txt"),
+        "{}",
+        shown.stdout()
+    );
+    assert_eq!(home.read("a.txt").as_deref(), Some("after"));
+    home.run(&[&undo[..], &["--yes"]].concat()).exits(0);
     assert_eq!(home.read("a.txt").as_deref(), Some("before\n"));
 }
 

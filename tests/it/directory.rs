@@ -45,7 +45,7 @@ fn tree(root: &Path, without: &[&str]) -> BTreeMap<String, (char, Vec<u8>)> {
 }
 
 /// Starts a run that goes on by itself and returns its id.
-fn detached(home: &Home, prompt: &str, more: &[&str]) -> String {
+pub(crate) fn detached(home: &Home, prompt: &str, more: &[&str]) -> String {
     let arguments = [
         "run", prompt, "--agent", "demo", "--detach", "--format", "json",
     ];
@@ -56,7 +56,7 @@ fn detached(home: &Home, prompt: &str, more: &[&str]) -> String {
         .to_owned()
 }
 
-fn idle(home: &Home, run: &str) {
+pub(crate) fn idle(home: &Home, run: &str) {
     home.run(&["wait", run, "--for", "idle", "--timeout", "60s"])
         .exits(0);
 }
@@ -131,7 +131,7 @@ fn status(home: &Home, run: &str) -> Value {
 }
 
 /// The run is stopped, and everything of it comes down.
-fn caught_up(home: &Home, run: &str) -> Vec<Value> {
+pub(crate) fn caught_up(home: &Home, run: &str) -> Vec<Value> {
     home.run(&["stop", run]).exits(0);
     home.run(&["attach", run, "--format", "ndjson"])
         .exits(0)
@@ -306,7 +306,7 @@ fn undo_goes_back_and_forth_and_no_mirror_overwrites_what_was_undone() {
     );
     idle(&home, &run);
     let undo = |path: &str, code| {
-        home.run(&["mirror", "undo", &run, path])
+        home.run(&["mirror", "undo", &run, path, "--yes"])
             .exits(code)
             .stderr()
     };
@@ -393,7 +393,8 @@ fn a_mass_delete_halts_with_both_commands_named_and_goes_on_only_when_it_is_mean
         tree(&home.work(), &[]).into_keys().collect::<Vec<_>>(),
         ["kept", "new"]
     );
-    home.run(&["mirror", "undo", "last", "src/f7"]).exits(0);
+    home.run(&["mirror", "undo", "last", "src/f7", "--yes"])
+        .exits(0);
     assert_eq!(home.read("src/f7").as_deref(), Some("7"));
     nothing_of_ours(&home);
 }

@@ -24,4 +24,5 @@ mod support;
 mod tabs_pty;
 mod themes;
 mod tidy;
+mod undo;
 mod writing_pty;

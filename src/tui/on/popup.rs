@@ -70,7 +70,10 @@ fn confirmed(state: &mut State, confirm: Confirm) -> Vec<Effect> {
     match confirm {
         Confirm::Stop => link::say(state, What::Close),
         Confirm::PutBack(path) => {
-            let order = crate::mirror::worker::Order::Undo(path);
+            let order = crate::mirror::worker::Order::Undo {
+                scope: crate::mirror::preview::Scope::File { path },
+                seen: None,
+            };
             link::step(state, attach::event::Event::MirrorOrder(order))
         }
         Confirm::Size { prompt, .. } => {

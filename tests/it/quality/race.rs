@@ -181,7 +181,11 @@ async fn life(dir: &Path, number: u64, changes: u64, attack: &Attack, begins: bo
                     settled += usize::from(file.result == Outcome::Settled);
                 }
                 Report::Status(status) if status.state == MirrorState::Halted => break,
-                Report::Status(_) | Report::Note(_) | Report::Edits(_) | Report::Flushed(_) => (),
+                Report::Status(_)
+                | Report::Note(_)
+                | Report::Edits(_)
+                | Report::Flushed(_)
+                | Report::Preview(_) => (),
             }
         }
     };

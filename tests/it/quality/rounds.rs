@@ -276,7 +276,7 @@ impl World {
         });
         match copy {
             None => {
-                self.order(&["mirror", "undo", &self.run, &path]);
+                self.order(&["mirror", "undo", &self.run, &path, "--yes"]);
                 self.equal(&path, &first, round);
                 Verdict::Undone
             }
