@@ -21,7 +21,7 @@ use crate::plant::planted;
 use crate::protocol::amend::{Amend, Amendment};
 use crate::protocol::command::{Command, What};
 use crate::protocol::ids::{CommandId, RunId, RunRef, Seq};
-use crate::protocol::run::Status;
+use crate::protocol::run::{Brief, Status};
 
 /// Journals that nobody uses are closed when more than this many are open.
 const OPEN: usize = 256;
@@ -253,6 +253,17 @@ impl Journal {
         let book = self.book(&at.run).await?;
         let standing = lock(&book.ledger).standing().clone();
         Ok(standing)
+    }
+
+    /// How the run stands, for a list. One that is over is not read again for it.
+    pub async fn brief(&self, at: &RunRef, over: bool) -> Result<Option<Brief>, Error> {
+        let book = if over {
+            let open = lock(&self.books.open);
+            open.get(&at.run).and_then(|cell| cell.get().cloned())
+        } else {
+            Some(self.book(&at.run).await?)
+        };
+        Ok(book.map(|book| lock(&book.ledger).standing().brief()))
     }
 
     /// The last durable line.

@@ -2,7 +2,7 @@
 //!
 //! Pure: the same lines give the same ledger, so it is rebuilt by reading the journal again.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
 
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::protocol::command::{Command, What};
 use crate::protocol::entry::Ends;
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::{CommandId, Seq};
-use crate::protocol::run::Status;
+use crate::protocol::run::{Brief, Status};
 
 /// How a run stands, by its journal.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,6 +28,10 @@ pub struct Standing {
     pub permissions: Vec<OpenPermission>,
     /// What each path held by its last `file_sync`; `None` after a delete.
     pub files: BTreeMap<String, Option<ContentHash>>,
+    /// Prompt requests so far.
+    pub turns: u64,
+    /// Permission requests of turns that are over: nobody waits for an answer to them.
+    pub stale: BTreeSet<String>,
     /// A `_posthog/close` was accepted: the run is not restarted.
     pub closed: bool,
     /// The agent side has said that a step of its start failed: starting it once more by itself would fail alike.
@@ -38,6 +42,22 @@ impl Standing {
     /// A prompt is being answered, or still has to be.
     pub fn is_working(&self) -> bool {
         !self.unanswered.is_empty() || !self.untaken.is_empty()
+    }
+
+    /// For a list of runs.
+    pub fn brief(&self) -> Brief {
+        let asks = |open: &&OpenPermission| !self.stale.contains(&open.request);
+        let questions = match self.unanswered.is_empty() {
+            true => 0,
+            false => self.permissions.iter().filter(asks).count(),
+        };
+        Brief {
+            working: self.is_working(),
+            questions: questions as u64,
+            turns: Some(self.turns),
+            files: Some(self.files.len() as u64),
+            clients: None,
+        }
     }
 }
 
@@ -265,6 +285,10 @@ impl Ledger {
                 self.standing.untaken.insert(0, late);
             }
         }
+        let standing = &mut self.standing;
+        standing.turns += 1;
+        let asked = standing.permissions.iter().map(|open| open.request.clone());
+        standing.stale = asked.collect();
         self.standing.unanswered.push(OpenPrompt {
             id: id.clone(),
             command,
@@ -384,6 +408,41 @@ mod tests {
 
     fn client(id: &str, method: &str, params: Value) -> Value {
         json!({"type": "client_message", "id": id, "from": "ana", "message": {"id": id, "method": method, "params": params}})
+    }
+
+    #[test]
+    fn a_list_is_told_turns_files_and_the_questions_that_somebody_waits_for() {
+        let prompt = |id: u64| said(json!({"id": id, "method": "session/prompt", "params": {}}));
+        let ends = |id: u64| said(json!({"id": id, "result": {"stopReason": "end_turn"}}));
+        let asks = |id: &str| {
+            said(
+                json!({"method": "_posthog/permission_request", "params": {"requestId": id, "toolCallId": "t"}}),
+            )
+        };
+        let file = |path: &str| {
+            said(
+                json!({"method": "_posthog/file_sync", "params": {"type": "file_modified", "relativePath": path}}),
+            )
+        };
+        let brief = |lines: &[Value]| {
+            let brief = ledger(lines).standing().brief();
+            (brief.working, brief.questions, brief.turns, brief.files)
+        };
+        let all = [
+            prompt(1),
+            asks("p1"),
+            file("a"),
+            file("a"),
+            ends(1),
+            prompt(2),
+            asks("p2"),
+            file("b"),
+        ];
+        assert_eq!(brief(&[]), (false, 0, Some(0), Some(0)));
+        assert_eq!(brief(&all[..2]), (true, 1, Some(1), Some(0)));
+        assert_eq!(brief(&all[..5]), (false, 0, Some(1), Some(1)));
+        assert_eq!(brief(&all[..6]), (true, 0, Some(2), Some(1)));
+        assert_eq!(brief(&all), (true, 1, Some(2), Some(2)));
     }
 
     #[test]

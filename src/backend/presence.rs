@@ -135,6 +135,15 @@ impl Presence {
         self.change(run, |one| one.table.sweep(now));
     }
 
+    /// How many are attached.
+    pub(crate) fn count(&self, run: &RunId, now: Instant) -> usize {
+        let runs = self.lock();
+        let present = runs.get(run).map(|one| one.table.present.values());
+        present.map_or(0, |present| {
+            present.filter(|(_, until)| *until > now).count()
+        })
+    }
+
     /// A stream is open; `client` is how its client calls itself.
     pub(crate) fn sit(self: &Arc<Self>, run: &RunId, client: Option<String>) -> Seat {
         let told = self.change(run, |one| {
@@ -220,6 +229,8 @@ mod tests {
         presence.tell(&run, client("ana", Some("c1")), true, now);
         presence.sweep(&run, now);
         assert!(!seat.told.has_changed().unwrap());
+        assert_eq!(presence.count(&run, now), 1);
+        assert_eq!(presence.count(&run, now + LEASE), 0);
         drop(other);
         assert!(seat.told.borrow_and_update().is_empty());
         drop(seat);

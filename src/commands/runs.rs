@@ -15,7 +15,7 @@ use crate::commands::failure::{Exit, Failure};
 use crate::commands::{mirrored, output, read};
 use crate::protocol::command::{Command, What};
 use crate::protocol::ids::RunRef;
-use crate::protocol::run::Status;
+use crate::protocol::run::{Brief, Run, Status};
 use crate::session::state::{Session, Turn};
 
 /// One row of `ls --json`.
@@ -25,6 +25,13 @@ pub struct Row {
     pub at: RunRef,
     #[serde(skip)]
     pub turn: &'static str,
+    #[serde(skip)]
+    pub standing: Brief,
+    #[serde(skip)]
+    pub pr_url: Option<String>,
+    /// Why it failed.
+    #[serde(skip)]
+    pub error: Option<String>,
     pub run: String,
     pub task: String,
     pub title: String,
@@ -96,10 +103,12 @@ pub async fn rows(context: &Context, api: &Api, known: &[Known]) -> Result<Vec<R
                 task: task.id.clone(),
                 run: run.id.clone(),
             };
-            let turn = if run.status.is_terminal() {
-                "idle"
-            } else {
-                turn(&read::session(api, &at).await?)
+            let standing = standing(api, &at, &run).await?;
+            let turn = match standing {
+                _ if run.status.is_terminal() => "idle",
+                Brief { questions: 1.., .. } => "asking",
+                Brief { working: true, .. } => "working",
+                _ => "idle",
             };
             let local = known.iter().find(|known| known.at.run == run.id);
             rows.push(Row {
@@ -115,6 +124,9 @@ pub async fn rows(context: &Context, api: &Api, known: &[Known]) -> Result<Vec<R
                 updated_at: run.updated_at.clone(),
                 needs: (turn == "asking").then_some("permission"),
                 turn,
+                standing,
+                pr_url: run.pr_url().map(str::to_owned),
+                error: run.error_message.clone(),
                 at,
             });
         }
@@ -123,6 +135,25 @@ pub async fn rows(context: &Context, api: &Api, known: &[Known]) -> Result<Vec<R
         (b.needs.is_some(), &b.updated_at).cmp(&(a.needs.is_some(), &a.updated_at))
     });
     Ok(rows)
+}
+
+/// As the list told it; of an endpoint that does not, a run that is not over is read.
+async fn standing(api: &Api, at: &RunRef, run: &Run) -> Result<Brief, Failure> {
+    match &run.standing {
+        Some(told) => Ok(told.clone()),
+        None if run.status.is_terminal() => Ok(Brief::default()),
+        None => Ok(brief(&read::session(api, at).await?)),
+    }
+}
+
+fn brief(session: &Session) -> Brief {
+    Brief {
+        working: turn(session) != "idle",
+        questions: session.permissions.len() as u64,
+        turns: Some(session.turns),
+        files: Some(session.files.len() as u64),
+        clients: None,
+    }
 }
 
 /// `idle`, `working` or `asking`: the words of `status --json`.

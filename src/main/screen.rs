@@ -24,7 +24,7 @@ use ashore::protocol::run::Policy;
 use ashore::tui;
 use ashore::tui::citizen::Habits;
 use ashore::tui::effect;
-use ashore::tui::event::{Listing, RunRow};
+use ashore::tui::event::{Facts, Listing, RunRow};
 use ashore::tui::keymap::Keymap;
 use ashore::tui::outside::{Harbour, NotLaunched};
 use ashore::tui::replay::Tape;
@@ -490,8 +490,19 @@ fn shown(row: listing::Row, directory: &Path) -> RunRow {
         title: row.title,
         status: row.status.into(),
         agent: row.agent,
-        needs: row.needs.map(|needs| format!("1 {needs} question")),
+        needs: match row.standing.questions {
+            0 => None,
+            1 => Some("1 question".to_owned()),
+            many => Some(format!("{many} questions")),
+        },
         working: row.turn == "working",
         updated: row.updated_at.and_then(|text| text.parse().ok()),
+        facts: Facts {
+            turns: row.standing.turns,
+            files: row.standing.files,
+            clients: row.standing.clients,
+            pr_url: row.pr_url,
+            error: row.error,
+        },
     }
 }

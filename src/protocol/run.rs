@@ -162,6 +162,27 @@ pub struct NewRun {
     pub secrets: BTreeMap<String, String>,
 }
 
+/// How a run stands, in a list of ours (contract 10.1): what would else need its journal. A number that is not told is
+/// not known.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Brief {
+    /// A prompt is being answered, or still has to be.
+    #[serde(default)]
+    pub working: bool,
+    /// Permission requests of the running turn without an answer.
+    #[serde(default)]
+    pub questions: u64,
+    /// Finished and running turns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turns: Option<u64>,
+    /// Paths that were written or deleted in the sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    /// Clients that say they are attached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients: Option<u64>,
+}
+
 /// A run as it is answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -191,6 +212,9 @@ pub struct Run {
     pub updated_at: Option<String>,
     #[serde(default)]
     pub completed_at: Option<String>,
+    /// In a list of ours only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Brief>,
 }
 
 fn null_is_empty<'de, D: serde::Deserializer<'de>>(

@@ -160,4 +160,20 @@ pub struct RunRow {
     pub updated: Option<Timestamp>,
     /// Mirrored into this directory.
     pub here: bool,
+    pub facts: Facts,
+}
+
+/// What is known of a run without asking for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Finished and running turns.
+    pub turns: Option<u64>,
+    /// Changed by the agent.
+    pub files: Option<u64>,
+    /// Clients that are attached.
+    pub clients: Option<u64>,
+    /// Of the pull request.
+    pub pr_url: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
 }

@@ -47,6 +47,7 @@ fn every_open_run_keeps_its_mirror_whatever_is_looked_at() {
     comes(&other.join("two.txt"), "2");
     terminal.write(RUNS);
     terminal.shows("Esc back");
+    terminal.shows("idle, turn 1, 1 file");
     send(&two, "/write more.txt behind the list");
     comes(&other.join("more.txt"), "behind the list");
     choose(&terminal, "one.txt");
@@ -94,12 +95,15 @@ fn a_question_behind_the_other_tab_shows_and_two_runs_are_left_at_once() {
     comes(&other.join("two.txt"), "2");
     terminal.write(RUNS);
     choose(&terminal, "one.txt");
-    terminal.shows("2 ");
+    comes(&home.work().join("one.txt"), "1");
+    terminal.shows("I wrote 1 bytes to one.txt");
     drop(home.run(&["send", &two, "/ask may I?"]).exits(0));
     terminal.shows("1 ? /write two.txt 2");
     terminal.write("\x181");
-    terminal.shows("may I?");
-    terminal.write("\x182half a thought");
+    terminal.shows("1 Allow once");
+    terminal.write("\x182");
+    terminal.shows("I wrote 1 bytes to one.txt");
+    terminal.write("half a thought");
     terminal.shows("half a thought");
     terminal.write("\x03\x03\x03");
     assert_eq!(terminal.ends().exit_code(), 0);

@@ -177,7 +177,7 @@ pub async fn list(
     let (count, found) = app.store.runs(task, window.limit, window.offset).await?;
     let mut runs = Vec::with_capacity(found.len());
     for stored in found {
-        runs.push(shape::run(&app, &base, stored).await?);
+        runs.push(shape::listed(&app, &base, stored).await?);
     }
     Ok(window.page(&base, uri.path(), &query, count, runs))
 }

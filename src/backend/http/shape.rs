@@ -11,6 +11,7 @@ use crate::backend::http::signed;
 use crate::backend::store::StoredRun;
 use crate::backend::store::artifacts::Artifact;
 use crate::backend::store::tasks::StoredTask;
+use crate::protocol::run::Brief;
 
 /// The most a list answers at once.
 const MOST: i64 = 500;
@@ -23,6 +24,25 @@ pub async fn run(app: &App, base: &Base, mut stored: StoredRun) -> Result<Value,
         .url(base, "logs", &stored.at.run, "log.jsonl", signed::now());
     stored.run.log_url = Some(url);
     serde_json::to_value(stored.run).map_err(|why| Refusal::internal(&why))
+}
+
+/// A run in a list, with how it stands: nobody has to read its journal for that.
+pub async fn listed(app: &App, base: &Base, mut stored: StoredRun) -> Result<Value, Refusal> {
+    let over = stored.run.status.is_terminal();
+    let now = tokio::time::Instant::now().into_std();
+    let clients = app.presence.count(&stored.at.run, now) as u64;
+    stored.run.standing = match app.journal.brief(&stored.at, over).await {
+        Ok(brief) => brief.map(|brief| Brief {
+            clients: Some(clients),
+            ..brief
+        }),
+        // A list is not refused for one journal that cannot be read.
+        Err(error) => {
+            tracing::warn!(%error, run = %stored.at.run, "how a run stands is not known");
+            None
+        }
+    };
+    run(app, base, stored).await
 }
 
 /// The run as it is now.

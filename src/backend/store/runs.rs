@@ -264,6 +264,7 @@ fn read(row: &SqliteRow) -> Result<StoredRun, Error> {
             created_at: row.get("created_at"),
             updated_at: row.get("updated_at"),
             completed_at: row.get("completed_at"),
+            standing: None,
         },
     })
 }

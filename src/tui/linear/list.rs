@@ -14,6 +14,7 @@ use crate::tui::on::{choose, copy, writing};
 use crate::tui::palette::{self, Row, What};
 use crate::tui::state::{Confirm, OURS, Picker, State};
 use crate::tui::view::cell::seconds;
+use crate::tui::view::picker::facts;
 use crate::tui::view::popup::size;
 use crate::tui::view::text::clean_line;
 use crate::tui::view::{self, asked};
@@ -70,6 +71,7 @@ fn run(state: &State, row: &RunRow) -> String {
         (None, false, Status::Cancelled) => "stopped".to_owned(),
         (None, false, _) => "idle".to_owned(),
     });
+    words.extend(facts(state, row));
     if let Some(updated) = row.updated {
         words.push(format!("{} ago", spoken(seconds(updated, state.wall))));
     }

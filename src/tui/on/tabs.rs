@@ -122,7 +122,7 @@ fn behind(state: &mut State, index: usize, event: Event) -> Vec<Effect> {
     state.tabs.behind = None;
     let said = std::mem::replace(&mut state.toasts, toasts);
     state.changed = changed || tab.sign != sign || tab.name != name;
-    let called = format!("{} {}", index + 1, fit(&tab.name, 24));
+    let called = called(index, &tab.name);
     let asks = asks.filter(|_| tab.sign == Sign::Asks && sign != Sign::Asks);
     state.tabs.list[index] = Some(tab);
     for toast_there in said {
@@ -133,6 +133,11 @@ fn behind(state: &mut State, index: usize, event: Event) -> Vec<Effect> {
         toast(state, format!("{called} asks: {asked} · {key} goes there"));
     }
     effects
+}
+
+/// How it is called in a sentence.
+fn called(index: usize, name: &str) -> String {
+    format!("{} {}", index + 1, fit(name, 24))
 }
 
 fn key_of(state: &State, index: usize) -> String {
@@ -186,6 +191,8 @@ pub(crate) fn raise(state: &mut State, index: usize) -> Vec<Effect> {
     let Some(mut tab) = state.tabs.list.get_mut(index).and_then(Option::take) else {
         return effects;
     };
+    let called = called(index, &tab.name);
+    state.toasts.retain(|one| !one.text.starts_with(&called));
     tab.exchange(state);
     look(state);
     effects

@@ -24,7 +24,7 @@ mod menu;
 pub mod paint;
 mod palette;
 mod panes;
-mod picker;
+pub(crate) mod picker;
 mod plan;
 pub(crate) mod popup;
 mod question;

@@ -9,11 +9,14 @@ use ratatui::widgets::Widget;
 
 use crate::protocol::run::Status;
 use crate::tui::event::RunRow;
-use crate::tui::state::{Picker, State};
+use crate::tui::state::{Picker, Scene, State};
 use crate::tui::theme::Role;
 use crate::tui::view::cell::seconds;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{clean_line, fit, pad, width};
+
+/// Columns for how a mirror stands.
+const MIRROR: usize = 8;
 
 pub(crate) fn draw(state: &State, picker: &Picker, paint: &Paint, area: Rect, buffer: &mut Buffer) {
     let columns = usize::from(area.width);
@@ -38,8 +41,11 @@ pub(crate) fn draw(state: &State, picker: &Picker, paint: &Paint, area: Rect, bu
     }
     let room = usize::from(area.height).saturating_sub(lines.len());
     let top = (picker.selected + 1).saturating_sub(room);
+    let is_told = rows.iter().any(|row| mirror(state, row).is_some());
+    let mirrors = if is_told { MIRROR } else { 0 };
     for (index, row) in rows.iter().enumerate().skip(top).take(room) {
-        lines.push(line(state, row, index == picker.selected, paint, columns));
+        let selected = index == picker.selected;
+        lines.push(line(state, row, selected, paint, columns, mirrors));
     }
     for (row, line) in lines.iter().take(usize::from(area.height)).enumerate() {
         let y = area.y + u16::try_from(row).unwrap_or(0);
@@ -74,12 +80,13 @@ pub(crate) fn head(state: &State, picker: &Picker, paint: &Paint, columns: usize
     } else {
         "/ n Enter"
     };
-    let hints = match (state.tabs.list.is_empty(), columns) {
-        (false, 80..) => format!("{hints}   Esc back"),
-        (false, _) => format!("{hints} Esc"),
-        (true, _) => hints.to_owned(),
-    };
     let used: usize = spans.iter().map(|span| width(&span.content)).sum();
+    let back = if columns >= 80 { "   Esc back" } else { " Esc" };
+    let fits = used + width(hints) + width(back) < columns;
+    let hints = match fits && !state.tabs.list.is_empty() {
+        true => format!("{hints}{back}"),
+        false => hints.to_owned(),
+    };
     let space = columns.saturating_sub(used + width(&hints) + 1);
     spans.push(Span::raw(" ".repeat(space)));
     spans.push(paint.span(Role::Dim, hints));
@@ -92,18 +99,20 @@ fn line(
     selected: bool,
     paint: &Paint,
     columns: usize,
+    mirrors: usize,
 ) -> Line<'static> {
     let (role, sign, words) = standing(row);
+    let words = [vec![words], facts(state, row)].concat().join(", ");
     let here = if row.here { "●" } else { " " };
     let age = row
         .updated
         .map(|at| age(seconds(at, state.wall)))
         .unwrap_or_default();
     let wide = columns >= 80;
-    let title_room = if wide {
-        columns * 2 / 5
-    } else {
-        columns.saturating_sub(10 + 8)
+    let (title_room, place_room) = match columns {
+        120.. => (columns / 3, 14),
+        80.. => (columns / 3, 9),
+        _ => (columns.saturating_sub(10 + 8), 0),
     };
     let text = if selected {
         Role::Selection
@@ -123,12 +132,72 @@ fn line(
         ),
     ];
     if wide {
-        spans.push(paint.span(Role::Dim, pad(&clean_line(&row.place), 14) + " "));
-        let room = columns.saturating_sub(10 + title_room + 2 + 15 + 6);
+        spans.push(paint.span(Role::Dim, pad(&clean_line(&row.place), place_room) + " "));
+        let others = 10 + title_room + 2 + place_room + 1 + 6 + mirrors;
+        let room = columns.saturating_sub(others);
         spans.push(paint.span(role, pad(&words, room)));
     }
     spans.push(paint.span(Role::Dim, format!("{age:>5}")));
+    if wide && let Some((role, mirror)) = mirror(state, row) {
+        spans.push(paint.span(role, format!("  {mirror}")));
+    }
     Line::from(spans)
+}
+
+/// What more is known of it, as far as it is.
+pub(crate) fn facts(state: &State, row: &RunRow) -> Vec<String> {
+    let facts = &row.facts;
+    let mut words = Vec::new();
+    let over = row.status.is_terminal();
+    if let Some(turns) = facts.turns.filter(|turns| *turns > 0 && !over) {
+        words.push(format!("turn {turns}"));
+    }
+    match facts.files {
+        None | Some(0) => (),
+        Some(1) => words.push("1 file".to_owned()),
+        Some(files) => words.push(format!("{files} files")),
+    }
+    let number = facts
+        .pr_url
+        .as_deref()
+        .and_then(|url| url.rsplit('/').next());
+    let is_number = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(number) = number.filter(is_number).filter(|text| !text.is_empty()) {
+        words.push(format!("PR #{}", fit(number, 12)));
+    }
+    // One of them is this screen.
+    let ours = u64::from(state.tabs.of_run(&row.at).is_some());
+    match facts.clients.map(|clients| clients.saturating_sub(ours)) {
+        None | Some(0) => (),
+        Some(others) => words.push(format!("{others} attached")),
+    }
+    words
+}
+
+/// How the mirror of an open run stands, when that is not in step.
+fn mirror(state: &State, row: &RunRow) -> Option<(Role, String)> {
+    let tab = state.tabs.of_run(&row.at)?;
+    let tab = state.tabs.list.get(tab)?.as_ref()?;
+    let Scene::Run(attached) = &tab.scene else {
+        return None;
+    };
+    let mirror = &attached.mirror;
+    let counts = [
+        ("↓", mirror.down),
+        ("↑", mirror.up),
+        ("!", mirror.conflicts.len() as u64),
+    ];
+    let words: Vec<String> = counts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(sign, count)| format!("{sign}{count}"))
+        .collect();
+    let role = if mirror.conflicts.is_empty() {
+        Role::Accent
+    } else {
+        Role::Warning
+    };
+    (!words.is_empty()).then(|| (role, words.join(" ")))
 }
 
 fn standing(row: &RunRow) -> (Role, &'static str, String) {
@@ -141,12 +210,19 @@ fn standing(row: &RunRow) -> (Role, &'static str, String) {
     }
     match &row.status {
         Status::Completed => (Role::Success, "✓", "done".to_owned()),
-        Status::Failed => (Role::Error, "✕", "failed".to_owned()),
+        Status::Failed => (Role::Error, "✕", failed(row)),
         Status::Cancelled => (Role::Dim, "■", "stopped".to_owned()),
         _ if row.working => (Role::Accent, "◐", "working".to_owned()),
         Status::NotStarted | Status::Queued => (Role::Accent, "◌", "starting".to_owned()),
         Status::InProgress => (Role::Dim, "○", "idle".to_owned()),
         Status::Other(word) => (Role::Dim, "○", fit(&clean_line(word), 20)),
+    }
+}
+
+fn failed(row: &RunRow) -> String {
+    match &row.facts.error {
+        Some(why) => format!("failed: {}", clean_line(why)),
+        None => "failed".to_owned(),
     }
 }
 

@@ -384,3 +384,29 @@ async fn a_run_names_the_agent_that_has_started_beside_the_one_that_was_wished()
     assert_eq!(after["state"]["agent"], "claude");
     endpoint.stop().await;
 }
+
+#[tokio::test]
+async fn a_list_of_runs_tells_how_each_stands_and_a_run_alone_is_answered_as_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = Endpoint::start(&folder).await;
+    let at = endpoint.new_run(json!({})).await;
+    let runs = format!("/api/projects/1/tasks/{}/runs/", at.task);
+    let standing = |list: Value| list["results"][0]["standing"].clone();
+    let none = json!({"working": false, "questions": 0, "turns": 0, "files": 0, "clients": 0});
+    assert_eq!(standing(endpoint.get(&runs).await), none);
+    let line = |notification: Value| json!({"type": "notification", "timestamp": "2026-01-19T12:00:00.900Z", "notification": notification});
+    let lines = [
+        line(json!({"id": 1, "method": "session/prompt", "params": {}})),
+        line(
+            json!({"method": "_posthog/permission_request", "params": {"requestId": "p1", "toolCallId": "t"}}),
+        ),
+    ];
+    endpoint.append(&at, TOKEN, &lines).await;
+    let there = json!({"jsonrpc": "2.0", "id": "p", "method": "_ashore/presence", "params": {"attached": true, "readOnly": false}});
+    endpoint.post(&format!("{}/sync", at.path()), there).await;
+    let asking = json!({"working": true, "questions": 1, "turns": 1, "files": 0, "clients": 1});
+    assert_eq!(standing(endpoint.get(&runs).await), asking);
+    let alone = endpoint.get(&format!("{}/", at.path())).await;
+    assert_eq!(alone.get("standing"), None);
+    endpoint.stop().await;
+}

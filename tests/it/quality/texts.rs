@@ -12,7 +12,7 @@ use ashore::attach::state::Link;
 use ashore::mirror::status::{Conflict, MirrorState};
 use ashore::protocol::hash::ContentHash;
 use ashore::protocol::run::Status;
-use ashore::tui::event::{Event, Progress, RunRow};
+use ashore::tui::event::{Event, Facts, Progress, RunRow};
 use ashore::tui::view::screen::view;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
@@ -220,6 +220,11 @@ fn picker(texts: &mut Texts, name: &mut impl FnMut(&mut Texts) -> String) -> Scr
             working: false,
             updated: Some(morning()),
             here: false,
+            facts: Facts {
+                pr_url: Some(name(texts)),
+                error: Some(name(texts)),
+                ..Facts::default()
+            },
         })
         .collect();
     screen.event(Event::RunsListed(Ok(rows)));

@@ -7,7 +7,7 @@ use ashore::mirror::status::{Conflict, MirrorState};
 use ashore::protocol::command::Command;
 use ashore::protocol::file::ChangeKind;
 use ashore::protocol::run::Status;
-use ashore::tui::event::{Event, Progress, RunRow};
+use ashore::tui::event::{Event, Facts, Progress, RunRow};
 use ashore::tui::theme::{BUILT_IN, Depth, Role, Theme};
 use serde_json::json;
 
@@ -95,11 +95,11 @@ fn the_composer_of_a_new_run() {
     });
 }
 
-#[test]
-fn the_picker() {
+/// As an endpoint of ours tells them, and one that tells less.
+fn runs() -> Vec<RunRow> {
     let row = |run: &str, title: &str, status: Status, minutes: i64| RunRow {
         at: ashore::protocol::ids::RunRef {
-            run: run.parse().unwrap(),
+            run: run.parse().expect("a test's own"),
             ..at()
         },
         title: title.into(),
@@ -110,28 +110,56 @@ fn the_picker() {
         working: false,
         updated: Some(morning() - Duration::from_secs(minutes.unsigned_abs() * 60)),
         here: false,
+        facts: Facts::default(),
     };
-    let rows = vec![
-        row("0e7700aa", "upgrade node", Status::Failed, 180),
+    let known = |turns: u64, files: u64| Facts {
+        turns: Some(turns),
+        files: Some(files),
+        clients: Some(0),
+        ..Facts::default()
+    };
+    vec![
+        RunRow {
+            facts: Facts {
+                error: Some("the sandbox is out of disk".into()),
+                ..known(2, 3)
+            },
+            ..row("0e7700aa", "upgrade node", Status::Failed, 180)
+        },
         RunRow {
             working: true,
+            facts: Facts {
+                clients: Some(2),
+                ..known(4, 0)
+            },
             ..row("91bd00aa", "port importer to async", Status::InProgress, 0)
         },
         RunRow {
             here: true,
+            facts: Facts {
+                pr_url: Some("https://github.com/posthog/web/pull/398".into()),
+                ..known(1, 1)
+            },
             ..row("c04200aa", "tidy docs", Status::InProgress, 60)
         },
         RunRow {
             needs: Some("1 question".into()),
+            facts: known(3, 14),
             ..row("7f3a00aa", "fix flaky auth test", Status::InProgress, 2)
         },
+        // An endpoint that tells no more than that it is there.
         row(
             "d5aa00aa",
             "remove dead flags 漢字",
             Status::Completed,
             1500,
         ),
-    ];
+    ]
+}
+
+#[test]
+fn the_picker() {
+    let rows = runs();
     each(&SIZES, "picker/runs", Screen::picker, |screen| {
         screen.event(Event::RunsListed(Ok(rows.clone())));
         screen.keys("j");

@@ -6,7 +6,7 @@ use ashore::mirror::status::Conflict;
 use ashore::protocol::ids::RunRef;
 use ashore::protocol::run::Status;
 use ashore::tui::effect::Effect;
-use ashore::tui::event::{Event, RunRow};
+use ashore::tui::event::{Event, Facts, RunRow};
 use ashore::tui::state::{Focus, Pane, Popup, Scene};
 use ashore::tui::tabs::{MOST, Sign};
 use serde_json::json;
@@ -49,6 +49,7 @@ fn row(number: usize) -> RunRow {
         working: false,
         updated: None,
         here: false,
+        facts: Facts::default(),
     }
 }
 
@@ -214,10 +215,11 @@ fn a_question_behind_rings_and_no_key_of_the_way_to_it_answers() {
         text.contains("1 fix auth asks: run the slow tests? · Ctrl+X 1 goes there"),
         "{text}"
     );
-    screen.after(60_000);
+    screen.after(4000);
     let effects = screen.keys("<ctrl+x>11");
     assert!(posted(&effects).is_empty(), "{effects:?}");
     assert_eq!(front(&screen), Some(run(1)));
+    assert!(!screen.text().contains("goes there"), "somebody went");
     screen.keys("<backspace>");
     screen.after(1500);
     let effects = screen.keys("1");
@@ -480,4 +482,50 @@ fn tabs_have_stand_ins_in_ascii() {
     let line = top(&mut screen);
     assert!(line.is_ascii(), "{line}");
     assert!(line.contains("1 ? fix auth  2 > port"), "{line}");
+}
+
+#[test]
+fn the_list_tells_what_is_known_of_every_run() {
+    let mut rows = vec![row(1), row(2), row(3), row(4)];
+    rows[0].facts = Facts {
+        turns: Some(4),
+        files: Some(9),
+        clients: Some(1),
+        ..Facts::default()
+    };
+    rows[1].working = true;
+    rows[1].facts.turns = Some(2);
+    rows[1].facts.clients = Some(3);
+    rows[2].status = Status::Completed;
+    rows[2].facts = Facts {
+        turns: Some(7),
+        files: Some(1),
+        pr_url: Some("https://github.com/posthog/web/pull/391".into()),
+        ..Facts::default()
+    };
+    let mut screen = with(2, 120, 24);
+    screen.keys("<ctrl+x>1");
+    screen.attached().mirror.down = 3;
+    screen.attached().mirror.conflicts.push(Conflict {
+        path: "Cargo.lock".into(),
+        theirs: None,
+    });
+    screen.keys("<ctrl+x>l");
+    screen.event(Event::RunsListed(Ok(rows)));
+    let text = screen.text();
+    let line = |title: &str| {
+        // Behind the line of tabs, which has the titles too.
+        let mut lines = text.lines().skip(1).map(str::trim_end);
+        lines.find(|line| line.contains(title)).map(str::to_owned)
+    };
+    let ends = |title: &str, end: &str| {
+        let line = line(title).unwrap();
+        assert!(line.contains(end), "{line}");
+    };
+    // This screen is not told as somebody else.
+    ends(NAMES[0], "idle, turn 4, 9 files  ");
+    assert!(line(NAMES[0]).unwrap().ends_with("↓3 !1"), "{text}");
+    ends(NAMES[1], "working, turn 2, 2 attached");
+    ends(NAMES[2], "done, 1 file, PR #391");
+    assert!(line(NAMES[3]).unwrap().ends_with(" idle"), "{text}");
 }
