@@ -105,6 +105,8 @@ pub enum Action {
     PaneLeft,
     PaneRight,
     PutBack,
+    /// The place that is told, in the editor.
+    OpenAt,
     /// Both sides of a conflict.
     Conflict,
     /// The mirror's next direction.

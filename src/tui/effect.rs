@@ -7,6 +7,7 @@ use crate::mirror::status::Conflict;
 use crate::protocol::ids::{RunId, RunRef};
 use crate::tui::away::Seen;
 use crate::tui::colours::Snippet;
+use crate::tui::place::Place;
 use crate::tui::tty::report::Manners;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +39,11 @@ pub enum Effect {
     Edit {
         editor: String,
         text: String,
+    },
+    /// The terminal to this editor, at a place in a file of the mirrored directory. Answer `Visited`.
+    OpenAt {
+        editor: String,
+        place: Place,
     },
     /// A command of the user on this machine, in the directory of the run or of a new one. Answers `Here`.
     RunHere {

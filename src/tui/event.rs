@@ -56,6 +56,8 @@ pub enum Event {
     RunsListed(Result<Vec<RunRow>, String>),
     /// What the editor left, or a sentence on why the draft is as it was.
     Edited(Result<String, String>),
+    /// Asked for by `OpenAt`: the editor has ended, or why there was none.
+    Visited(Result<(), String>),
     Here(Here),
     PathsListed(Listing),
     /// Asked for by `ReadSides`.

@@ -175,6 +175,7 @@ const DEFAULTS: &[Row] = {
         (Browse, A::PaneLeft, &["left", "h"], "pane to the left"),
         (Browse, A::PaneRight, &["right", "l"], "pane to the right"),
         (Browse, A::PutBack, &["z"], "on a file: put back what stood there"),
+        (Browse, A::OpenAt, &["e"], "the file in $EDITOR, at its line"),
         (Browse, A::Conflict, &["x"], "both sides of a conflict, to decide it"),
         (Browse, A::Direction, &["m"], "mirror both ways, down, up, off"),
         (Browse, A::TabBefore, &["["], "the tab before"),

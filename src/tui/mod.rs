@@ -22,6 +22,7 @@ mod menu;
 mod on;
 pub mod outside;
 pub mod palette;
+pub mod place;
 pub mod replay;
 pub mod run;
 pub mod sample;

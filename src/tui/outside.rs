@@ -362,7 +362,11 @@ impl Outside for Hands {
                 self.note("the terminal does not listen", terminal::adopt(manners));
             }
             // The loop does these itself.
-            Effect::Edit { .. } | Effect::Redraw | Effect::Suspend | Effect::Quit { .. } => (),
+            Effect::Edit { .. }
+            | Effect::OpenAt { .. }
+            | Effect::Redraw
+            | Effect::Suspend
+            | Effect::Quit { .. } => (),
         }
     }
 }

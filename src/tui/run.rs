@@ -232,7 +232,7 @@ async fn step(
         match effect {
             Effect::Quit { message, code } => left = Some(Left { message, code }),
             // Keys that were pressed before it had the terminal.
-            Effect::Edit { .. } | Effect::Suspend if lent.is_some() => (),
+            Effect::Edit { .. } | Effect::OpenAt { .. } | Effect::Suspend if lent.is_some() => (),
             Effect::Suspend => {
                 terminal::suspend(&state.citizen)
                     .await
@@ -243,6 +243,10 @@ async fn step(
             Effect::Edit { editor, text } => {
                 let edit = async move { Event::Edited(editor::edit(&editor, &text).await) };
                 *lent = Some((terminal::lend(), Box::pin(edit)));
+            }
+            Effect::OpenAt { editor, place } => {
+                let visit = async move { Event::Visited(editor::visit(&editor, &place).await) };
+                *lent = Some((terminal::lend(), Box::pin(visit)));
             }
             Effect::Redraw => {
                 face.forget()?;

@@ -225,6 +225,10 @@ pub enum Popup {
         sides: Box<Sides>,
         top: usize,
     },
+    /// Places in files that a call tells; which line is chosen.
+    Places {
+        chosen: usize,
+    },
     /// What can be copied; which line is chosen.
     Copy {
         chosen: usize,

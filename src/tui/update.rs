@@ -10,8 +10,8 @@ use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
 use crate::tui::on::{
     attachment, away, browse, cancel, choose, citizen, code, copy, draft, editor, find, here,
-    history, jump, launch, link, mention, palette, picker, popup, question, queue, sides, tabs,
-    tastes, vim, writing,
+    history, jump, launch, link, mention, palette, picker, place, popup, question, queue, sides,
+    tabs, tastes, vim, writing,
 };
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
@@ -91,6 +91,7 @@ pub(crate) fn step(state: &mut State, event: Event) -> Vec<Effect> {
         Event::OpenFailed(why) => tabs::open_failed(state, &why),
         Event::Here(said) => here::told(state, said),
         Event::Edited(edited) => editor::back(state, edited),
+        Event::Visited(done) => place::back(state, done),
         Event::PathsListed(listing) => mention::listed(state, listing),
         Event::HistoryRead(prompts) => history::read(state, prompts),
         Event::SidesRead(read) => sides::told(state, read),

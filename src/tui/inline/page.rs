@@ -363,6 +363,7 @@ impl Page {
                 | Popup::Choose { .. }
                 | Popup::Palette(_)
                 | Popup::Copy { .. }
+                | Popup::Places { .. }
                 | Popup::Sides { .. },
             )
             | None => (),

@@ -204,6 +204,18 @@ pub(super) fn copies(state: &State) -> Vec<String> {
     told
 }
 
+/// Places in files that a call tells.
+pub(super) fn places(state: &State) -> Vec<String> {
+    let places = crate::tui::on::place::places(state);
+    let mut told: Vec<String> = places
+        .iter()
+        .enumerate()
+        .map(|(at, place)| numbered(at + 1, &clean_line(&crate::tui::place::told(place))))
+        .collect();
+    told.push(CHOOSE.to_owned());
+    told
+}
+
 /// Both sides of a conflict, and what can be done about it.
 pub(super) fn sides(sides: &Sides) -> Vec<String> {
     let said = view::sides::said(sides).into_iter();

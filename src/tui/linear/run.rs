@@ -197,6 +197,12 @@ impl Face {
                         .into_iter()
                         .for_each(|effect| self.hands.perform(effect));
                 }
+                Effect::OpenAt { editor, place } => {
+                    let held = reader::hold();
+                    let done = editor::visit(&editor, &place).await;
+                    drop(held);
+                    update(&mut self.state, Event::Visited(done));
+                }
                 Effect::Suspend => {
                     kill_current_process_group(Signal::TSTP).context("cannot suspend")?;
                 }

@@ -11,7 +11,7 @@ use crate::tui::event::Event;
 use crate::tui::keymap::{Key, action_name};
 use crate::tui::linear::tell::Teller;
 use crate::tui::linear::{cell, list, standing};
-use crate::tui::on::{draft, find, history, mention};
+use crate::tui::on::{draft, find, history, mention, place};
 use crate::tui::palette::{self, What};
 use crate::tui::state::{Focus, Pane, Popup, Scene, State};
 use crate::tui::update::{act, leave, update};
@@ -184,6 +184,13 @@ fn choose(state: &mut State, words: &str) -> Taken {
                 act(state, Action::Yes).into()
             }
             None => Taken::say("a number chooses, an empty line leaves it as it is"),
+        },
+        Some(Popup::Places { .. }) => match number(words).and_then(|at| at.checked_sub(1)) {
+            Some(row) => {
+                state.popup = None;
+                place::go(state, row).into()
+            }
+            None => Taken::say("a number chooses, an empty line leaves it"),
         },
         Some(Popup::Copy { .. } | Popup::Sides { .. }) => {
             let mut keys = words.chars();
@@ -612,6 +619,7 @@ fn settle(state: &mut State, taken: &mut Taken) {
             | Popup::Choose { .. }
             | Popup::Palette(_)
             | Popup::Copy { .. }
+            | Popup::Places { .. }
             | Popup::Sides { .. },
         )
         | None => (),

@@ -431,6 +431,7 @@ impl Teller {
                 lines
             }
             Some(Popup::Copy { .. }) => list::copies(state),
+            Some(Popup::Places { .. }) => list::places(state),
             Some(Popup::Sides { sides, .. }) => list::sides(sides),
             Some(Popup::Help { .. } | Popup::Asked { .. } | Popup::Here { .. }) | None => {
                 Vec::new()

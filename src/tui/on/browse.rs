@@ -8,7 +8,7 @@ use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::{Drawn, Place};
 use crate::tui::keymap::Context;
-use crate::tui::on::{copy, draft, link, sides};
+use crate::tui::on::{copy, draft, link, place, sides};
 use crate::tui::state::{Confirm, Focus, Pane, Scene, Scroll, State};
 use crate::tui::update::{show, toast};
 
@@ -44,6 +44,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::PaneRight => neighbour(state, 1),
         Action::PutBack => put_back(state),
         Action::Conflict => return sides::open(state),
+        Action::OpenAt => return place::open(state),
         Action::Direction => return turn(state),
         Action::Retry => return link::retry(state),
         Action::CopyAnswer => return copy::answer_at_once(state),

@@ -19,6 +19,7 @@ pub(crate) mod link;
 pub(crate) mod mention;
 pub(crate) mod palette;
 pub(crate) mod picker;
+pub(crate) mod place;
 pub(crate) mod popup;
 pub(crate) mod question;
 pub(crate) mod queue;

@@ -6,7 +6,7 @@ use crate::attach;
 use crate::protocol::command::What;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
-use crate::tui::on::{choose, copy, draft, here, link, question, sides};
+use crate::tui::on::{choose, copy, draft, here, link, place, question, sides};
 use crate::tui::state::{Confirm, Popup, Scene, State};
 use crate::tui::update::toast;
 
@@ -46,6 +46,9 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             Some(Popup::Palette(_)),
             Action::Escape | Action::Interrupt | Action::Leave | Action::Palette,
         ) => (),
+        (Some(Popup::Places { chosen }), action) if action != Action::Redraw => {
+            return place::act(state, chosen, action);
+        }
         (Some(Popup::Copy { chosen }), action) if action != Action::Redraw => {
             return copy::act(state, chosen, action);
         }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::protocol::acp::{Block, ToolContent, ToolKind, ToolStatus};
 use crate::session::tool::ToolCall;
+use crate::tui::place;
 use crate::tui::theme::Role;
 use crate::tui::view::ansi;
 use crate::tui::view::cell::{Look, elapsed, seconds, whole};
@@ -87,7 +88,7 @@ fn cut(tool: &ToolCall, mut body: Vec<Told>, look: Look) -> (Vec<Told>, usize) {
 fn tool_head(tool: &ToolCall, diffs: &[Diff], look: Look) -> Line<'static> {
     let (role, sign) = sign(tool.status, look.live);
     let kind = tool.kind.as_str();
-    let title = title(tool);
+    let title = located(tool);
     let time = tool_time(tool, look.live, look.wall);
     let (added, removed) = diffs.iter().fold((0, 0), |(added, removed), diff| {
         (added + diff.added, removed + diff.removed)
@@ -137,6 +138,33 @@ pub(crate) fn sign(status: ToolStatus, live: bool) -> (Role, &'static str) {
     }
 }
 
+/// The title, with the line where it is the path of the one place that is told.
+fn located(tool: &ToolCall) -> String {
+    let title = title(tool);
+    let bare = title.trim_matches('`');
+    match tool.locations.as_slice() {
+        [one] if one.path == bare || place::inside(&one.path) == bare => {
+            let line = one.line.filter(|line| *line > 0);
+            clean_line(&place::told(&(bare.to_owned(), line)))
+        }
+        _ => title,
+    }
+}
+
+/// Where it happens, as far as the head does not say it.
+fn places(tool: &ToolCall, look: Look) -> Option<Told> {
+    let head = located(tool);
+    let places = tool.locations.iter();
+    let told =
+        places.map(|one| place::told(&(one.path.clone(), one.line.filter(|line| *line > 0))));
+    let told: Vec<String> = told
+        .map(|told| clean_line(&told))
+        .filter(|told| !head.contains(told.as_str()))
+        .collect();
+    let line = format!("at {}", told.join(" · "));
+    (!told.is_empty()).then(|| Told::of(look.span(Role::Link, line)))
+}
+
 /// The title without the kind that stands before it already.
 pub(crate) fn title(tool: &ToolCall) -> String {
     let title = clean_line(&tool.title);
@@ -181,6 +209,7 @@ pub(crate) fn tool_time(tool: &ToolCall, live: bool, wall: Timestamp) -> Option<
 
 fn tool_body(tool: &ToolCall, diffs: &[Diff], look: Look) -> Vec<Told> {
     let mut lines = Vec::new();
+    let places = places(tool, look).filter(|_| look.open);
     let mut diffs = diffs.iter();
     let dim = |text: &str| Told::of(look.span(Role::Dim, text));
     for content in &tool.content {
@@ -211,6 +240,9 @@ fn tool_body(tool: &ToolCall, diffs: &[Diff], look: Look) -> Vec<Told> {
         && let Some(input) = &tool.raw_input
     {
         lines.extend(value_lines(input, look));
+    }
+    if let Some(places) = places {
+        lines.insert(0, places);
     }
     lines
 }

@@ -10,7 +10,7 @@ use crate::session::transcript::{Body, Cell};
 use crate::tui::action::Action;
 use crate::tui::keymap::Context;
 use crate::tui::menu;
-use crate::tui::on::{cancel, choose, copy};
+use crate::tui::on::{cancel, choose, copy, place};
 use crate::tui::palette::{Palette, rows};
 use crate::tui::state::{Launching, Picker, Popup, Scene, State};
 use crate::tui::theme::Role;
@@ -86,6 +86,11 @@ fn wish(state: &State, paint: &Paint, room: usize) -> Wish {
             Popup::Confirm(_) => asks("y/n", "", String::new()),
             Popup::Choose { row } => asks("choose", "", chosen(state, *row)),
             Popup::Copy { chosen } => asks("copy", "", copied(state, *chosen)),
+            Popup::Places { chosen } => {
+                let places = place::places(state);
+                let told = places.get(*chosen).map(crate::tui::place::told);
+                asks("open", "", clean_line(&told.unwrap_or_default()))
+            }
             Popup::Sides { .. } => asks("1–3", "", "Esc decides nothing".to_owned()),
             Popup::Help { .. } | Popup::Asked { .. } | Popup::Here { .. } => {
                 asks("…", "", String::new())

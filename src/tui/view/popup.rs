@@ -13,7 +13,7 @@ use crate::tui::state::{Confirm, OURS, Popup, State};
 use crate::tui::theme::Role;
 use crate::tui::view::copy;
 use crate::tui::view::paint::Paint;
-use crate::tui::view::text::{Break, clean, fit, pad, width, wrap};
+use crate::tui::view::text::{Break, clean, clean_line, fit, fit_end, pad, width, wrap};
 use crate::tui::view::{asked, choose, sides};
 
 pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buffer: &mut Buffer) {
@@ -42,6 +42,14 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
         Popup::Confirm(confirm) => (" really? ", question(confirm, paint, columns), 0),
         // Drawn by itself: it has a line that is written.
         Popup::Palette(_) => return,
+        Popup::Places { chosen } => {
+            let lines = places(state, *chosen, paint, columns);
+            (
+                " open in the editor ",
+                lines,
+                (chosen + 2).saturating_sub(usize::from(area.height.saturating_sub(2))),
+            )
+        }
         Popup::Copy { chosen } => return copy::draw(state, *chosen, paint, area, buffer),
     };
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
@@ -69,6 +77,20 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
         let x = inner.right().saturating_sub(9);
         buffer.set_span(x, inner.bottom(), &more, 9);
     }
+}
+
+fn places(state: &State, chosen: usize, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+    let places = crate::tui::on::place::places(state);
+    let line = |(at, place): (usize, &(String, Option<u64>))| {
+        let role = if at == chosen {
+            Role::Selection
+        } else {
+            Role::Text
+        };
+        let told = clean_line(&crate::tui::place::told(place));
+        Line::from(paint.span(role, fit_end(&told, columns)))
+    };
+    places.iter().enumerate().map(line).collect()
 }
 
 /// Columns of a text in a box: it stands apart from the sides where there is room for that.

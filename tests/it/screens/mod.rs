@@ -11,6 +11,7 @@ mod inline;
 mod linear;
 mod peers;
 mod pictures;
+mod places;
 mod queue;
 mod scenes;
 pub(crate) mod script;

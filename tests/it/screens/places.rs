@@ -1,0 +1,114 @@
+//! From a tool call to the place it tells, in the editor.
+
+use ashore::protocol::file::ChangeKind;
+use ashore::tui::effect::Effect;
+use ashore::tui::event::Event;
+use ashore::tui::place::Place;
+use ashore::tui::state::{Focus, Popup};
+use serde_json::{Value, json};
+
+use crate::screens::script::Screen;
+
+const SANDBOX: &str = "/tmp/workspace/repos/acme/tides";
+
+fn told(locations: Value) -> Screen {
+    let mut screen = Screen::run(80, 24);
+    screen.attached().mirror.directory = Some("/home/me/tides".into());
+    screen.state.writing.editor = "vi -n".to_owned();
+    screen.prompt(0, "look");
+    screen.update(
+        1,
+        json!({"sessionUpdate": "tool_call", "toolCallId": "a", "title": "Read `src/clock.rs`", "kind": "read",
+            "status": "completed", "locations": locations}),
+    );
+    screen.state.focus = Focus::Browse;
+    screen
+}
+
+fn visits(path: &str, line: Option<u64>) -> Vec<Effect> {
+    vec![Effect::OpenAt {
+        editor: "vi -n".to_owned(),
+        place: Place {
+            directory: "/home/me/tides".into(),
+            path: path.parse().expect("a test's own"),
+            line,
+        },
+    }]
+}
+
+#[test]
+fn e_opens_the_place_of_a_call_at_its_line() {
+    let mut screen = told(json!([{"path": format!("{SANDBOX}/src/clock.rs"), "line": 41}]));
+    assert!(
+        screen.text().contains("src/clock.rs:41"),
+        "{}",
+        screen.text()
+    );
+    assert_eq!(screen.keys("e"), visits("src/clock.rs", Some(41)));
+    screen.event(Event::Visited(Err(
+        "src/clock.rs cannot be opened here: gone".into(),
+    )));
+    assert!(
+        screen.text().contains("cannot be opened here"),
+        "{}",
+        screen.text()
+    );
+    // In the list of files it is the chosen one.
+    screen.changed(2, "notes/a.txt", ChangeKind::Created);
+    screen.keys("f");
+    assert_eq!(screen.keys("e"), visits("notes/a.txt", None));
+}
+
+#[test]
+fn of_several_places_one_is_chosen() {
+    let places = json!([{"path": "src/a.rs", "line": 1}, {"path": "/home/me/tides/src/b.rs", "line": 7}, {"path": "src/a.rs", "line": 1}]);
+    let mut screen = told(places);
+    screen.keys("<ctrl+o>");
+    assert!(
+        screen.text().contains("at src/a.rs:1 · "),
+        "{}",
+        screen.text()
+    );
+    assert_eq!(screen.keys("e"), []);
+    assert_eq!(screen.state.popup, Some(Popup::Places { chosen: 0 }));
+    assert!(
+        screen.text().contains("open in the editor"),
+        "{}",
+        screen.text()
+    );
+    assert_eq!(screen.keys("jjj<enter>"), visits("src/b.rs", Some(7)));
+    assert_eq!(screen.state.popup, None);
+}
+
+#[test]
+fn what_is_not_mirrored_here_is_not_opened_and_why_is_said() {
+    let table = [
+        (
+            json!([{"path": "/etc/passwd"}]),
+            Some("/home/me/tides"),
+            "/etc/passwd is not in the mirrored directory",
+        ),
+        (
+            json!([{"path": "../x"}]),
+            Some("/home/me/tides"),
+            "path escapes the root",
+        ),
+        (
+            json!([{"path": ".git/config"}]),
+            Some("/home/me/tides"),
+            "inside .git",
+        ),
+        (json!([{"path": "src/a.rs"}]), None, "in the sandbox only"),
+        (
+            json!([]),
+            Some("/home/me/tides"),
+            "no place in a file is told here",
+        ),
+    ];
+    for (locations, directory, why) in table {
+        let mut screen = told(locations);
+        screen.attached().mirror.directory = directory.map(Into::into);
+        assert_eq!(screen.keys("e"), [], "{why}");
+        assert!(screen.text().contains(why), "{why}: {}", screen.text());
+    }
+}
