@@ -64,12 +64,10 @@ impl Composer {
     /// The history goes to the composer of another run; what is shown of it stays here.
     pub fn hand_history(&mut self, to: &mut Self) {
         to.history = std::mem::take(&mut self.history);
-        let place = to.history.iter().rposition(|one| one == to.words.text());
-        match (place, &mut to.looking) {
-            (Some(place), Some((at, _))) => *at = place,
-            // It was changed, or fell out at the far end.
-            (None, Some((at, _))) => *at = (*at).min(to.history.len().saturating_sub(1)),
-            (_, None) => (),
+        if let Some((at, _)) = &mut to.looking {
+            let place = to.history.iter().rposition(|one| one == to.words.text());
+            // Else it was changed, or fell out at the far end.
+            *at = place.unwrap_or((*at).min(to.history.len().saturating_sub(1)));
         }
     }
 

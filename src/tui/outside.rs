@@ -77,7 +77,9 @@ pub struct Hands {
     seats: Seats,
     /// What is played from a file; at most one.
     playing: JoinSet<()>,
-    /// What lists runs and reads the history.
+    /// What lists runs.
+    lists: JoinSet<()>,
+    /// What reads the history and files.
     tasks: JoinSet<()>,
     /// What runs on this machine for the user.
     commands: JoinSet<()>,
@@ -103,6 +105,7 @@ impl Hands {
             events,
             seats: Seats::default(),
             playing: JoinSet::new(),
+            lists: JoinSet::new(),
             tasks: JoinSet::new(),
             commands: JoinSet::new(),
             looks: JoinSet::new(),
@@ -177,9 +180,9 @@ impl Hands {
     }
 
     fn list(&mut self) {
-        self.tasks.abort_all();
+        self.lists.abort_all();
         let (harbour, events) = (self.harbour.clone(), self.events.clone());
-        self.tasks.spawn(async move {
+        self.lists.spawn(async move {
             let rows = harbour.list().await;
             tell(&events, Event::RunsListed(rows)).await;
         });

@@ -6,11 +6,12 @@ use ashore::attach::state::Link;
 use ashore::protocol::command::What;
 use ashore::protocol::file::ChangeKind;
 use ashore::tui::effect::Effect;
+use ashore::tui::event::{Event, Progress};
 use ashore::tui::linear::take::{Taken, interrupt, take};
 use ashore::tui::linear::tell::Teller;
 use serde_json::json;
 
-use crate::screens::script::{Screen, posted};
+use crate::screens::script::{Screen, at, posted};
 
 /// A screen that is read out.
 struct Lines {
@@ -358,5 +359,44 @@ fn ctrl_c_leaves_when_it_comes_twice() {
             .effects
             .iter()
             .any(|one| matches!(one, Effect::Quit { .. }))
+    );
+}
+
+#[test]
+fn several_runs_are_gone_between_by_name_and_one_that_asks_behind_is_told() {
+    let mut lines = run();
+    lines.types("/runs");
+    lines.types("/new_run");
+    lines.types("fix it");
+    let second = ashore::protocol::ids::RunRef {
+        run: "91bd0000".parse().expect("a test's own"),
+        ..at()
+    };
+    let mut made = ashore::attach::state::Attached::new(second.clone(), "local", false);
+    made.link = Link::Live;
+    let done = Progress::Done(Box::new(made));
+    lines.screen.event(Event::Launch(done));
+    let told = lines.told();
+    assert!(
+        told.contains(&"run 91bd0000: new run".to_owned()),
+        "{told:?}"
+    );
+    let told = lines.says("/tab_1");
+    assert_eq!(told[0], "run 7f3a1c52: new run");
+    lines.screen.voice(Some(second));
+    lines.screen.asks(3, "p1", "run the slow tests?");
+    assert_eq!(
+        lines.told(),
+        ["note: 2 new run asks: run the slow tests? · /tab_2 goes there"]
+    );
+    let told = lines.says("/tab_2");
+    assert!(
+        told.iter().any(|line| line.contains("run the slow tests?")),
+        "{told:?}"
+    );
+    let told = lines.says("/close_tab");
+    assert!(
+        told.contains(&"run 7f3a1c52: new run".to_owned()),
+        "{told:?}"
     );
 }

@@ -5,7 +5,7 @@ use ashore::tui::effect::Effect;
 use ashore::tui::state::{Focus, Pane, Popup, Scene, Scroll};
 use serde_json::json;
 
-use crate::screens::script::{Screen, posted};
+use crate::screens::script::{Screen, at, posted};
 
 /// An agent at work.
 fn working() -> Screen {
@@ -141,6 +141,39 @@ fn the_editor_the_history_and_the_palette() {
         let mut screen = idle();
         assert!(screen.keys(keys).contains(&Effect::ListRuns), "{keys}");
         assert!(matches!(screen.state.scene, Scene::Picker(_)), "{keys}");
+    }
+}
+
+/// The run of the second tab.
+fn second() -> ashore::protocol::ids::RunRef {
+    ashore::protocol::ids::RunRef {
+        run: "91bd".parse().expect("a test's own"),
+        ..at()
+    }
+}
+
+#[test]
+fn switching_between_runs() {
+    for (keys, first) in [
+        ("<ctrl+x>1", true),
+        ("<ctrl+x>2", false),
+        ("<tab>[", true),
+        ("<tab>]", true),
+        ("<tab>]]", true),
+        ("<ctrl+x>l<esc>", false),
+        ("<ctrl+x>l<ctrl+x>1", true),
+        ("<ctrl+x>d", true),
+        ("/close<enter>", true),
+    ] {
+        let mut screen = idle();
+        screen.keys("<ctrl+x>ln");
+        screen.keys("fix it<enter>");
+        let made = ashore::attach::state::Attached::new(second(), "local", false);
+        let done = ashore::tui::event::Progress::Done(Box::new(made));
+        screen.event(ashore::tui::event::Event::Launch(done));
+        screen.keys(keys);
+        let expected = if first { at() } else { second() };
+        assert_eq!(screen.attached().at, expected, "{keys}");
     }
 }
 

@@ -529,3 +529,19 @@ fn the_list_tells_what_is_known_of_every_run() {
     ends(NAMES[2], "done, 1 file, PR #391");
     assert!(line(NAMES[3]).unwrap().ends_with(" idle"), "{text}");
 }
+
+#[test]
+fn a_directory_that_another_tab_mirrors_into_is_told_with_what_to_do() {
+    let mut screen = with(1, 200, 24);
+    pick(&mut screen, 2);
+    let mut attached = Run::new(run(2), "local", false);
+    attached.mirror.reason = Some(
+        "/home/ana/web is already mirrored by run 7f3a1c52 (process 7): use `--worktree`".into(),
+    );
+    screen.event(Event::Opened(Box::new(attached)));
+    let text = screen.text();
+    assert!(
+        text.contains("tab 1 mirrors into this directory: close it (Ctrl+X d) and this one"),
+        "{text}"
+    );
+}
