@@ -54,12 +54,23 @@ fn lines(keymap: &Keymap, paint: &Paint, columns: usize, most: usize) -> Vec<Lin
         .max(entries.len().div_ceil(most.max(1)))
         .max(1);
     let down = entries.len().div_ceil(across);
-    let room = (columns.saturating_sub(1) / across).saturating_sub(keys + 1 + GAP);
+    let cell = columns.saturating_sub(1) / across;
+    let is_narrow = cell <= keys + 1 + GAP;
+    let widths: Vec<usize> = entries
+        .chunks(down.max(1))
+        .map(|column| match is_narrow {
+            // Every column as narrow as its own keys.
+            true => column.iter().map(|(key, _)| width(key)).max().unwrap_or(0),
+            false => keys,
+        })
+        .collect();
     let line = |row: usize| {
         let mut spans = vec![Span::raw(" ")];
-        for (key, label) in entries.iter().skip(row).step_by(down.max(1)) {
+        let entries = entries.iter().skip(row).step_by(down.max(1));
+        for ((key, label), keys) in entries.zip(&widths) {
             spans.push(paint.span(Role::Accent, pad(key, keys + 1)));
-            let label = pad(&fit(label, room), room + GAP);
+            let rest = cell.saturating_sub(keys + 1);
+            let label = pad(&fit(label, rest.saturating_sub(GAP)), rest);
             spans.push(paint.span(Role::Text, label));
         }
         Line::from(spans)
