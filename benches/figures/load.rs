@@ -53,6 +53,8 @@ pub(crate) fn figures(scale: usize) -> Vec<Figure> {
     });
     let lag = screen.shows_since(sent, LAST);
     let used = cpu_of(screen.pid()) - before;
+    // It is not left while a draft stands.
+    screen.write(KILL);
     screen.leave();
     told(used, lag, idle, busy, text.len())
 }
