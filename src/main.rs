@@ -28,8 +28,8 @@ use ashore::cli::{Cli, Command, Config, Format, Global};
 use ashore::commands::context::Context;
 use ashore::commands::failure::{Exit, Failure};
 use ashore::commands::{
-    config, doctor, endpoint, events, export, headless, logs, mirror, output, runs, status,
-    terminal, wait,
+    config, diff, doctor, endpoint, events, export, forecast, headless, logs, mirror, output, runs,
+    status, terminal, wait,
 };
 use clap::{CommandFactory, Parser};
 use tokio::signal::unix::{SignalKind, signal};
@@ -156,6 +156,21 @@ async fn one_shot(context: &Context, global: &Global, command: Command) -> Resul
             events::run(context, &run, from, follow, format).await
         }
         Command::Endpoint { what } => endpoint::run(context, what, format, serve::end_left).await,
+        Command::Diff { run, stat } => {
+            let colours = tastes::has_colours(context, global, std::io::stdout().is_terminal());
+            let shown = diff::Shown {
+                stat,
+                colours,
+                format,
+            };
+            diff::run(context, &run, shown).await
+        }
+        Command::Pull {
+            run, patch: true, ..
+        } => diff::as_patch(context, &run).await,
+        Command::Pull {
+            run, dry_run: true, ..
+        } => forecast::run(context, &run, format).await,
         Command::Export { run } => export::run(context, &run, global.format).await,
         Command::Keys => keys::run(context, format),
         Command::Config { what: Config::Edit } => {
@@ -182,7 +197,6 @@ async fn one_shot(context: &Context, global: &Global, command: Command) -> Resul
 /// What is not there yet, by its name.
 fn name(command: &Command) -> &'static str {
     match command {
-        Command::Diff { .. } => "diff",
         Command::Pull { .. } => "pull",
         Command::Pr { .. } => "pr",
         Command::Prune { .. } => "prune",

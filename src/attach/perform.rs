@@ -43,8 +43,10 @@ const EVENTS: usize = 256;
 /// Batches of lines between the stream and the events.
 const HEARD: usize = 8;
 
-/// How often a client says again that it is there; the endpoint waits three times as long.
-const RENEW: Duration = Duration::from_secs(20);
+/// How often a client says again that it is there; the endpoint waits more than twice as long.
+const RENEW: Duration = Duration::from_secs(120);
+/// The same after it could not be told.
+const RETELL: Duration = Duration::from_secs(20);
 /// How long leaving may take.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -417,11 +419,15 @@ impl Performer {
                     .api()
                     .presence(&at, client.as_deref(), true, read_only)
                     .await;
-                if let Err(error) = told {
-                    // The link says the same to the user, if it matters.
-                    tracing::debug!(%error, "not told that we are there");
-                }
-                tokio::time::sleep(RENEW).await;
+                let rest = match told {
+                    Ok(()) => RENEW,
+                    Err(error) => {
+                        // The link says the same to the user, if it matters.
+                        tracing::debug!(%error, "not told that we are there");
+                        RETELL
+                    }
+                };
+                tokio::time::sleep(rest).await;
             }
         });
     }

@@ -12,8 +12,9 @@ use tokio::sync::watch;
 use crate::protocol::ids::RunId;
 use crate::protocol::presence::Client;
 
-/// A client that has not said so for this long is no longer attached.
-pub(crate) const LEASE: Duration = Duration::from_secs(60);
+/// A client that has not said so for this long is no longer attached. It is long, since a client's end is seen by the
+/// end of its stream: this is for one that has none, or whose stream a proxy holds open.
+pub(crate) const LEASE: Duration = Duration::from_secs(300);
 /// The most that are told of one run; it bounds the memory.
 const MOST: usize = 64;
 

@@ -3,8 +3,10 @@
 //! Uses `protocol`, `session`, `attach`, `client`, `mirror`, `config`.
 
 pub mod agents;
+pub mod changes;
 pub mod config;
 pub mod context;
+pub mod diff;
 pub mod doctor;
 mod drive;
 pub mod endpoint;
@@ -19,6 +21,7 @@ pub mod mirror;
 pub mod mirrored;
 pub mod outcome;
 pub mod output;
+pub mod patch;
 pub mod plan;
 pub mod printer;
 pub mod read;

@@ -131,3 +131,62 @@ fn the_config_is_read_through_after_the_editor() {
     let shown = home.run(&["config", "show"]).exits(0).stdout();
     assert!(shown.contains("ascii = true"), "{shown}");
 }
+
+#[test]
+fn what_a_run_changed_is_shown_and_is_a_patch_that_git_takes() {
+    let home = Home::new();
+    home.write("notes/a.txt", "before\n");
+    ran(&home);
+    home.run(&["run", "-p", "/say 3", "--agent", "demo"])
+        .exits(0);
+    let none = home.run(&["diff", "last"]).exits(0);
+    assert_eq!(none.stdout(), "");
+    assert!(
+        none.stderr().contains("has changed no file"),
+        "{}",
+        none.stderr()
+    );
+
+    let runs = home.run(&["ls", "--json"]).exits(0).stdout();
+    let runs: serde_json::Value = serde_json::from_str(&runs).expect("JSON");
+    let runs = runs["runs"].as_array().expect("a list").clone();
+    let first = runs
+        .iter()
+        .find(|run| run["title"] == "/write notes/a.txt hello");
+    let first = first.expect("it is listed")["run"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let shown = home.run(&["diff", &first]).exits(0).stdout();
+    let meant = "diff --git a/notes/a.txt b/notes/a.txt\n--- a/notes/a.txt\n+++ b/notes/a.txt\n@@ -1 +1 @@\n-before\n+hello\n\\ No newline at end of file\n";
+    assert_eq!(shown, meant);
+    let coloured = home
+        .run(&["diff", &first, "--color", "always"])
+        .exits(0)
+        .stdout();
+    assert!(coloured.contains("\u{1b}[32m+hello\u{1b}[m"), "{coloured}");
+    let stat = home.run(&["diff", &first, "--stat"]).exits(0).stdout();
+    assert_eq!(
+        stat,
+        " modified  notes/a.txt   +1 \u{2212}1   turn 1\n 1 file, +1 \u{2212}1\n"
+    );
+    let told = home.run(&["diff", &first, "--json"]).exits(0);
+    let told = &told.lines()[0];
+    assert_eq!(told["added"], 1);
+    assert_eq!(told["patch"], meant);
+
+    // Elsewhere, where the file still is what it was.
+    let patch = home.run(&["pull", &first, "--patch"]).exits(0).stdout();
+    assert_eq!(patch, meant);
+    home.write("other/notes/a.txt", "before\n");
+    home.write("it.patch", &patch);
+    let other = home.work().join("other");
+    let git = std::process::Command::new("git")
+        .args(["apply", "../it.patch"])
+        .env("GIT_CEILING_DIRECTORIES", home.work())
+        .current_dir(other)
+        .status();
+    assert!(git.is_ok_and(|status| status.success()));
+    assert_eq!(home.read("other/notes/a.txt").as_deref(), Some("hello"));
+    home.run(&["diff", "nonsense"]).exits(4);
+}
