@@ -7,7 +7,7 @@ use crate::commands::output;
 
 /// Off again: kitty keys, mouse in all its forms, focus, bracketed paste, synchronised output, the alternate
 /// screen; then the cursor and the colours.
-const RESET: &str = "\x1b[<u\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?2026l\x1b[?2031l\x1b[?1049l\x1b[?25h\x1b[0 q\x1b[0m\x1b[!p";
+const RESET: &str = "\x1b[<u\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1004l\x1b[?2004l\x1b[?2026l\x1b[?2031l\x1b[?1049l\x1b[?25h\x1b[0 q\x1b[0m\x1b[!p";
 
 /// Line modes first, so that even a terminal that ignores the sequences can be typed in again.
 pub fn reset() -> Result<Exit, Failure> {

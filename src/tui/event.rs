@@ -44,6 +44,8 @@ pub enum Event {
     Coloured(Vec<Found>),
     /// A signal asks us to go.
     Terminated,
+    /// SIGINT or SIGQUIT that no key made: while the terminal is ours, its keys make none.
+    Interrupted,
     Attach(attach::event::Event),
     Launch(Progress),
     /// The run asked for by `OpenRun` is there.

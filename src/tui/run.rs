@@ -227,6 +227,10 @@ async fn step(
     outside: &mut dyn Outside,
     lent: &mut Lent,
 ) -> anyhow::Result<Option<Left>> {
+    if lent.is_some() && matches!(event, Event::Interrupted) {
+        // A key in the program that has the terminal makes a signal for both.
+        return Ok(None);
+    }
     let mut left = None;
     for effect in face.step(state, event) {
         match effect {

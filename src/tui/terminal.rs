@@ -277,11 +277,16 @@ pub fn inputs(
 ) -> io::Result<impl Stream<Item = Event> + Unpin> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
     let mut resize = signal(SignalKind::window_change())?;
     let signals = futures::stream::poll_fn(move |context| {
         let asked = terminate.poll_recv(context).is_ready() | hang_up.poll_recv(context).is_ready();
         if asked {
             return std::task::Poll::Ready(Some(Event::Terminated));
+        }
+        if interrupt.poll_recv(context).is_ready() | quit.poll_recv(context).is_ready() {
+            return std::task::Poll::Ready(Some(Event::Interrupted));
         }
         while resize.poll_recv(context).is_ready() {
             if let Ok(Size { width, height }) = size() {

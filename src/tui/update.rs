@@ -54,6 +54,14 @@ pub(crate) fn step(state: &mut State, event: Event) -> Vec<Effect> {
             effects.extend(mention::look(state));
             effects
         }
+        Event::Paste(text) if text.is_empty() => {
+            // What a terminal makes of a picture in the clipboard.
+            toast(
+                state,
+                "the terminal pasted nothing: a picture goes by its file, /attach PATH",
+            );
+            Vec::new()
+        }
         Event::Paste(text) if find::paste(state, &text) => Vec::new(),
         Event::Paste(text) => {
             let mut effects = draft::paste(state, &text);
@@ -83,6 +91,7 @@ pub(crate) fn step(state: &mut State, event: Event) -> Vec<Effect> {
         Event::Wanted(snippets) => code::ask(state, snippets),
         Event::Coloured(found) => code::learn(state, found),
         Event::Terminated => leave(state, 143),
+        Event::Interrupted => leave(state, 130),
         Event::Attach(event) => link::step(state, event),
         Event::Launch(progress) => launch::step(state, progress),
         Event::Opened(attached) => launch::open(state, attached),
@@ -138,6 +147,7 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
             None => Vec::new(),
         };
     }
+    question::heed(state, context, key);
     let written = history::write(state, key)
         .or_else(|| picker::write(state, key))
         .or_else(|| find::write(state, key))
@@ -343,6 +353,10 @@ fn escape(state: &mut State) -> Vec<Effect> {
         return effects;
     }
     if find::close(state) || question::put_aside(state) {
+        return Vec::new();
+    }
+    if state.is_working() && browse::is_over(state) {
+        browse::go_back(state);
         return Vec::new();
     }
     match &state.scene {

@@ -123,8 +123,10 @@ fn a_prompt_on_the_command_line_is_sent_at_once_and_no_answer_steals_the_termina
 #[test]
 fn every_way_out_gives_the_terminal_back() {
     let home = Home::new();
-    let ways: [(Option<Signal>, u32); 3] = [
+    let ways: [(Option<Signal>, u32); 5] = [
         (None, 0),
+        (Some(Signal::INT), 130),
+        (Some(Signal::QUIT), 130),
         (Some(Signal::TERM), 143),
         (Some(Signal::HUP), 143),
     ];
@@ -298,8 +300,9 @@ fn a_second_run_here_is_shown_without_a_mirror_and_a_line_says_so() {
 fn every_way_out_leaves_the_line_as_it_was() {
     let home = Home::new();
     let program = env!("CARGO_BIN_EXE_ashore");
-    let ways: [(Option<Signal>, &str); 3] = [
+    let ways: [(Option<Signal>, &str); 4] = [
         (None, "code 0"),
+        (Some(Signal::INT), "code 130"),
         (Some(Signal::TERM), "code 143"),
         (Some(Signal::HUP), "code 143"),
     ];

@@ -9,10 +9,14 @@ use crate::tui::effect::Effect;
 use crate::tui::event::{Drawn, Place};
 use crate::tui::keymap::Context;
 use crate::tui::on::{copy, draft, link, place, sides};
-use crate::tui::state::{Confirm, Focus, Pane, Scene, Scroll, State};
+use crate::tui::state::{Confirm, Focus, Pane, Scene, Scroll, State, Tier};
 use crate::tui::update::{show, toast};
 
 pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
+    if state.pane != Pane::Chat && is_list_move(action) {
+        row(state, action);
+        return Vec::new();
+    }
     match action {
         Action::StepUp => step(state, -1),
         Action::StepDown => step(state, 1),
@@ -21,14 +25,12 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::PageUp => scroll(state, -i64::from(state.drawn.rows.saturating_sub(2)).max(1)),
         Action::PageDown => scroll(state, i64::from(state.drawn.rows.saturating_sub(2)).max(1)),
         Action::Top => {
-            state.row = 0;
             state.selected = None;
             state.scroll = Scroll::At(Place::default());
         }
         Action::Bottom => {
             state.selected = None;
             state.scroll = Scroll::Follow;
-            state.row = rows(state).saturating_sub(1);
         }
         Action::Fold => fold(state),
         Action::MoreAround => around(state, 1),
@@ -51,6 +53,28 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         _ => (),
     }
     Vec::new()
+}
+
+/// Something lies over the chat or the draft, and Esc puts it away before it means anything else: a pane where there is
+/// room for one only, or browsing.
+pub(crate) fn is_over(state: &State) -> bool {
+    matches!(state.scene, Scene::Run(_)) && (covers(state) || state.focus == Focus::Browse)
+}
+
+/// A pane stands in the place of the chat.
+fn covers(state: &State) -> bool {
+    let narrow = matches!(state.tier(), Tier::Tiny | Tier::Side | Tier::Tabs);
+    narrow && state.pane != Pane::Chat
+}
+
+/// One of the two, the pane first.
+pub(crate) fn go_back(state: &mut State) {
+    if covers(state) {
+        show(state, Pane::Chat);
+    } else {
+        state.focus = Focus::Edit;
+        state.selected = None;
+    }
 }
 
 /// Edit to browse and back; only an empty draft lets go.
@@ -114,16 +138,39 @@ pub(crate) fn scroll(state: &mut State, lines: i64) {
     state.scroll = Scroll::At(place);
 }
 
-/// One line of a list, or in the chat one cell; a cell longer than the screen is scrolled through first.
+fn is_list_move(action: Action) -> bool {
+    matches!(
+        action,
+        Action::StepUp
+            | Action::StepDown
+            | Action::HalfUp
+            | Action::HalfDown
+            | Action::PageUp
+            | Action::PageDown
+            | Action::Top
+            | Action::Bottom
+    )
+}
+
+/// The chosen line of a list; the chat stays where it is.
+fn row(state: &mut State, action: Action) {
+    let last = rows(state).saturating_sub(1);
+    let screenful = usize::from(state.drawn.rows.saturating_sub(2)).max(1);
+    let (back, on) = match action {
+        Action::StepUp => (1, 0),
+        Action::HalfUp => (screenful.div_ceil(2), 0),
+        Action::PageUp => (screenful, 0),
+        Action::Top => (last, 0),
+        Action::HalfDown => (0, screenful.div_ceil(2)),
+        Action::PageDown => (0, screenful),
+        Action::Bottom => (0, last),
+        _ => (0, 1),
+    };
+    state.row = state.row.saturating_sub(back).saturating_add(on).min(last);
+}
+
+/// One cell of the chat; one longer than the screen is scrolled through first.
 fn step(state: &mut State, by: i64) {
-    if state.pane != Pane::Chat {
-        let last = rows(state).saturating_sub(1);
-        state.row = state
-            .row
-            .saturating_add_signed(isize::try_from(by).unwrap_or(0))
-            .min(last);
-        return;
-    }
     let drawn = state.drawn;
     let last = state
         .session()

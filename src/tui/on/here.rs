@@ -5,9 +5,10 @@
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::{Here, Said};
-use crate::tui::on::draft;
+use crate::tui::on::{draft, popup};
 use crate::tui::state::{Popup, State};
 use crate::tui::update::toast;
+use crate::tui::view::popup::scrolls;
 use crate::tui::writing::Ran;
 
 /// Lines that are kept, the last ones, and characters of one.
@@ -142,11 +143,10 @@ fn append(ran: &mut Ran, piece: &str) {
 
 /// Keys while it is looked at.
 pub(crate) fn act(state: &mut State, back: usize, action: Action) -> Vec<Effect> {
+    let scrolls = scrolls(state, &Popup::Here { back });
+    let top = scrolls.0.saturating_sub(back);
     let back = match action {
-        Action::StepUp => back + 1,
-        Action::PageUp => back + 10,
-        Action::StepDown => back.saturating_sub(1),
-        Action::PageDown => back.saturating_sub(10),
+        action if popup::is_scroll(action) => scrolls.0 - popup::scrolled(scrolls, top, action),
         Action::Interrupt => return end(state, back),
         Action::Escape | Action::Leave | Action::Yes => return Vec::new(),
         _ => back,

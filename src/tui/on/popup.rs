@@ -9,18 +9,13 @@ use crate::tui::effect::Effect;
 use crate::tui::on::{choose, copy, draft, here, link, place, question, sides};
 use crate::tui::state::{Confirm, Popup, Scene, State};
 use crate::tui::update::toast;
+use crate::tui::view::popup::scrolls;
 
 pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     match (state.popup.take(), action) {
-        (Some(Popup::Help { top }), Action::StepDown | Action::PageDown) => {
-            let by = if action == Action::PageDown { 10 } else { 1 };
-            state.popup = Some(Popup::Help { top: top + by });
-        }
-        (Some(Popup::Help { top }), Action::StepUp | Action::PageUp) => {
-            let by = if action == Action::PageUp { 10 } else { 1 };
-            state.popup = Some(Popup::Help {
-                top: top.saturating_sub(by),
-            });
+        (Some(popup @ Popup::Help { top }), action) if is_scroll(action) => {
+            let top = scrolled(scrolls(state, &popup), top, action);
+            state.popup = Some(Popup::Help { top });
         }
         (Some(Popup::Asked { top }), action) if action != Action::Redraw => {
             return question::on_page(state, top, action);
@@ -59,6 +54,39 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         (popup, _) => state.popup = popup,
     }
     Vec::new()
+}
+
+pub(crate) fn is_scroll(action: Action) -> bool {
+    matches!(
+        action,
+        Action::StepUp
+            | Action::StepDown
+            | Action::HalfUp
+            | Action::HalfDown
+            | Action::PageUp
+            | Action::PageDown
+            | Action::Top
+            | Action::Bottom
+    )
+}
+
+/// The first line that is shown afterwards: never beyond the end.
+pub(crate) fn scrolled((last, screenful): (usize, usize), top: usize, action: Action) -> usize {
+    let top = top.min(last);
+    let page = screenful.saturating_sub(1).max(1);
+    let half = screenful.div_ceil(2);
+    let to = match action {
+        Action::StepUp => top.saturating_sub(1),
+        Action::HalfUp => top.saturating_sub(half),
+        Action::PageUp => top.saturating_sub(page),
+        Action::Top => 0,
+        Action::StepDown => top + 1,
+        Action::HalfDown => top + half,
+        Action::PageDown => top + page,
+        Action::Bottom => last,
+        _ => top,
+    };
+    to.min(last)
 }
 
 pub(crate) fn ask_stop(state: &mut State) {

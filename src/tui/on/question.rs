@@ -6,8 +6,9 @@ use crate::protocol::acp::{OptionKind, PermissionOption};
 use crate::protocol::command::{PermissionReply, What};
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
-use crate::tui::on::{citizen, link, queue, writing};
-use crate::tui::state::{Popup, State};
+use crate::tui::keymap::{Context, Key};
+use crate::tui::on::{citizen, draft, link, queue, writing};
+use crate::tui::state::{Focus, Popup, State};
 use crate::tui::update::toast;
 use crate::tui::view::asked;
 
@@ -22,6 +23,25 @@ pub(crate) fn is_answer(action: Action) -> bool {
             | Action::RejectWhy
             | Action::Details
     )
+}
+
+/// A key that writes or changes something, and is no answer of an awake question: for a while the answer keys are deaf.
+/// What was meant for the draft or the transcript a moment before must not answer.
+pub(crate) fn heed(state: &mut State, context: Context, key: Key) {
+    if state.popup.is_some() {
+        return;
+    }
+    let found = state.keymap.lookup(context, key);
+    if context == Context::Question && found.is_some_and(is_answer) {
+        return;
+    }
+    let edits = || {
+        let edit = state.keymap.lookup(Context::Edit, key);
+        state.focus == Focus::Edit && edit.is_some_and(draft::is_edit)
+    };
+    if key.written().is_some() || edits() {
+        state.question.typed = Some(state.now);
+    }
 }
 
 /// After anything new from the run: is another question on the screen than before? It rings once.

@@ -34,6 +34,10 @@ pub(crate) fn lines(tool: &ToolCall, look: Look) -> Vec<Line<'static>> {
     let body = tool_body(tool, &diffs, look);
     let (shown, hidden) = cut(tool, body, look);
     let indent = [look.indent()];
+    let is_tail = hidden > 0 && shows_its_end(tool, look);
+    if is_tail {
+        lines.push(more(hidden, look));
+    }
     for told in shown {
         lines.extend(wrap(
             &told.spans,
@@ -43,19 +47,29 @@ pub(crate) fn lines(tool: &ToolCall, look: Look) -> Vec<Line<'static>> {
             Break::Anywhere,
         ));
     }
-    if hidden > 0 {
-        let s = if hidden == 1 { "" } else { "s" };
-        let key = if look.open || look.narrow() || look.unfold.is_empty() {
-            String::new()
-        } else {
-            format!("  ({})", look.unfold)
-        };
-        lines.push(Line::from(vec![
-            look.indent(),
-            look.span(Role::Dim, format!("… {hidden} more line{s}{key}")),
-        ]));
+    if hidden > 0 && !is_tail {
+        lines.push(more(hidden, look));
     }
     lines
+}
+
+/// Says how many lines are not shown, where they would stand.
+fn more(hidden: usize, look: Look) -> Line<'static> {
+    let s = if hidden == 1 { "" } else { "s" };
+    let key = if look.open || look.narrow() || look.unfold.is_empty() {
+        String::new()
+    } else {
+        format!("  ({})", look.unfold)
+    };
+    Line::from(vec![
+        look.indent(),
+        look.span(Role::Dim, format!("… {hidden} more line{s}{key}")),
+    ])
+}
+
+/// Of output the end is new, of a diff the start.
+fn shows_its_end(tool: &ToolCall, look: Look) -> bool {
+    tool.kind == ToolKind::Execute && !look.open
 }
 
 /// What a folded or unfolded call shows of its body, and how many lines it does not.
@@ -73,8 +87,7 @@ fn cut(tool: &ToolCall, mut body: Vec<Told>, look: Look) -> (Vec<Told>, usize) {
         .filter(|_| tool.kind == ToolKind::Edit && !look.open)
         .unwrap_or(0);
     let hidden = body.len().saturating_sub(most);
-    // Of output the end is new, of a diff the start.
-    if tool.kind == ToolKind::Execute && !look.open {
+    if shows_its_end(tool, look) {
         body.drain(..hidden);
     } else {
         // A preview begins with what changed, not with what stands around it.
@@ -223,7 +236,7 @@ fn tool_body(tool: &ToolCall, diffs: &[Diff], look: Look) -> Vec<Told> {
                     lines.extend(change::lines(diff, &inks, look));
                 }
             }
-            ToolContent::Block(block) => lines.extend(block_lines(block, tool.kind, look)),
+            ToolContent::Block(block) => lines.extend(block_lines(block, prints(tool), look)),
             ToolContent::Terminal(id) => lines.push(dim(&format!("terminal {}", clean_line(id)))),
             ToolContent::Unknown(_) => lines.push(dim("content of an unknown kind")),
         }
@@ -232,7 +245,7 @@ fn tool_body(tool: &ToolCall, diffs: &[Diff], look: Look) -> Vec<Told> {
         && let Some(output) = tool.raw_output.as_ref().or(tool.response.as_ref())
     {
         lines.extend(match output {
-            Value::String(text) if tool.kind == ToolKind::Execute => printed(text, look),
+            Value::String(text) if prints(tool) => printed(text, look),
             other => value_lines(other, look),
         });
     }
@@ -247,10 +260,15 @@ fn tool_body(tool: &ToolCall, diffs: &[Diff], look: Look) -> Vec<Told> {
     lines
 }
 
-fn block_lines(block: &Block, kind: ToolKind, look: Look) -> Vec<Told> {
+/// What it says is what a command printed.
+fn prints(tool: &ToolCall) -> bool {
+    tool.kind == ToolKind::Execute || tool.shell_command().is_some()
+}
+
+fn block_lines(block: &Block, prints: bool, look: Look) -> Vec<Told> {
     let one = |text: String| vec![Told::of(look.span(Role::Dim, clean_line(&text)))];
     match block {
-        Block::Text(text) if kind == ToolKind::Execute => printed(unfenced(text), look),
+        Block::Text(text) if prints => printed(unfenced(text), look),
         Block::Text(text) => text_lines(Role::Text, unfenced(text), look),
         Block::Image { mime, bytes, .. } => one(format!("▪ image {mime}, {bytes} bytes")),
         Block::Audio { mime, bytes } => one(format!("▪ audio {mime}, {bytes} bytes")),

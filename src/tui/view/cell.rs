@@ -225,7 +225,11 @@ fn notice(notice: &Notice, look: Look) -> Vec<Line<'static>> {
         Level::Info => (Role::Text, "·"),
         Level::Warning => (Role::Warning, "!"),
         Level::Error => (Role::Error, "✕"),
-        Level::Rule => return vec![rule(&notice.text, look)],
+        Level::Rule => {
+            let mut lines = vec![rule(&notice.text, look)];
+            lines.extend(detail(notice, look));
+            return lines;
+        }
     };
     let more = if notice.count > 1 {
         format!(" (×{})", notice.count)
@@ -236,17 +240,19 @@ fn notice(notice: &Notice, look: Look) -> Vec<Line<'static>> {
     let rest = [Span::raw("   ")];
     let text = [look.span(role, format!("{}{more}", clean_line(&notice.text)))];
     let mut lines = wrap(&text, &first, &rest, look.columns, Break::Words);
-    let detail = notice.detail.as_deref().filter(|_| look.open).unwrap_or("");
-    for line in clean(detail).trim_end().lines() {
-        lines.extend(wrap(
-            &[look.span(Role::Dim, line)],
-            &rest,
-            &rest,
-            look.columns,
-            Break::Words,
-        ));
-    }
+    lines.extend(detail(notice, look));
     lines
+}
+
+/// What an unfolded notice has to say beyond its line.
+fn detail(notice: &Notice, look: Look) -> Vec<Line<'static>> {
+    let detail = notice.detail.as_deref().filter(|_| look.open).unwrap_or("");
+    let indent = [Span::raw("   ")];
+    let wrapped = |line: &str| {
+        let line = [look.span(Role::Dim, line)];
+        wrap(&line, &indent, &indent, look.columns, Break::Words)
+    };
+    clean(detail).trim_end().lines().flat_map(wrapped).collect()
 }
 
 /// A line across the chat with a word in it.

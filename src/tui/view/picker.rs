@@ -8,7 +8,9 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
 use crate::protocol::run::Status;
+use crate::tui::action::Action;
 use crate::tui::event::RunRow;
+use crate::tui::keymap::Context;
 use crate::tui::state::{Picker, Scene, State};
 use crate::tui::theme::Role;
 use crate::tui::view::cell::seconds;
@@ -22,6 +24,8 @@ pub(crate) fn draw(state: &State, picker: &Picker, paint: &Paint, area: Rect, bu
     let columns = usize::from(area.width);
     let mut lines = Vec::new();
     let rows = picker.shown();
+    let new = state.keymap.key_of(Context::Picker, Action::NewRun);
+    let escape = state.keymap.key_of(Context::Everywhere, Action::Escape);
     match (&picker.failed, &picker.rows) {
         (Some(why), _) => lines.push(Line::from(
             paint.span(Role::Error, format!(" ✕ {}", clean_line(why))),
@@ -29,13 +33,14 @@ pub(crate) fn draw(state: &State, picker: &Picker, paint: &Paint, area: Rect, bu
         (None, None) => lines.push(Line::from(paint.span(Role::Dim, "   looking for runs…"))),
         (None, Some(all)) if all.is_empty() => {
             lines.push(Line::from(
-                paint.span(Role::Dim, "   no runs yet · n starts one"),
+                paint.span(Role::Dim, format!("   no runs yet · {new} starts one")),
             ));
         }
         (None, Some(_)) if rows.is_empty() => {
-            lines.push(Line::from(
-                paint.span(Role::Dim, "   nothing fits the filter · Esc clears it"),
-            ));
+            lines.push(Line::from(paint.span(
+                Role::Dim,
+                format!("   nothing fits the filter · {escape} clears it"),
+            )));
         }
         (None, Some(_)) => (),
     }

@@ -21,8 +21,9 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
         return asked::draw(state, *top, paint, area, buffer);
     }
     let columns = columns(area);
+    let span: Draw = &|role, text| paint.span(role, text.to_owned());
     let (title, lines, top) = match popup {
-        Popup::Help { top } => (" keys ", help(&state.keymap, paint, columns), *top),
+        Popup::Help { top } => (" keys ", help(&state.keymap, span, columns), *top),
         Popup::Choose { row } => {
             let (lines, chosen) = choose::lines(state, *row, paint, columns);
             let rows = usize::from(area.height.saturating_sub(2)).max(1);
@@ -38,7 +39,7 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
             let lines = sides::lines(sides, *top, paint, columns);
             (" conflict ", lines, 0)
         }
-        Popup::Here { .. } => (" LOCAL ", here(state, paint, columns), 0),
+        Popup::Here { .. } => (" LOCAL ", here(state, span, columns), 0),
         Popup::Confirm(confirm) => (" really? ", question(confirm, paint, columns), 0),
         // Drawn by itself: it has a line that is written.
         Popup::Palette(_) => return,
@@ -93,6 +94,23 @@ fn places(state: &State, chosen: usize, paint: &Paint, columns: usize) -> Vec<Li
     places.iter().enumerate().map(line).collect()
 }
 
+/// How a text becomes one in its colours.
+type Draw<'a> = &'a dyn Fn(Role, &str) -> Span<'static>;
+
+/// Lines that are above the box when its end is shown, and how many it shows at once.
+pub(crate) fn scrolls(state: &State, popup: &Popup) -> (usize, usize) {
+    let (width, height) = state.size;
+    let columns = columns(Rect::new(0, 0, width, height));
+    let span: Draw = &|_, text| Span::raw(text.to_owned());
+    let lines = match popup {
+        Popup::Help { .. } => help(&state.keymap, span, columns),
+        Popup::Here { .. } => here(state, span, columns),
+        _ => Vec::new(),
+    };
+    let rows = usize::from(height.saturating_sub(2)).max(1);
+    (lines.len().saturating_sub(rows), rows)
+}
+
 /// Columns of a text in a box: it stands apart from the sides where there is room for that.
 fn columns(area: Rect) -> usize {
     let apart = if area.width >= 80 { 8 } else { 4 };
@@ -131,7 +149,7 @@ pub(crate) fn frame(
     }
 }
 
-fn help(keymap: &Keymap, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+fn help(keymap: &Keymap, span: Draw, columns: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     for (context, name) in Context::ALL {
         if !lines.is_empty() {
@@ -149,26 +167,26 @@ fn help(keymap: &Keymap, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
             | Context::Picker
             | Context::Popup => name.to_owned(),
         };
-        lines.push(Line::from(paint.span(Role::Heading, name)));
+        lines.push(Line::from(span(Role::Heading, &name)));
         let here = |binding: &&Binding| {
             binding.context == context && !binding.label.is_empty() && !binding.keys.is_empty()
         };
         for binding in keymap.bindings.iter().filter(here) {
-            lines.extend(row(&keys(binding), binding.label, paint, columns));
+            lines.extend(row(&keys(binding), binding.label, span, columns));
         }
         if context == Context::Edit {
             for (sign, label) in SIGNS {
-                lines.extend(row(sign, label, paint, columns));
+                lines.extend(row(sign, label, span, columns));
             }
         }
     }
     lines.push(Line::default());
-    lines.push(Line::from(paint.span(
+    lines.push(Line::from(span(
         Role::Heading,
         "Commands of the screen; all others go to the agent",
     )));
     for (name, label) in OURS {
-        lines.extend(row(&format!("/{name}"), label, paint, columns));
+        lines.extend(row(&format!("/{name}"), label, span, columns));
     }
     lines
 }
@@ -185,17 +203,17 @@ fn keys(binding: &Binding) -> String {
     keys.join(", ")
 }
 
-fn row(keys: &str, label: &str, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+fn row(keys: &str, label: &str, span: Draw, columns: usize) -> Vec<Line<'static>> {
     let lead = if columns >= 60 { 32 } else { 14 };
     let keys = if width(keys) >= lead {
         fit(keys, lead - 1)
     } else {
         keys.to_owned()
     };
-    let first = [paint.span(Role::Accent, pad(&keys, lead))];
+    let first = [span(Role::Accent, &pad(&keys, lead))];
     let rest = [Span::raw(" ".repeat(lead))];
     wrap(
-        &[paint.span(Role::Text, label)],
+        &[span(Role::Text, label)],
         &first,
         &rest,
         columns,
@@ -204,12 +222,12 @@ fn row(keys: &str, label: &str, paint: &Paint, columns: usize) -> Vec<Line<'stat
 }
 
 /// What a command on this machine prints.
-fn here(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+fn here(state: &State, span: Draw, columns: usize) -> Vec<Line<'static>> {
     let Some(ran) = &state.writing.here else {
         return Vec::new();
     };
     let say = |role, text: &str, breaks| {
-        let text = [paint.span(role, clean(text))];
+        let text = [span(role, &clean(text))];
         wrap(&text, &[], &[], columns, breaks)
     };
     let command = format!("LOCAL $ {}", ran.command);
@@ -223,9 +241,11 @@ fn here(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
     for line in ran.lines.iter().take(ran.lines.len() - usize::from(empty)) {
         lines.extend(say(Role::Text, line, Break::Anywhere));
     }
+    let key = |action| state.keymap.key_of(Context::Everywhere, action);
+    let (escape, end) = (key(Action::Escape), key(Action::Interrupt));
     let last = match &ran.ended {
-        Some(words) => format!("{words} · Esc closes; nothing of it went to the agent"),
-        None => "runs on this machine · Ctrl+C ends it, Esc lets it run".to_owned(),
+        Some(words) => format!("{words} · {escape} closes; nothing of it went to the agent"),
+        None => format!("runs on this machine · {end} ends it, {escape} lets it run"),
     };
     lines.extend(say(Role::Dim, &last, Break::Words));
     lines

@@ -17,10 +17,10 @@ use crate::session::choices::{Choice, Kind};
 use crate::session::state::{Session, Turn};
 use crate::tui::action::Action;
 use crate::tui::keymap::Context;
-use crate::tui::on::{cancel, queue};
+use crate::tui::on::{browse, cancel, queue};
 use crate::tui::state::{Focus, Scene, State};
 use crate::tui::theme::Role;
-use crate::tui::view::cell::{clock, seconds, whole};
+use crate::tui::view::cell::{seconds, whole};
 use crate::tui::view::files;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{clean_line, fit, width};
@@ -147,7 +147,7 @@ fn fields(state: &State, attached: &Attached) -> Vec<Field> {
             if let Some(time) = session.last_time {
                 fields.push(field(
                     Role::Dim,
-                    format!("last {}", clock(time, &state.zone)),
+                    format!("last {}", exactly(time, &state.zone)),
                     "",
                 ));
             }
@@ -189,15 +189,22 @@ fn fields(state: &State, attached: &Attached) -> Vec<Field> {
         fields.push(field(Role::Dim, fit(&clean_line(branch), 30), ""));
     }
     fields.extend(others(attached));
-    if session.pr_url.is_some()
-        || attached
-            .run
-            .as_ref()
-            .is_some_and(|run| run.pr_url().is_some())
-    {
-        fields.push(field(Role::Link, "PR", "PR"));
-    }
+    let run = attached.run.as_ref();
+    let url = session.pr_url.as_deref().or_else(|| run?.pr_url());
+    fields.extend(url.map(pull_request));
     fields
+}
+
+/// `PR #412`: by its number, when the address ends with one.
+fn pull_request(url: &str) -> Field {
+    let last = url.trim_end_matches('/').rsplit('/').next();
+    let number = last.filter(|last| !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()));
+    match number {
+        Some(number) if number.len() < 10 => {
+            field(Role::Link, format!("PR #{number}"), format!("PR{number}"))
+        }
+        Some(_) | None => field(Role::Link, "PR", "PR"),
+    }
 }
 
 /// What connects now, if anything does: while writing, `r` is a letter.
@@ -324,6 +331,11 @@ fn agent(state: &State, attached: &Attached) -> Field {
     }
 }
 
+/// To the second: how old what is shown is.
+fn exactly(time: Timestamp, zone: &jiff::tz::TimeZone) -> String {
+    time.to_zoned(zone.clone()).strftime("%T").to_string()
+}
+
 /// How long the agent has said nothing, in seconds, once that is worth a word.
 fn silence(session: &Session, wall: Timestamp) -> Option<f64> {
     let age = seconds(session.silent_since()?, wall);
@@ -351,6 +363,8 @@ fn mode(state: &State, session: &Session) -> Option<Field> {
         });
     }
     told.extend(of(Kind::Model).map(|model| name(&model, &model.current)));
+    let thinking = of(Kind::Thinking);
+    told.extend(thinking.map(|level| format!("thinking {}", name(&level, &level.current))));
     let first = told.first()?;
     let short = mode.map_or_else(String::new, |_| fit(first, 8));
     Some(field(Role::Dim, told.join(" · "), short))
@@ -395,7 +409,8 @@ fn others(attached: &Attached) -> Option<Field> {
         [one, two] => format!("with {}, {}", name(one), name(two)),
         [one, rest @ ..] => format!("with {} and {} more", name(one), rest.len()),
     };
-    Some(field(Role::Dim, words, ""))
+    let short = format!("+{}", attached.others.len());
+    Some(field(Role::Dim, words, short))
 }
 
 fn waiting(attached: &Attached) -> Option<Field> {
@@ -439,6 +454,7 @@ fn way_out(state: &State) -> Field {
     let (key, word) = match &state.scene {
         _ if state.popup.is_some() => (escape(), "close"),
         Scene::Picker(_) => (key(Context::Picker, Action::Leave), "leave"),
+        Scene::Run(_) if state.is_working() && browse::is_over(state) => (escape(), "back"),
         Scene::Run(_) if cancel::is_hard(state) => (escape(), "stop"),
         Scene::Run(_) if cancel::age(state).is_some() => {
             (queue::leader(state, Action::Stop), "stop")

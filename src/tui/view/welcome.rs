@@ -7,6 +7,8 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
+use crate::tui::action::Action;
+use crate::tui::keymap::Context;
 use crate::tui::state::{Launching, Scene, State};
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
@@ -118,11 +120,12 @@ fn greet(state: &State, launching: &Launching, text: &mut Text) {
         "Write what shall be done. The first prompt starts a run in a copy of this directory; what the agent changes lands here.",
     );
     if let Launching::Failed(why) = launching {
+        let submit = state.keymap.key_of(Context::Edit, Action::Submit);
         text.blank();
         text.say(Role::Error, format!("✕ {}", clean_line(why)));
         text.say(
             Role::Dim,
-            "Nothing is lost: the prompt is below. Enter tries again.",
+            format!("Nothing is lost: the prompt is below. {submit} tries again."),
         );
     }
 }

@@ -6,7 +6,7 @@ use ashore::protocol::command::{Command, PermissionReply, What};
 use ashore::protocol::ids::RunId;
 use ashore::tui::effect::{Effect, Plan};
 use ashore::tui::event::{Event, Progress};
-use ashore::tui::state::{Focus, Scene, Scroll};
+use ashore::tui::state::{Focus, Pane, Scene, Scroll};
 use serde_json::json;
 
 use crate::screens::scenes::busy;
@@ -153,6 +153,106 @@ fn typed_text_never_answers_a_question() {
     screen.keys("<ctrl+x>a");
     assert_eq!(posted(&screen.keys("2")), [reply("allow_always")]);
     assert_eq!(screen.state.composer.text(), "ya1");
+}
+
+#[test]
+fn what_was_meant_for_the_draft_or_the_transcript_answers_nothing() {
+    // `n` goes to the next match; the question appears between two of them.
+    let mut screen = Screen::run(100, 30);
+    busy(&mut screen);
+    screen.keys("<tab>");
+    screen.asks(30, "q1", "run it");
+    for _ in 0..5 {
+        screen.after(400);
+        assert_eq!(posted(&screen.keys("n")), []);
+    }
+    screen.after(800);
+    assert_eq!(posted(&screen.keys("n")), [reply("reject_once")]);
+    // A draft that is emptied is no wish to answer.
+    for emptied in ["<ctrl+u>", "<backspace>"] {
+        let mut screen = asking();
+        screen.after(800);
+        screen.keys("x");
+        screen.after(5_000);
+        screen.keys(emptied);
+        assert!(screen.state.composer.is_empty());
+        assert_eq!(posted(&screen.keys("y")), [], "{emptied}");
+        screen.keys("<ctrl+u>");
+        screen.after(800);
+        assert_eq!(posted(&screen.keys("y")), [reply("allow_once")]);
+    }
+    let mut screen = asking();
+    screen.after(800);
+    assert_eq!(posted(&screen.keys("<enter>")), []);
+    // Looking up what it is about is no reason to be deaf.
+    screen.after(800);
+    screen.keys("<pageup>");
+    assert_eq!(posted(&screen.keys("y")), [reply("allow_once")]);
+}
+
+#[test]
+fn escape_puts_away_what_lies_over_the_chat_before_it_cancels() {
+    let mut screen = Screen::run(60, 24);
+    busy(&mut screen);
+    screen.keys("<tab>f");
+    assert_eq!(screen.state.pane, Pane::Files);
+    assert!(screen.text().contains("Esc back"), "{}", screen.text());
+    assert_eq!(posted(&screen.keys("<esc>")), []);
+    assert_eq!(screen.state.pane, Pane::Chat);
+    assert_eq!(screen.state.focus, Focus::Browse);
+    assert_eq!(posted(&screen.keys("<esc>")), []);
+    assert_eq!(screen.state.focus, Focus::Edit);
+    assert_eq!(posted(&screen.keys("<esc>")), [What::Cancel]);
+}
+
+#[test]
+fn keys_of_a_list_move_in_the_list_and_leave_the_chat_alone() {
+    let mut screen = Screen::run(120, 30);
+    screen.prompt(1, "go");
+    for number in 0..200 {
+        screen.update(2, json!({"sessionUpdate": "tool_call", "toolCallId": format!("t{number}"), "title": format!("call {number}"), "kind": "read", "status": "completed"}));
+    }
+    screen.draw();
+    screen.keys("<tab>t");
+    assert_eq!(screen.state.pane, Pane::Tools);
+    screen.draw();
+    let mut place = |keys: &str| {
+        screen.keys(keys);
+        screen.draw();
+        assert_eq!(screen.state.scroll, Scroll::Follow, "{keys}");
+        screen.state.row
+    };
+    let page = place("<pagedown>");
+    assert!(page > 5, "{page}");
+    let half = place("<ctrl+d>") - page;
+    assert!((page / 2..=page).contains(&half), "{half} of {page}");
+    assert_eq!(place("<ctrl+u>"), page);
+    assert_eq!(place("<pageup>"), 0);
+    assert_eq!(place("G"), 199);
+    assert_eq!(place("j"), 199);
+    assert_eq!(place("g"), 0);
+}
+
+#[test]
+fn the_keys_are_not_scrolled_beyond_their_end() {
+    let mut screen = Screen::run(80, 24);
+    screen.keys("<f1>G");
+    let end = screen.text();
+    assert!(!end.contains("↓ more"), "{end}");
+    screen.keys("<pagedown><pagedown>j");
+    assert_eq!(screen.text(), end);
+    screen.keys("k");
+    assert_ne!(screen.text(), end);
+    screen.keys("g");
+    assert!(screen.text().contains("↓ more"));
+}
+
+#[test]
+fn an_empty_paste_says_how_a_picture_goes() {
+    let mut screen = Screen::run(100, 30);
+    screen.event(Event::Paste(String::new()));
+    assert!(screen.text().contains("/attach PATH"), "{}", screen.text());
+    assert!(screen.state.composer.is_empty());
 }
 
 #[test]

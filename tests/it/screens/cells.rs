@@ -34,6 +34,35 @@ fn what_a_command_printed_has_its_colours_and_what_the_agent_says_has_none() {
     assert_eq!(colour_of(&mut screen, "lied"), Color::Reset);
 }
 
+#[test]
+fn of_an_output_the_end_is_shown_below_what_is_hidden() {
+    let mut screen = Screen::run(100, 40);
+    let output: String = (1..=20).map(|line| format!("line {line}\n")).collect();
+    screen
+        .prompt(1, "go")
+        .update(2, json!({"sessionUpdate": "tool_call", "toolCallId": "t", "title": "make", "kind": "execute", "status": "completed", "content": [{"type": "content", "content": {"type": "text", "text": output}}]}))
+        .ends(4, "end_turn");
+    let text = screen.text();
+    let tail = "   … 16 more lines  (Ctrl+O)\n   line 17\n   line 18\n   line 19\n   line 20\n";
+    assert!(text.contains(tail), "{text}");
+    screen.keys("<ctrl+o>");
+    assert!(screen.text().contains("   line 1\n   line 2\n"));
+}
+
+#[test]
+fn a_summary_of_what_was_compacted_can_be_unfolded() {
+    let mut screen = Screen::run(100, 30);
+    screen
+        .prompt(1, "go")
+        .update(2, json!({"sessionUpdate": "compaction_update", "compactionId": "c", "status": "completed", "summary": [{"type": "text", "text": "The tide was measured twice."}]}));
+    let folded = screen.text();
+    assert!(folded.contains("── "), "{folded}");
+    assert!(!folded.contains("measured twice"), "{folded}");
+    screen.keys("<ctrl+o>");
+    let open = screen.text();
+    assert!(open.contains("   The tide was measured twice.\n"), "{open}");
+}
+
 fn edit(screen: &mut Screen) {
     let old = "use a;\n\nfn one() {\n    let x = 1;\n    done(x)\n}\n\n// end\n";
     let new = old.replace("let x = 1", "let x = 2");
