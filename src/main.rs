@@ -155,23 +155,38 @@ async fn one_shot(context: &Context, global: &Global, command: Command) -> Resul
         Command::Events { run, from, follow } => {
             events::run(context, &run, from, follow, format).await
         }
-        Command::Endpoint { what } => endpoint::run(context, what, format, serve::end_left).await,
         Command::Diff { run, stat } => {
             let colours = tastes::has_colours(context, global, std::io::stdout().is_terminal());
-            let shown = diff::Shown {
-                stat,
-                colours,
-                format,
-            };
-            diff::run(context, &run, shown).await
+            diff::run(
+                context,
+                &run,
+                diff::Shown {
+                    stat,
+                    colours,
+                    format,
+                },
+            )
+            .await
         }
         Command::Pull {
-            run, patch: true, ..
-        } => diff::as_patch(context, &run).await,
-        Command::Pull {
-            run, dry_run: true, ..
-        } => forecast::run(context, &run, format).await,
+            run,
+            dry_run,
+            patch,
+        } => match (patch, dry_run) {
+            (true, _) => diff::as_patch(context, &run).await,
+            (false, true) => forecast::run(context, &run, format).await,
+            (false, false) => Err(Failure::later("pull").hint("ashore pull RUN --patch")),
+        },
         Command::Export { run } => export::run(context, &run, global.format).await,
+        other => of_machine(context, global, other).await,
+    }
+}
+
+/// What is about no run, but about this machine.
+async fn of_machine(context: &Context, global: &Global, command: Command) -> Result<Exit, Failure> {
+    let format = global.format();
+    match command {
+        Command::Endpoint { what } => endpoint::run(context, what, format, serve::end_left).await,
         Command::Keys => keys::run(context, format),
         Command::Config { what: Config::Edit } => {
             let file = context
@@ -197,7 +212,6 @@ async fn one_shot(context: &Context, global: &Global, command: Command) -> Resul
 /// What is not there yet, by its name.
 fn name(command: &Command) -> &'static str {
     match command {
-        Command::Pull { .. } => "pull",
         Command::Pr { .. } => "pr",
         Command::Prune { .. } => "prune",
         Command::Acp { .. } => "acp",

@@ -232,7 +232,7 @@ fn tab(path: &RelPath, stands: bool) -> &'static [u8] {
 fn quoted(prefix: &str, path: &RelPath) -> Vec<u8> {
     let name = format!("{prefix}{path}");
     let acts = |byte: &u8| byte.is_ascii_control() || *byte == b'"';
-    if !name.as_bytes().iter().any(|byte| acts(byte)) {
+    if !name.as_bytes().iter().any(acts) {
         return name.into_bytes();
     }
     let mut out = vec![b'"'];

@@ -54,20 +54,7 @@ pub(crate) fn step(state: &mut State, event: Event) -> Vec<Effect> {
             effects.extend(mention::look(state));
             effects
         }
-        Event::Paste(text) if text.is_empty() => {
-            // What a terminal makes of a picture in the clipboard.
-            toast(
-                state,
-                "the terminal pasted nothing: a picture goes by its file, /attach PATH",
-            );
-            Vec::new()
-        }
-        Event::Paste(text) if find::paste(state, &text) => Vec::new(),
-        Event::Paste(text) => {
-            let mut effects = draft::paste(state, &text);
-            effects.extend(mention::look(state));
-            effects
-        }
+        Event::Paste(text) => paste(state, &text),
         Event::Resized(columns, rows) => {
             state.size = (columns, rows);
             Vec::new()
@@ -135,6 +122,21 @@ fn tick(state: &mut State, now: std::time::Instant, wall: jiff::Timestamp) -> Ve
     state.changed |= wished != state.ask.wish.is_some();
     let mut effects = link::tick(state);
     effects.extend(draft::save(state));
+    effects
+}
+
+fn paste(state: &mut State, text: &str) -> Vec<Effect> {
+    if text.is_empty() {
+        // What a terminal makes of a picture in the clipboard.
+        let line = "the terminal pasted nothing: a picture goes by its file, /attach PATH";
+        toast(state, line);
+        return Vec::new();
+    }
+    if find::paste(state, text) {
+        return Vec::new();
+    }
+    let mut effects = draft::paste(state, text);
+    effects.extend(mention::look(state));
     effects
 }
 
