@@ -283,7 +283,7 @@ fn bad_input_gets_a_sentence_and_its_exit_code() {
     );
     says(&["ls", "--status", "moon"], 2, "no status of a run");
     says(&["frobnicate"], 2, "frobnicate");
-    says(&["diff", "last"], 2, "not in this version");
+    says(&["prune"], 2, "not in this version");
     says(
         &["ls", "--endpoint", "http://127.0.0.1:9"],
         7,
