@@ -49,6 +49,9 @@ impl Waiting {
             | Order::Resume(_)
             | Order::Preview(_)
             | Order::Undo { .. }
+            | Order::Show(_)
+            | Order::Weigh(_)
+            | Order::Rewrite { .. }
             | Order::Resolve { .. }
             | Order::Check => None,
         };

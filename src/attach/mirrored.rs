@@ -58,6 +58,19 @@ pub(super) fn reported(attached: &mut Attached, report: Report) -> Vec<Effect> {
             attached.looks.preview = Some(*preview);
             Vec::new()
         }
+        Report::Shown(shown) => {
+            attached.looks.shown = Some(shown);
+            Vec::new()
+        }
+        Report::Weighed(weighed) => {
+            for (path, weight) in weighed {
+                if let Some(known) = attached.looks.weights.get_mut(path.as_str()) {
+                    known.found = weight;
+                }
+            }
+            attached.looks.weighing = false;
+            Vec::new()
+        }
         Report::Note(text) => {
             note(attached, text);
             Vec::new()

@@ -2,6 +2,7 @@
 //!
 //! Plain values, changed only by `attach::update`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::attach::mirrored::Hold;
 use crate::client::retry::Retry;
 use crate::mirror::preview::Preview;
+use crate::mirror::show::{Shown, Weight};
 use crate::mirror::status::MirrorStatus;
 use crate::protocol::command::Command;
 use crate::protocol::ids::{RunRef, Seq};
@@ -49,6 +51,21 @@ pub struct Attached {
 pub struct Looks {
     /// What an undo would do.
     pub preview: Option<Preview>,
+    pub shown: Option<Box<Shown>>,
+    /// By path: how much of it is new.
+    pub weights: BTreeMap<String, Weighed>,
+    /// The answer to the last question about weights has not come.
+    pub weighing: bool,
+    /// The newest line of a file, and how far all had come to rest, when every weight had been asked for.
+    pub weighed_to: Option<(Seq, Seq)>,
+}
+
+/// How much of a file was new when it was last asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Weighed {
+    /// The line of the journal that it was asked for.
+    pub seq: Seq,
+    pub found: Option<Weight>,
 }
 
 /// The clockwork: which timers run and how often it failed.

@@ -19,13 +19,14 @@ use crate::mirror::lift::Lifted;
 use crate::mirror::preview::Preview;
 use crate::mirror::push::{Flush, Wave};
 use crate::mirror::scan::{Local, Tree};
+use crate::mirror::show::Weights;
 use crate::mirror::status::{MirrorStatus, Way};
 use crate::mirror::tell::settled_as;
 use crate::mirror::undo::Undone;
 use crate::mirror::up::Ups;
 use crate::mirror::watch::Batch;
 use crate::mirror::worker::{ORDERS, Order, Report, Resume};
-use crate::protocol::file::{ChangeKind, FileManifest, FileState};
+use crate::protocol::file::{ChangeKind, FileChange, FileManifest, FileState};
 use crate::protocol::ids::Seq;
 use crate::protocol::path::RelPath;
 
@@ -42,6 +43,12 @@ pub(super) enum Finished {
         result: Result<Undone, String>,
         reply: Option<oneshot::Sender<Answer>>,
     },
+    Rewritten {
+        path: RelPath,
+        result: Result<Undone, String>,
+    },
+    /// To be told as it is.
+    Said(Report),
     Previewed {
         preview: Preview,
         reply: Option<oneshot::Sender<Answer>>,
@@ -97,6 +104,8 @@ pub(crate) struct Worker {
     pub(super) times: u32,
     /// Looked at while a job had them: to be looked at again.
     pub(super) again: BTreeSet<RelPath>,
+    /// How much of the files that were asked for is new.
+    pub(super) weights: Weights,
     /// Something was staged since our folder was last cleared away.
     untidy: bool,
 }
@@ -139,6 +148,7 @@ impl Worker {
             again_at: None,
             times: 0,
             again: BTreeSet::new(),
+            weights: Weights::default(),
             untidy: false,
         }
     }
@@ -235,14 +245,7 @@ impl Worker {
         let mut facts = Vec::new();
         for order in drained.drain(..) {
             match order {
-                Order::Remote { seq, change } => {
-                    let mut change = Waiting::from(change);
-                    // Of a wave whose first part has been accepted.
-                    change.accepted = change.turn.is_some() && change.turn == self.known.accepted;
-                    if self.inbox.arrive(seq, change.clone()) {
-                        facts.extend([Fact::Waiting(seq, change), Fact::Seen(seq)]);
-                    }
-                }
+                Order::Remote { seq, change } => self.remote(seq, change, &mut facts),
                 Order::Applied { seq, applied } => {
                     self.save(&std::mem::take(&mut facts)).await;
                     self.answered(seq, applied.into(), &mut facts);
@@ -280,6 +283,14 @@ impl Worker {
                     }
                 }
                 Order::Preview(scope) => self.preview(scope, None).await,
+                Order::Show(path) => self.show(path),
+                Order::Weigh(paths) => self.weigh(paths),
+                Order::Rewrite {
+                    path,
+                    over,
+                    text,
+                    mode,
+                } => self.rewrite(path, over, text, mode),
                 Order::Undo { scope, seen } => {
                     self.save(&std::mem::take(&mut facts)).await;
                     self.undo(scope, seen, None).await;
@@ -288,6 +299,16 @@ impl Worker {
             }
         }
         self.save(&facts).await;
+    }
+
+    /// A file entry of the journal.
+    fn remote(&mut self, seq: Seq, change: FileChange, facts: &mut Vec<Fact>) {
+        let mut change = Waiting::from(change);
+        // Of a wave whose first part has been accepted.
+        change.accepted = change.turn.is_some() && change.turn == self.known.accepted;
+        if self.inbox.arrive(seq, change.clone()) {
+            facts.extend([Fact::Waiting(seq, change), Fact::Seen(seq)]);
+        }
     }
 
     /// An answer to a client's change, ours or another's.
@@ -512,6 +533,11 @@ impl Worker {
                 result,
                 reply,
             } => self.undone(&paths, result, reply).await,
+            Finished::Rewritten { path, result } => {
+                self.undone(std::slice::from_ref(&path), result, None).await;
+                self.show(path);
+            }
+            Finished::Said(report) => self.outbox.push_back(report),
             Finished::Previewed { preview, reply } => self.previewed(preview, reply),
             Finished::Scanned(Ok(tree)) => self.compare(&tree).await,
             Finished::Lifted(lifted) => self.lifted(lifted).await,

@@ -4,7 +4,7 @@
 //! look: when the disk says that something changed in between, it starts over.
 
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +104,7 @@ pub(super) enum Source {
     BlobNow(Wanted),
     PreImage(ContentHash),
     Here(PathBuf),
+    Bytes(Vec<u8>),
 }
 
 impl Trouble {
@@ -301,7 +302,7 @@ impl Hand {
         let into = staged.path.clone();
         let storage_path = match &source {
             Source::Blob(wanted) | Source::BlobNow(wanted) => wanted.storage_path.clone(),
-            Source::PreImage(_) | Source::Here(_) => None,
+            Source::PreImage(_) | Source::Here(_) | Source::Bytes(_) => None,
         };
         match source {
             Source::Blob(wanted) => self.get(&wanted, &into).await?,
@@ -316,6 +317,10 @@ impl Hand {
                     std::io::copy(&mut from, &mut ground::create(&into)?).map(drop)
                 })
                 .await?
+            }
+            Source::Bytes(bytes) => {
+                self.copied(move |_| ground::create(&into)?.write_all(&bytes))
+                    .await?
             }
         }
         let at = path.clone();

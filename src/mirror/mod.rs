@@ -32,6 +32,7 @@ pub mod preview;
 mod push;
 mod recover;
 pub mod scan;
+pub mod show;
 pub mod status;
 mod tell;
 pub mod tracked;

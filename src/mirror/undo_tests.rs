@@ -5,10 +5,12 @@ use proptest::prelude::*;
 
 use crate::mirror::control::{Answer, Request};
 use crate::mirror::preview::{Preview, Scope};
+use crate::mirror::show::{Side, Weight};
 use crate::mirror::status::Way;
 use crate::mirror::worker::{Order, ask_or_act};
 use crate::mirror::worker_tests::{Live, World};
 use crate::protocol::hash::ContentHash;
+use crate::protocol::path::RelPath;
 
 impl World {
     fn wrote(&self, seq: u64, turn: u64, path: &str, text: Option<&str>) -> Order {
@@ -139,6 +141,65 @@ async fn an_undo_that_removes_many_files_is_no_wave_of_deletes_and_needs_no_one_
     };
     assert!(ask_or_act(world.setup(), &request).await.unwrap().ok);
     assert_eq!(world.read("d/f59").as_deref(), Some("x"));
+}
+
+#[tokio::test]
+async fn a_file_is_shown_counted_and_written_without_a_part_over_what_was_looked_at_only() {
+    let files = [("a", "1\n2\n3\n"), ("big", "x")];
+    let world = World::new(&files);
+    let mut live = world.seeded(&files).await;
+    agent(&world, &mut live, 1, 1, "a", Some("1\nnew\n3\n4\n")).await;
+    agent(&world, &mut live, 2, 1, "made", Some("m\n")).await;
+    agent(&world, &mut live, 3, 1, "big", None).await;
+    let at = |path: &str| path.parse::<RelPath>().unwrap();
+    live.order(Order::Weigh(["a", "made", "big", "none"].map(at).into()))
+        .await;
+    live.until(|live| live.weighed.len() == 4).await;
+    let lines = |added, removed| Some(Weight::Lines { added, removed });
+    let want = [lines(2, 1), lines(1, 0), lines(0, 1), None];
+    let found: Vec<_> = live.weighed.iter().map(|(_, weight)| *weight).collect();
+    assert_eq!(found, want);
+    live.order(Order::Show(at("a"))).await;
+    live.until(|live| live.shown.is_some()).await;
+    let shown = live.shown.take().unwrap();
+    let text = |text: &str| Side::Text(text.to_owned());
+    assert_eq!(
+        (shown.start, shown.now),
+        (text("1\n2\n3\n"), text("1\nnew\n3\n4\n"))
+    );
+    let rewrite = |text: &str| Order::Rewrite {
+        path: at("a"),
+        over: shown.here,
+        text: Some(text.to_owned()),
+        mode: shown.mode,
+    };
+    live.order(rewrite("1\n2\n3\n4\n")).await;
+    live.until(|live| live.shown.is_some()).await;
+    assert_eq!(world.read("a").as_deref(), Some("1\n2\n3\n4\n"));
+    assert_eq!(live.shown.take().unwrap().now, text("1\n2\n3\n4\n"));
+    // What was looked at stands there no more.
+    live.order(rewrite("lost\n")).await;
+    live.until(|live| live.shown.is_some()).await;
+    assert_eq!(
+        world.read("a").as_deref(),
+        Some("1\n2\n3\n4\n"),
+        "{:?}",
+        live.notes
+    );
+    live.until(|live| {
+        live.edits
+            .iter()
+            .any(|edit| format!("{edit:?}").contains("\"a\""))
+    })
+    .await;
+    live.order(Order::Undo {
+        scope: Scope::File { path: at("a") },
+        seen: None,
+    })
+    .await;
+    live.until(|live| live.notes.iter().any(|note| note.contains("is back")))
+        .await;
+    assert_eq!(world.read("a").as_deref(), Some("1\nnew\n3\n4\n"));
 }
 
 const PATHS: [&str; 3] = ["a", "d/b", "c"];

@@ -23,10 +23,11 @@ use crate::mirror::lock::{self, Stay};
 use crate::mirror::preimage::Preimages;
 use crate::mirror::preview::{Preview, Scope};
 use crate::mirror::scan::{Cache, Limits};
+use crate::mirror::show::{Shown, Weight};
 use crate::mirror::status::{FileReport, MirrorStatus, Way};
 use crate::mirror::watch::watch;
 use crate::protocol::command::Command;
-use crate::protocol::file::{Applied, FileChange, FileManifest, Stale};
+use crate::protocol::file::{Applied, FileChange, FileManifest, FileState, Mode, Stale};
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::{CommandId, RunId, Seq};
 use crate::protocol::path::RelPath;
@@ -82,6 +83,18 @@ pub enum Order {
         scope: Scope,
         seen: Option<ContentHash>,
     },
+    /// Say what stood in a file when the run began, and what stands there now.
+    Show(RelPath),
+    /// Say how many lines came and went in each.
+    Weigh(Vec<RelPath>),
+    /// Write a file that was put together on a page, over exactly what the page was made from; `None`: nothing.
+    Rewrite {
+        path: RelPath,
+        over: Option<FileState>,
+        text: Option<String>,
+        /// Where nothing stands there now.
+        mode: Mode,
+    },
     /// End a conflict.
     Resolve {
         path: RelPath,
@@ -113,6 +126,9 @@ pub enum Report {
     /// What differed when this flush was ordered has been told, or is held here.
     Flushed(u64),
     Preview(Box<Preview>),
+    Shown(Box<Shown>),
+    /// `None`: nothing is known of how it was.
+    Weighed(Vec<(RelPath, Option<Weight>)>),
     /// One line for the user.
     Note(String),
 }

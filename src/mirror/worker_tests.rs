@@ -16,6 +16,7 @@ use crate::mirror::disk::state_of;
 use crate::mirror::lock::{self, Stay};
 use crate::mirror::preview::{Preview, Scope};
 use crate::mirror::scan::Limits;
+use crate::mirror::show::{Shown, Weight};
 use crate::mirror::status::{FileReport, MirrorState, MirrorStatus, Outcome, Way};
 use crate::mirror::worker::{self, Order, Report, Resume, Setup, ask_or_act, start};
 use crate::protocol::command::Command;
@@ -207,6 +208,8 @@ impl World {
             edits: Vec::new(),
             flushed: 0,
             previews: Vec::new(),
+            shown: None,
+            weighed: Vec::new(),
             status: MirrorStatus::default(),
         }
     }
@@ -260,6 +263,8 @@ pub(super) struct Live {
     pub(super) edits: Vec<Command>,
     pub(super) flushed: u64,
     pub(super) previews: Vec<Preview>,
+    pub(super) shown: Option<Shown>,
+    pub(super) weighed: Vec<(RelPath, Option<Weight>)>,
     pub(super) status: MirrorStatus,
 }
 
@@ -278,6 +283,8 @@ impl Live {
                     Report::Edits(command) => self.edits.push(command),
                     Report::Flushed(token) => self.flushed = token,
                     Report::Preview(preview) => self.previews.push(*preview),
+                    Report::Shown(shown) => self.shown = Some(*shown),
+                    Report::Weighed(weighed) => self.weighed.extend(weighed),
                 }
             }
         };

@@ -107,6 +107,8 @@ pub enum Action {
     PutBack,
     /// The place that is told, in the editor.
     OpenAt,
+    /// What changed in a file, one change after the other.
+    Review,
     /// Both sides of a conflict.
     Conflict,
     /// The mirror's next direction.

@@ -9,7 +9,6 @@ use jiff::Timestamp;
 
 use crate::attach::state::{Attached, Link};
 use crate::protocol::ids::{CommandId, RunRef, Seq};
-use crate::protocol::path::RelPath;
 use crate::session::cells::{Kind, Label};
 use crate::session::state::{OpenPermission, Session, Turn};
 use crate::tui::ask::Ask;
@@ -21,6 +20,7 @@ use crate::tui::event::{Drawn, Place, RunRow, Sides};
 use crate::tui::find::Find;
 use crate::tui::keymap::Keymap;
 use crate::tui::palette::Palette;
+use crate::tui::review::Review;
 use crate::tui::tabs::Tabs;
 use crate::tui::view::diff::AROUND;
 use crate::tui::vim::Vim;
@@ -233,12 +233,13 @@ pub enum Popup {
     Copy {
         chosen: usize,
     },
+    /// A file change by change, or what an undo would do.
+    Review(Box<Review>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Confirm {
     Stop,
-    PutBack(RelPath),
     /// The first prompt waits for a yes to the size.
     Size {
         prompt: String,
@@ -363,6 +364,13 @@ impl State {
 
     pub fn attached(&self) -> Option<&Attached> {
         match &self.scene {
+            Scene::Run(attached) => Some(attached),
+            Scene::Picker(_) | Scene::Composer(_) | Scene::Opening(_) => None,
+        }
+    }
+
+    pub(crate) fn attached_mut(&mut self) -> Option<&mut Attached> {
+        match &mut self.scene {
             Scene::Run(attached) => Some(attached),
             Scene::Picker(_) | Scene::Composer(_) | Scene::Opening(_) => None,
         }

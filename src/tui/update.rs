@@ -10,8 +10,8 @@ use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
 use crate::tui::on::{
     attachment, away, browse, cancel, choose, citizen, code, copy, draft, editor, find, here,
-    history, jump, launch, link, mention, palette, picker, place, popup, question, queue, sides,
-    tabs, tastes, vim, writing,
+    history, jump, launch, link, mention, palette, picker, place, popup, question, queue, review,
+    sides, tabs, tastes, vim, writing,
 };
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
@@ -156,6 +156,7 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
         .or_else(|| palette::write(state, key))
         .or_else(|| copy::write(state, key))
         .or_else(|| sides::write(state, key))
+        .or_else(|| review::write(state, key))
         .or_else(|| (context == Context::Edit).then(|| vim::write(state, key))?);
     if let Some(effects) = written {
         return effects;

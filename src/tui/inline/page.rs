@@ -364,7 +364,8 @@ impl Page {
                 | Popup::Palette(_)
                 | Popup::Copy { .. }
                 | Popup::Places { .. }
-                | Popup::Sides { .. },
+                | Popup::Sides { .. }
+                | Popup::Review(_),
             )
             | None => (),
         }

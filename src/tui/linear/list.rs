@@ -148,10 +148,6 @@ pub(super) fn confirm(confirm: &Confirm) -> Vec<String> {
         Confirm::Stop => {
             "stop the run? The agent ends; what was said and the files stay.".to_owned()
         }
-        Confirm::PutBack(path) => format!(
-            "put back what stood in {} before the agent wrote it? What stands there now is kept.",
-            clean_line(path.as_str())
-        ),
         Confirm::Size {
             files,
             bytes,

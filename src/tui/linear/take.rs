@@ -192,13 +192,14 @@ fn choose(state: &mut State, words: &str) -> Taken {
             }
             None => Taken::say("a number chooses, an empty line leaves it"),
         },
-        Some(Popup::Copy { .. } | Popup::Sides { .. }) => {
+        Some(Popup::Copy { .. } | Popup::Sides { .. } | Popup::Review(_)) => {
             let mut keys = words.chars();
             let letter = keys.next().filter(|_| keys.next().is_none());
             let key = letter.map(|char| Key::normal(KeyCode::Char(char), KeyModifiers::NONE));
             let effects = key.map(|key| update(state, Event::Key(key)));
             match effects {
                 Some(effects) if state.popup.is_none() => effects.into(),
+                Some(effects) if matches!(state.popup, Some(Popup::Review(_))) => effects.into(),
                 _ if matches!(state.popup, Some(Popup::Sides { .. })) => Taken::say(
                     "1 keeps yours, 2 takes theirs, 3 keeps both; an empty line decides nothing",
                 ),
@@ -375,6 +376,7 @@ fn takes_words(action: Action) -> bool {
             | Action::Complete
             | Action::Attach
             | Action::PutBack
+            | Action::Review
             | Action::Steer
             | Action::Submit
             | Action::Newline
@@ -474,7 +476,7 @@ fn with_words(state: &mut State, action: Action, rest: &str) -> Taken {
             effects.into()
         }
         Action::Attach if !rest.is_empty() => write(state, &format!("/attach {rest}")),
-        Action::PutBack => put_back(state, rest),
+        Action::PutBack | Action::Review => on_file(state, action, rest),
         Action::Steer | Action::Submit | Action::Newline if !rest.is_empty() => {
             let mut effects: Vec<Effect> = set_aside(state).into_iter().collect();
             let fits = state.composer.insert(rest);
@@ -487,13 +489,13 @@ fn with_words(state: &mut State, action: Action, rest: &str) -> Taken {
     }
 }
 
-fn put_back(state: &mut State, rest: &str) -> Taken {
+fn on_file(state: &mut State, action: Action, rest: &str) -> Taken {
     let files = state.session().map_or(0, |session| session.files.len());
     let row = number(rest).and_then(|at| at.checked_sub(1));
     match row.filter(|row| *row < files) {
         Some(row) => {
             (state.pane, state.row) = (Pane::Files, row);
-            act(state, Action::PutBack).into()
+            act(state, action).into()
         }
         None => Taken::say("say the number of a file as the list of files has it"),
     }
@@ -620,7 +622,8 @@ fn settle(state: &mut State, taken: &mut Taken) {
             | Popup::Palette(_)
             | Popup::Copy { .. }
             | Popup::Places { .. }
-            | Popup::Sides { .. },
+            | Popup::Sides { .. }
+            | Popup::Review(_),
         )
         | None => (),
     }

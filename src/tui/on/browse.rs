@@ -8,8 +8,8 @@ use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::{Drawn, Place};
 use crate::tui::keymap::Context;
-use crate::tui::on::{copy, draft, link, place, sides};
-use crate::tui::state::{Confirm, Focus, Pane, Scene, Scroll, State, Tier};
+use crate::tui::on::{copy, link, place, review, sides};
+use crate::tui::state::{Focus, Pane, Scene, Scroll, State, Tier};
 use crate::tui::update::{show, toast};
 
 pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
@@ -32,6 +32,9 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
             state.selected = None;
             state.scroll = Scroll::Follow;
         }
+        Action::Fold if state.pane == Pane::Files => {
+            return review::open(state);
+        }
         Action::Fold => fold(state),
         Action::MoreAround => around(state, 1),
         Action::LessAround => around(state, -1),
@@ -44,7 +47,8 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Files => pane(state, Pane::Files),
         Action::PaneLeft => neighbour(state, Pane::ALL.len() - 1),
         Action::PaneRight => neighbour(state, 1),
-        Action::PutBack => put_back(state),
+        Action::PutBack => return review::undo(state),
+        Action::Review => return review::open(state),
         Action::Conflict => return sides::open(state),
         Action::OpenAt => return place::open(state),
         Action::Direction => return turn(state),
@@ -250,20 +254,6 @@ fn turn(state: &mut State) -> Vec<Effect> {
     };
     let order = Order::Direct(attached.mirror.direction.next());
     link::step(state, attach::event::Event::MirrorOrder(order))
-}
-
-fn put_back(state: &mut State) {
-    let file = (state.pane == Pane::Files)
-        .then(|| state.session()?.files.iter().rev().nth(state.row))
-        .flatten();
-    match file.map(|file| file.path.parse()) {
-        Some(Ok(path)) => draft::ask(state, Confirm::PutBack(path)),
-        Some(Err(_)) => toast(state, "this file was never written here"),
-        None => {
-            let key = state.keymap.key_of(Context::Browse, Action::Files);
-            toast(state, format!("choose a file first: {key} shows the files"));
-        }
-    }
 }
 
 /// What was said as it was said, and back.

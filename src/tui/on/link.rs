@@ -8,7 +8,9 @@ use crate::attach::state::{Link, Posting};
 use crate::protocol::command::{Command, What};
 use crate::protocol::ids::CommandId;
 use crate::tui::effect::Effect;
-use crate::tui::on::{away, cancel, choose, citizen, draft, find, question, queue, writing};
+use crate::tui::on::{
+    away, cancel, choose, citizen, draft, find, question, queue, review, writing,
+};
 use crate::tui::state::{Scene, Scroll, State};
 use crate::tui::update::toast;
 
@@ -46,6 +48,7 @@ pub(crate) fn step(state: &mut State, event: attach::event::Event) -> Vec<Effect
         .collect();
     effects.extend(question::look(state));
     effects.extend(citizen::watch(state));
+    effects.extend(review::look(state));
     queue::look(state);
     writing::look(state);
     cancel::look(state);

@@ -23,6 +23,7 @@ pub(crate) mod place;
 pub(crate) mod popup;
 pub(crate) mod question;
 pub(crate) mod queue;
+pub(crate) mod review;
 pub(crate) mod sides;
 pub(crate) mod tabs;
 pub(crate) mod tastes;

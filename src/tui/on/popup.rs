@@ -2,11 +2,10 @@
 //!
 //! Pure.
 
-use crate::attach;
 use crate::protocol::command::What;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
-use crate::tui::on::{choose, copy, draft, here, link, place, question, sides};
+use crate::tui::on::{choose, copy, draft, here, link, place, question, review, sides};
 use crate::tui::state::{Confirm, Popup, Scene, State};
 use crate::tui::update::toast;
 use crate::tui::view::popup::scrolls;
@@ -22,6 +21,9 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         }
         (Some(Popup::Sides { sides, top }), action) if action != Action::Redraw => {
             sides::act(state, sides, top, action);
+        }
+        (Some(Popup::Review(review)), action) if action != Action::Redraw => {
+            return review::act(state, review, action);
         }
         (Some(Popup::Choose { row }), action) if action != Action::Redraw => {
             return choose::act(state, row, action);
@@ -100,13 +102,6 @@ pub(crate) fn ask_stop(state: &mut State) {
 fn confirmed(state: &mut State, confirm: Confirm) -> Vec<Effect> {
     match confirm {
         Confirm::Stop => link::say(state, What::Close),
-        Confirm::PutBack(path) => {
-            let order = crate::mirror::worker::Order::Undo {
-                scope: crate::mirror::preview::Scope::File { path },
-                seen: None,
-            };
-            link::step(state, attach::event::Event::MirrorOrder(order))
-        }
         Confirm::Size { prompt, .. } => {
             draft::give_back(state, prompt);
             draft::launch(state, true)
@@ -116,7 +111,7 @@ fn confirmed(state: &mut State, confirm: Confirm) -> Vec<Effect> {
 
 fn declined(state: &mut State, confirm: Confirm) {
     match confirm {
-        Confirm::Stop | Confirm::PutBack(_) => (),
+        Confirm::Stop => (),
         Confirm::Size { prompt, .. } => {
             draft::give_back(state, prompt);
             toast(state, "nothing was sent; the prompt is back in the draft");

@@ -68,14 +68,21 @@ impl Side {
 impl Diff {
     /// Whole lines with one role each.
     pub(crate) fn plain(self) -> impl Iterator<Item = (Role, String)> {
-        self.rows.into_iter().map(|row| match row {
-            Row::Part { head, .. } => (Role::Dim, head),
-            Row::Note(text) => (Role::Dim, text),
-            Row::Line(line) => {
+        self.rows.into_iter().map(|row| row.plain())
+    }
+}
+
+impl Row {
+    /// As a line with one role.
+    pub(crate) fn plain(&self) -> (Role, String) {
+        match self {
+            Self::Part { head, .. } => (Role::Dim, head.clone()),
+            Self::Note(text) => (Role::Dim, text.clone()),
+            Self::Line(line) => {
                 let (role, sign) = line.side.look();
                 (role, format!("{sign}{}", line.text))
             }
-        })
+        }
     }
 }
 

@@ -7,12 +7,14 @@ use std::ops::Range;
 use ratatui::text::{Line, Span};
 
 use crate::attach::state::Attached;
+use crate::mirror::show::Weight;
 use crate::mirror::status::{MirrorState, Way};
 use crate::protocol::file::ChangeKind;
 use crate::protocol::run::Environment;
 use crate::session::state::FileEntry;
 use crate::tui::action::Action;
 use crate::tui::keymap::Context;
+use crate::tui::on::review::provenance;
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
@@ -75,7 +77,21 @@ pub(crate) fn lines(
                     .conflicts
                     .iter()
                     .any(|conflict| conflict.path == file.path);
-            entry(file, conflict, paint, columns, chosen == Some(row))
+            let by = match columns {
+                // Whose call it was is read only where there is room for it.
+                WIDE.. => provenance(&attached.session, file),
+                _ => file
+                    .turn
+                    .map_or(String::new(), |turn| format!("turn {turn}")),
+            };
+            let weight = attached.looks.weights.get(&file.path);
+            let weight = weight.and_then(|known| known.found);
+            let told = Told {
+                conflict,
+                by,
+                weight,
+            };
+            entry(file, told, paint, columns, chosen == Some(row))
         })
         .collect();
     if files.is_empty() {
@@ -133,13 +149,48 @@ pub(crate) fn foot(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'st
         .collect()
 }
 
+/// From so many columns on a line says which tool wrote the file.
+const WIDE: usize = 60;
+
+/// What is known of a file beside its entry.
+struct Told {
+    conflict: bool,
+    by: String,
+    weight: Option<Weight>,
+}
+
+/// `  +14 −3`, for the end of a line.
+fn counts(weight: Option<Weight>, paint: &Paint) -> Vec<Span<'static>> {
+    match weight {
+        Some(Weight::Lines { added, removed }) => {
+            let mut spans = Vec::new();
+            if added > 0 || removed == 0 {
+                spans.push(paint.span(Role::Added, format!("  +{added}")));
+            }
+            if removed > 0 {
+                let space = if added > 0 { " " } else { "  " };
+                spans.push(paint.span(Role::Removed, format!("{space}−{removed}")));
+            }
+            spans
+        }
+        Some(Weight::Binary) => vec![paint.span(Role::Dim, "  bin")],
+        Some(Weight::Large) => vec![paint.span(Role::Dim, "  large")],
+        None => Vec::new(),
+    }
+}
+
 fn entry(
     file: &FileEntry,
-    conflict: bool,
+    told: Told,
     paint: &Paint,
     columns: usize,
     chosen: bool,
 ) -> Line<'static> {
+    let Told {
+        conflict,
+        by,
+        weight,
+    } = told;
     let (role, sign) = match (conflict, &file.failed) {
         (true, _) => (Role::Warning, "!"),
         (false, Some(_)) => (Role::Error, "✕"),
@@ -152,21 +203,24 @@ fn entry(
         ChangeKind::Modified => (Role::Accent, "M"),
         ChangeKind::Deleted => (Role::Removed, "D"),
     };
-    let right = match (conflict, &file.failed, file.turn) {
-        (true, ..) => "both changed".to_owned(),
-        (_, Some(why), _) => crate::tui::view::text::fit(&clean_line(why), columns / 2),
-        (_, None, Some(turn)) => format!("turn {turn}"),
-        (_, None, None) => String::new(),
+    let right = match (conflict, &file.failed) {
+        (true, _) => "both changed".to_owned(),
+        (_, Some(why)) => crate::tui::view::text::fit(&clean_line(why), columns / 2),
+        (_, None) => by,
     };
-    let room = columns.saturating_sub(6 + width(&right) + 2);
+    let counts = counts(weight, paint);
+    let counted: usize = counts.iter().map(|span| width(&span.content)).sum();
+    let room = columns.saturating_sub(6 + width(&right) + counted + 2);
     let path = fit_end(&clean_line(&file.path), room);
     let space = room.saturating_sub(width(&path)) + 1;
     let text = if chosen { Role::Selection } else { Role::Text };
-    Line::from(vec![
+    let mut line = vec![
         paint.span(role, format!("  {sign} ")),
         paint.span(kind_role, format!("{kind} ")),
         paint.span(text, path),
         Span::raw(" ".repeat(space)),
         paint.span(Role::Dim, right),
-    ])
+    ];
+    line.extend(counts);
+    Line::from(line)
 }

@@ -91,6 +91,7 @@ fn wish(state: &State, paint: &Paint, room: usize) -> Wish {
                 let told = places.get(*chosen).map(crate::tui::place::told);
                 asks("open", "", clean_line(&told.unwrap_or_default()))
             }
+            Popup::Review(_) => asks("y/Esc", "", String::new()),
             Popup::Sides { .. } => asks("1–3", "", "Esc decides nothing".to_owned()),
             Popup::Help { .. } | Popup::Asked { .. } | Popup::Here { .. } => {
                 asks("…", "", String::new())

@@ -30,6 +30,7 @@ pub(crate) mod popup;
 mod question;
 mod queue;
 mod raw;
+pub(crate) mod review;
 mod rows;
 pub mod screen;
 pub(crate) mod sides;

@@ -14,12 +14,9 @@ use crate::tui::theme::Role;
 use crate::tui::view::copy;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{Break, clean, clean_line, fit, fit_end, pad, width, wrap};
-use crate::tui::view::{asked, choose, sides};
+use crate::tui::view::{asked, choose, review, sides};
 
 pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buffer: &mut Buffer) {
-    if let Popup::Asked { top } = popup {
-        return asked::draw(state, *top, paint, area, buffer);
-    }
     let columns = columns(area);
     let span: Draw = &|role, text| paint.span(role, text.to_owned());
     let (title, lines, top) = match popup {
@@ -34,7 +31,6 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
                 (chosen + 3).saturating_sub(rows),
             )
         }
-        Popup::Asked { .. } => ("", Vec::new(), 0),
         Popup::Sides { sides, top } => {
             let lines = sides::lines(sides, *top, paint, columns);
             (" conflict ", lines, 0)
@@ -43,6 +39,8 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
         Popup::Confirm(confirm) => (" really? ", question(confirm, paint, columns), 0),
         // Drawn by itself: it has a line that is written.
         Popup::Palette(_) => return,
+        Popup::Review(page) => return review::draw(state, page, paint, area, buffer),
+        Popup::Asked { top } => return asked::draw(state, *top, paint, area, buffer),
         Popup::Places { chosen } => {
             let lines = places(state, *chosen, paint, columns);
             (
@@ -256,13 +254,6 @@ fn question(confirm: &Confirm, paint: &Paint, columns: usize) -> Vec<Line<'stati
         Confirm::Stop => (
             "Stop the run? The agent ends; what was said and the files stay.".to_owned(),
             "stop",
-        ),
-        Confirm::PutBack(path) => (
-            format!(
-                "Put back what stood in {} before the agent wrote it? What stands there now is kept and can be brought back in the same way.",
-                crate::tui::view::text::clean_line(path.as_str())
-            ),
-            "put back",
         ),
         Confirm::Size {
             files,

@@ -185,7 +185,9 @@ async fn life(dir: &Path, number: u64, changes: u64, attack: &Attack, begins: bo
                 | Report::Note(_)
                 | Report::Edits(_)
                 | Report::Flushed(_)
-                | Report::Preview(_) => (),
+                | Report::Preview(_)
+                | Report::Shown(_)
+                | Report::Weighed(_) => (),
             }
         }
     };

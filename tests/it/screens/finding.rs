@@ -284,7 +284,7 @@ fn hints_follow_the_keys_of_the_config() {
     let text = screen.text();
     assert!(text.contains("more lines  (F9)"), "{text}");
     assert!(text.contains("gone · Ctrl+Q r tries again"), "{text}");
-    screen.keys("<tab>z");
+    screen.keys("<tab>v");
     let text = screen.text();
     assert!(text.contains("browsing · w writes"), "{text}");
     assert!(

@@ -13,6 +13,7 @@ mod peers;
 mod pictures;
 mod places;
 mod queue;
+mod reviewing;
 mod scenes;
 pub(crate) mod script;
 mod tabs;

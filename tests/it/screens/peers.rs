@@ -251,8 +251,9 @@ fn permissions_and_undo() {
     // Undo shows what it would do before it does anything.
     let mut screen = idle();
     screen.changed(9, "src/a.rs", ashore::protocol::file::ChangeKind::Modified);
+    screen.attached().mirrored = true;
     screen.keys("<tab>fz");
-    assert!(matches!(screen.state.popup, Some(Popup::Confirm(_))));
+    assert!(matches!(screen.state.popup, Some(Popup::Review(_))));
 }
 
 /// Codex, Claude Code, opencode and lazygit, in this order; what a peer has no key for is done as on ours.

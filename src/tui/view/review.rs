@@ -1,0 +1,276 @@
+//! The page of one file, change by change, and the page that says what an undo would do.
+//!
+//! Pure.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Widget};
+
+use crate::mirror::preview::Preview;
+use crate::tui::review::{Changes, FilePage, Review, UndoPage, text};
+use crate::tui::state::State;
+use crate::tui::theme::Role;
+use crate::tui::view::cell::Look;
+use crate::tui::view::change::{self, Inks};
+use crate::tui::view::ink::Ink;
+use crate::tui::view::paint::Paint;
+use crate::tui::view::rows::{Rows, print, rule};
+use crate::tui::view::text::{Break, clean_line, fit, fit_end, width, wrap};
+
+/// Over the whole screen.
+pub(crate) fn draw(state: &State, review: &Review, paint: &Paint, area: Rect, buffer: &mut Buffer) {
+    let columns = usize::from(area.width);
+    Clear.render(area, buffer);
+    let mut rows = Rows { left: area };
+    let (head, lines, top, foot) = match review {
+        Review::File(page) => {
+            let (lines, top) = file(state, page, paint, columns);
+            (file_head(page, paint, columns), lines, top, file_foot(page))
+        }
+        Review::Undo(page) => {
+            let said = undo(state, page);
+            let lines = said.iter().flat_map(|(role, text)| {
+                let rest = [Span::raw("    ")];
+                wrap(
+                    &[paint.span(*role, text.clone())],
+                    &[],
+                    &rest,
+                    columns,
+                    Break::Words,
+                )
+            });
+            let head = Line::from(paint.span(Role::Heading, " undo"));
+            (head, lines.collect(), page.top, undo_foot(state, page))
+        }
+    };
+    print(&[head], rows.top(1), buffer);
+    rule(paint, rows.top(1), buffer);
+    let foot: Vec<Line> = foot
+        .into_iter()
+        .flat_map(|(role, text)| {
+            wrap(
+                &[paint.span(role, text)],
+                &[Span::raw(" ")],
+                &[Span::raw(" ")],
+                columns,
+                Break::Words,
+            )
+        })
+        .collect();
+    let height = u16::try_from(foot.len()).unwrap_or(u16::MAX);
+    print(&foot, rows.bottom(height), buffer);
+    let lower = rows.bottom(1);
+    rule(paint, lower, buffer);
+    let room = usize::from(rows.left.height);
+    let top = top.min(lines.len().saturating_sub(room));
+    print(&lines[top..], rows.left, buffer);
+    let below = lines.len().saturating_sub(top + room);
+    if below > 0 {
+        let more = format!(" ↓ {below} more ");
+        let wide = u16::try_from(width(&more)).unwrap_or(0);
+        let x = lower.right().saturating_sub(wide + 2);
+        buffer.set_span(x, lower.y, &paint.span(Role::Accent, more), wide);
+    }
+}
+
+fn file_head(page: &FilePage, paint: &Paint, columns: usize) -> Line<'static> {
+    let mut right = vec![paint.span(Role::Dim, clean_line(&page.by))];
+    if let Some(read) = page.read.as_ref().filter(|read| read.hunks() > 0) {
+        right.push(paint.span(Role::Added, format!("  +{}", read.added)));
+        right.push(paint.span(Role::Removed, format!(" −{} ", read.removed)));
+    }
+    let wide: usize = right.iter().map(|span| width(&span.content)).sum();
+    let room = columns.saturating_sub(wide + 3);
+    let path = fit_end(&clean_line(page.path.as_str()), room);
+    let space = columns.saturating_sub(1 + width(&path) + wide);
+    let mut line = vec![
+        paint.span(Role::Heading, format!(" {path}")),
+        Span::raw(" ".repeat(space)),
+    ];
+    line.extend(right);
+    Line::from(line)
+}
+
+/// The lines of the page, and which is the first to be shown.
+fn file(
+    state: &State,
+    page: &FilePage,
+    paint: &Paint,
+    columns: usize,
+) -> (Vec<Line<'static>>, usize) {
+    let Some(read) = &page.read else {
+        return (vec![Line::from(paint.span(Role::Dim, " looking…"))], 0);
+    };
+    let (lines, starts) = changes(state, page, read, paint, columns);
+    let start = starts.get(page.at).copied().unwrap_or(0);
+    let top = i64::try_from(start).unwrap_or(0) + page.shift;
+    (lines, usize::try_from(top).unwrap_or(0))
+}
+
+/// The lines of all changes, and where each begins.
+fn changes(
+    state: &State,
+    page: &FilePage,
+    read: &Changes,
+    paint: &Paint,
+    columns: usize,
+) -> (Vec<Line<'static>>, Vec<usize>) {
+    let ink = Ink::new(&state.colours);
+    let look = Look {
+        theme: &paint.theme,
+        ink: &ink,
+        columns,
+        open: true,
+        around: crate::tui::view::diff::AROUND,
+        live: false,
+        first: false,
+        running: false,
+        wall: state.wall,
+        unfold: "",
+        zone: &state.zone,
+    };
+    let (old, new) = (text(&read.shown.start), text(&read.shown.now));
+    let inks = Inks::of(page.path.as_str(), old, new.unwrap_or(""), look);
+    let (mut lines, mut starts) = (Vec::new(), Vec::new());
+    if read.hunks() == 0 && read.parts.is_empty() {
+        let same = " nothing differs from what stood there when the run began";
+        lines.push(Line::from(paint.span(Role::Dim, same)));
+    }
+    for (number, part) in read.parts.iter().enumerate() {
+        starts.push(lines.len());
+        if read.hunks() > 0 {
+            let (role, sign) = match (number == page.at, page.kept.contains(&number)) {
+                (true, _) => (Role::Accent, "▸"),
+                (false, true) => (Role::Success, "✓"),
+                (false, false) => (Role::Dim, " "),
+            };
+            let kept = if page.kept.contains(&number) {
+                " · kept"
+            } else {
+                ""
+            };
+            let head = format!("{sign} hunk {} of {}{kept}", number + 1, read.hunks());
+            lines.push(Line::from(paint.span(role, head)));
+        }
+        for told in change::lines(part, &inks, look) {
+            let line = Line::from(told.spans);
+            lines.extend(wrap(
+                &line.spans,
+                &[],
+                &[Span::raw(" ")],
+                columns,
+                Break::Anywhere,
+            ));
+        }
+    }
+    (lines, starts)
+}
+
+fn file_foot(page: &FilePage) -> Vec<(Role, String)> {
+    let hunks = page.read.as_ref().map_or(0, |read| read.hunks());
+    if page.waits {
+        return vec![(Role::Accent, "is being written…".to_owned())];
+    }
+    if hunks == 0 {
+        return vec![(Role::Dim, "Esc closes".to_owned())];
+    }
+    let keys = "y keep · z take this one back · ] next · [ before · Esc closes";
+    vec![
+        (Role::Accent, format!("hunk {} of {hunks}", page.at + 1)),
+        (Role::Dim, keys.to_owned()),
+    ]
+}
+
+/// What an undo would do, as lines.
+pub(crate) fn undo(state: &State, page: &UndoPage) -> Vec<(Role, String)> {
+    let preview = state.attached().and_then(|one| one.looks.preview.as_ref());
+    let Some(preview) = preview.filter(|preview| preview.scope == page.scope) else {
+        return vec![(Role::Dim, " looking…".to_owned())];
+    };
+    let name = clean_line(&preview.scope.name());
+    if preview.items.is_empty() {
+        let text = format!(" {name}: nothing of it stands here, so there is nothing to undo");
+        return vec![(Role::Dim, text)];
+    }
+    let mut said = vec![(Role::Heading, format!(" {name}: {}", outcome(preview)))];
+    for item in &preview.items {
+        let (role, why) = match (&item.refused, &item.note) {
+            (Some(why), _) => (Role::Warning, Some(why)),
+            (None, note) => (Role::Text, note.as_ref()),
+        };
+        let why = why.map_or(String::new(), |why| format!(": {}", clean_line(why)));
+        let path = clean_line(item.path.as_str());
+        said.push((role, format!("  {:<10} {path}{why}", item.word())));
+    }
+    let hidden = (preview.done + preview.refused).saturating_sub(preview.items.len());
+    if hidden > 0 {
+        said.push((Role::Dim, format!("  … {hidden} more")));
+    }
+    said
+}
+
+fn outcome(preview: &Preview) -> String {
+    let s = if preview.done == 1 { "" } else { "s" };
+    let what = if preview.again {
+        format!("was undone; {} file{s} would come back", preview.done)
+    } else {
+        format!("{} file{s} would change", preview.done)
+    };
+    match preview.refused {
+        0 => what,
+        refused => format!("{what}, {refused} would stay"),
+    }
+}
+
+/// What can be done about it.
+pub(crate) fn undo_foot(state: &State, page: &UndoPage) -> Vec<(Role, String)> {
+    let preview = state.attached().and_then(|one| one.looks.preview.as_ref());
+    let can = preview.is_some_and(|preview| preview.scope == page.scope && preview.done > 0);
+    let mut ways = Vec::new();
+    if can {
+        ways.push("y do it".to_owned());
+    }
+    if page.file.is_some() {
+        ways.push("f this file".to_owned());
+    }
+    if let Some(turn) = page.turn {
+        ways.push(format!("t turn {turn}"));
+    }
+    ways.push("r the whole run".to_owned());
+    ways.push("Esc leaves it".to_owned());
+    vec![
+        (Role::Accent, ways.join(" · ")),
+        (
+            Role::Dim,
+            "What gives way is kept, and another undo returns it.".to_owned(),
+        ),
+    ]
+}
+
+/// The change that is decided next, in words, with what can be done about it.
+pub(crate) fn said(state: &State, review: &Review) -> Vec<String> {
+    let page = match review {
+        Review::Undo(page) => {
+            let lines = undo(state, page).into_iter().chain(undo_foot(state, page));
+            return lines.map(|(_, text)| text.trim().to_owned()).collect();
+        }
+        Review::File(page) => page,
+    };
+    let Some(read) = &page.read else {
+        return vec![format!("{}: looking", clean_line(page.path.as_str()))];
+    };
+    let mut told = vec![format!(
+        "{}, {}, {} lines added, {} removed",
+        clean_line(page.path.as_str()),
+        page.by,
+        read.added,
+        read.removed
+    )];
+    if let Some(part) = read.parts.get(page.at) {
+        let line = |row: &crate::tui::view::diff::Row| fit(&row.plain().1, 400);
+        told.extend(part.rows.iter().map(line));
+    }
+    told.extend(file_foot(page).into_iter().map(|(_, text)| text));
+    told
+}
