@@ -4,7 +4,7 @@
 //! file's lock); a second screen reads what is there and keeps nothing.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -172,6 +172,26 @@ pub fn look(folder: &Path, mut take: impl FnMut(Vec<(Seq, Decoded)>)) -> io::Res
         true
     });
     all.map(drop)
+}
+
+/// The lines from `from` on as they stand in the journal here, until `take` says that it is enough.
+pub(crate) fn lines(
+    folder: &Path,
+    from: Seq,
+    mut take: impl FnMut(Seq, &[u8]) -> bool,
+) -> io::Result<()> {
+    let mut file = BufReader::new(File::open(folder.join("journal.ndjson"))?);
+    let (mut seq, mut line) = (Seq::ZERO, Vec::new());
+    loop {
+        line.clear();
+        if file.read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        seq = seq.next();
+        if seq >= from && !take(seq, &line) {
+            return Ok(());
+        }
+    }
 }
 
 impl Journal {

@@ -19,7 +19,7 @@ use ashore::mirror::ignore::Rules;
 use ashore::mirror::tracked::tracked;
 use ashore::mirror::{scan, worker};
 use ashore::protocol::file::FileManifest;
-use ashore::protocol::ids::RunRef;
+use ashore::protocol::ids::{RunId, RunRef};
 use ashore::protocol::run::Policy;
 use ashore::tui;
 use ashore::tui::citizen::Habits;
@@ -440,6 +440,10 @@ impl Harbour for Port {
 
     fn directory(&self) -> &Path {
         &self.context.directory
+    }
+
+    fn kept(&self, run: &RunId) -> Option<PathBuf> {
+        Some(self.context.places.run(run))
     }
 
     async fn paths(&self, of: Option<PathBuf>, most: usize) -> Result<Listing, String> {

@@ -96,6 +96,19 @@ pub enum Block {
 }
 
 impl Block {
+    /// What stands in the place of one that is no text: `image image/png, 42.0 kB`.
+    pub fn stand_in(&self) -> String {
+        match self {
+            Self::Image { mime, bytes, .. } => format!("image {mime}, {}", size(*bytes)),
+            Self::Audio { mime, bytes } => format!("audio {mime}, {}", size(*bytes)),
+            Self::Link { uri, name } if uri != name => format!("{name} ({uri})"),
+            Self::Link { name: text, .. } | Self::Resource { uri: text, .. } | Self::Text(text) => {
+                text.clone()
+            }
+            Self::Unknown(_) => "content of an unknown kind".to_owned(),
+        }
+    }
+
     /// A block as one line in brackets: `[image image/png]`. Text is itself.
     pub fn label(&self) -> String {
         match self {
@@ -108,6 +121,15 @@ impl Block {
             Self::Resource { uri, .. } => format!("[{uri}]"),
             Self::Unknown(_) => "[content of an unknown kind]".to_owned(),
         }
+    }
+}
+
+/// In three digits or four.
+fn size(bytes: usize) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
     }
 }
 

@@ -105,6 +105,8 @@ pub enum Action {
     PaneLeft,
     PaneRight,
     PutBack,
+    /// An image, or what else is no text, into a file.
+    Save,
     /// The place that is told, in the editor.
     OpenAt,
     /// What changed in a file, one change after the other.

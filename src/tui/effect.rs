@@ -7,6 +7,7 @@ use crate::mirror::status::Conflict;
 use crate::protocol::ids::{RunId, RunRef};
 use crate::tui::away::Seen;
 use crate::tui::colours::Snippet;
+use crate::tui::piece::Wanted;
 use crate::tui::place::Place;
 use crate::tui::tty::report::Manners;
 
@@ -57,6 +58,11 @@ pub enum Effect {
         path: String,
         of: Option<PathBuf>,
         at: RunRef,
+    },
+    /// Into files; what was done is said.
+    SavePieces {
+        of: RunId,
+        wanted: Wanted,
     },
     /// Answer `PathsListed`; `None` is the directory that a new run would be given.
     ListPaths(Option<PathBuf>),

@@ -16,15 +16,17 @@ use tokio::task::JoinSet;
 
 use crate::attach::perform::{Opened, Performer};
 use crate::mirror::status::Conflict;
-use crate::protocol::ids::RunRef;
+use crate::protocol::ids::{RunId, RunRef};
 use crate::tui::attachment::{self, Attachment};
 use crate::tui::citizen::Habits;
 use crate::tui::colours::Snippet;
 use crate::tui::effect::{Effect, Plan};
 use crate::tui::event::{Event, Listing, Progress, RunRow};
 use crate::tui::here;
+use crate::tui::piece::Wanted;
 use crate::tui::replay::{self, Clock, Tape};
 use crate::tui::run::Outside;
+use crate::tui::saved;
 use crate::tui::seats::{Place, Seats};
 use crate::tui::sides;
 use crate::tui::store::Store;
@@ -45,6 +47,11 @@ pub trait Harbour: Send + Sync + 'static {
 
     /// The one that a new run would be given.
     fn directory(&self) -> &Path;
+
+    /// What is kept of a run here; `None` where nothing is.
+    fn kept(&self, _: &RunId) -> Option<PathBuf> {
+        None
+    }
 
     /// The files of a directory by the rules of the mirror, at most so many; `None` is the one of a new run.
     async fn paths(&self, of: Option<PathBuf>, most: usize) -> Result<Listing, String>;
@@ -203,17 +210,41 @@ impl Hands {
         self.note("the terminal does not take text", done);
     }
 
+    /// Where the user looks for what came from elsewhere, else beside what is ours.
+    fn save(&mut self, of: &RunId, wanted: Wanted) {
+        let run = self.harbour.kept(of).filter(|_| self.clock.is_none());
+        let Some(run) = run else {
+            let words = "there is no journal of this run here to save it from";
+            self.events.try_send(Event::Noted(words.to_owned())).ok();
+            return;
+        };
+        let home = self.habits.home.clone();
+        let downloads = home.as_ref().map(|home| home.join("Downloads"));
+        let folder = downloads.filter(|folder| folder.is_dir());
+        let folder = folder.unwrap_or_else(|| self.store.saved());
+        let events = self.events.clone();
+        self.tasks.spawn(async move {
+            let done =
+                tokio::task::spawn_blocking(move || saved::save(&run, &wanted, &folder)).await;
+            let words = match done {
+                Ok(Ok(files)) => {
+                    let files = files.iter().map(|file| shortened(file, home.as_deref()));
+                    format!("saved as {}", files.collect::<Vec<_>>().join(", "))
+                }
+                Ok(Err(why)) => why,
+                Err(_) => "it could not be saved".to_owned(),
+            };
+            tell(&events, Event::Noted(words)).await;
+        });
+    }
+
     fn say(&self, sequence: &str) {
         self.note("the terminal does not listen", terminal::write(sequence));
     }
 
     /// With `~` for the user's home.
     fn short(&self, file: &Path) -> String {
-        let home = self.habits.home.as_deref();
-        match home.and_then(|home| file.strip_prefix(home).ok()) {
-            Some(rest) => format!("~/{}", rest.display()),
-            None => file.display().to_string(),
-        }
+        shortened(file, self.habits.home.as_deref())
     }
 
     fn run_here(&mut self, number: u64, command: String, of: Option<PathBuf>) {
@@ -297,6 +328,13 @@ impl Hands {
     }
 }
 
+fn shortened(file: &Path, home: Option<&Path>) -> String {
+    match home.and_then(|home| file.strip_prefix(home).ok()) {
+        Some(rest) => format!("~/{}", rest.display()),
+        None => file.display().to_string(),
+    }
+}
+
 impl Outside for Hands {
     fn poll_free(&mut self, context: &mut Context<'_>) -> Poll<Duration> {
         match &mut self.free {
@@ -347,6 +385,7 @@ impl Outside for Hands {
             Effect::EndHere => self.commands.abort_all(),
             Effect::ListPaths(of) => self.list_paths(of),
             Effect::ReadHistory => self.read_history(),
+            Effect::SavePieces { of, wanted } => self.save(&of, wanted),
             Effect::ReadSides {
                 directory,
                 conflict,

@@ -267,6 +267,7 @@ async fn step(
             | Effect::SaveHistory(_)
             | Effect::ReadHistory
             | Effect::ReadSides { .. }
+            | Effect::SavePieces { .. }
             | Effect::ListPaths(_)
             | Effect::RunHere { .. }
             | Effect::EndHere

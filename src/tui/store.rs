@@ -91,6 +91,11 @@ impl Store {
         Ok(file)
     }
 
+    /// A folder for what the user saves, where there is no better one.
+    pub(crate) fn saved(&self) -> PathBuf {
+        self.folder.join("saved")
+    }
+
     fn draft_file(&self, of: Option<&RunId>) -> PathBuf {
         let name = of.map_or_else(|| self.place.clone(), |run| format!("run-{run}"));
         self.folder.join("drafts").join(name)

@@ -62,6 +62,7 @@ const PURE: &[&str] = &[
     "tui/linear/take.rs",
     "tui/linear/tell.rs",
     "tui/palette.rs",
+    "tui/piece.rs",
     "tui/place.rs",
     "tui/sample.rs",
     "tui/source.rs",

@@ -64,6 +64,7 @@ pub(crate) enum Order {
     Markdown,
     Unicode,
     Ansi,
+    Image,
     Unknown,
     Error,
     Crash,
@@ -82,7 +83,7 @@ pub(crate) enum Misread {
 }
 
 /// Name, how the whole is written, what it does: also what is advertised to the client.
-pub(crate) const COMMANDS: [(&str, &str, &str); 23] = [
+pub(crate) const COMMANDS: [(&str, &str, &str); 24] = [
     (
         "write",
         "/write PATH TEXT…",
@@ -144,6 +145,7 @@ pub(crate) const COMMANDS: [(&str, &str, &str); 23] = [
         "/unicode",
         "Wide, joined, combining and right-to-left characters",
     ),
+    ("image", "/image", "Send a small picture"),
     ("ansi", "/ansi", "Hostile escape sequences"),
     ("unknown", "/unknown", "An update kind that nobody knows"),
     ("error", "/error", "Answer the prompt with an error"),
@@ -207,6 +209,7 @@ fn read_known(name: &str, rest: &str) -> Option<Result<Order, Misread>> {
         "mode" => Order::Mode(one_path(rest)?),
         "markdown" => Order::Markdown,
         "unicode" => Order::Unicode,
+        "image" => Order::Image,
         "ansi" => Order::Ansi,
         "unknown" => Order::Unknown,
         "error" => Order::Error,
@@ -407,6 +410,7 @@ mod tests {
             ("/markdown", Order::Markdown),
             ("/unicode", Order::Unicode),
             ("/ansi", Order::Ansi),
+            ("/image", Order::Image),
             ("/unknown", Order::Unknown),
             ("/error", Order::Error),
             ("/crash", Order::Crash),

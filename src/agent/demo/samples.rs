@@ -43,6 +43,10 @@ fn main() {
 The end.
 "#;
 
+/// A boat of 16 × 16 pixels.
+pub(crate) const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAMAAAAoLQ9TAAAACVBMVEUYTnf///+1ZR3JH5KiAAAAMklEQVR42mNg\
+IBYwYgqgCjFiE2BE4aMKMEIEGHEKMMIEGHEIMCIEGLG7mgkJoItgUw8AI7sAZ0T1QlAAAAAASUVORK5CYII=";
+
 pub(crate) const UNICODE: &str = "Wide: 漢字かな交じり文 한국어 ＦＵＬＬ\n\n\
 Joined: 👩‍👩‍👧‍👦 🏳️‍🌈 👍🏽 🇩🇪🇯🇵\n\n\
 Combining: e\u{301} a\u{308}\u{323} Z\u{351}\u{36b}\u{343}\u{36a}\u{302}\u{36b}\u{33d}\u{34f}\u{334}\n\n\

@@ -76,6 +76,7 @@ async fn obey(stage: &mut Stage, order: Result<Order, Misread>) -> Outcome {
         Order::Markdown => lines(stage, samples::MARKDOWN).await,
         Order::Unicode => lines(stage, samples::UNICODE).await,
         Order::Ansi => lines(stage, samples::ANSI).await,
+        Order::Image => stage.update(wire::image()).await,
         Order::Unknown => {
             stage.update(wire::unknown()).await;
             stage

@@ -146,6 +146,14 @@ pub(crate) fn plan(steps: &[String], done: usize) -> Value {
     json!({"sessionUpdate": "plan", "entries": entries})
 }
 
+/// A picture in the middle of what the agent says.
+pub(crate) fn image() -> Value {
+    json!({
+        "sessionUpdate": "agent_message_chunk",
+        "content": {"type": "image", "mimeType": "image/png", "data": samples::PNG},
+    })
+}
+
 /// The kind no client knows.
 pub(crate) fn unknown() -> Value {
     json!({"sessionUpdate": samples::UNKNOWN_KIND, "phase": "waxing", "illumination": 0.62})
@@ -163,6 +171,7 @@ mod tests {
         let updates = [
             message("a"),
             thought("b"),
+            image(),
             user(&json!({"type": "text", "text": "c"})),
             commands(),
             mode("plan"),

@@ -11,7 +11,7 @@ use crate::session::transcript::{Body, Cell, Level};
 impl Session {
     pub(super) fn chunk(&mut self, at: At, voice: Voice, block: &Block, message: Option<&str>) {
         let Block::Text(text) = block else {
-            self.push(at, Body::Attachment(block.label()));
+            self.push(at, Body::Attachment(block.stand_in()));
             return;
         };
         if text.is_empty() {

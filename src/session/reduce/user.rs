@@ -311,7 +311,7 @@ impl Session {
     /// An image or link of the user: told by the request already, else it belongs to the echo.
     fn user_attachment(&mut self, at: At, block: &Block) {
         let Some(words) = &self.index.words else {
-            self.push(at, Body::Attachment(block.label()));
+            self.push(at, Body::Attachment(block.stand_in()));
             return;
         };
         if !words.by_echo {

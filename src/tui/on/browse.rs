@@ -8,7 +8,7 @@ use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::{Drawn, Place};
 use crate::tui::keymap::Context;
-use crate::tui::on::{copy, link, place, review, sides};
+use crate::tui::on::{copy, link, place, review, save, sides};
 use crate::tui::state::{Focus, Pane, Scene, Scroll, State, Tier};
 use crate::tui::update::{show, toast};
 
@@ -50,6 +50,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::PutBack => return review::undo(state),
         Action::Review => return review::open(state),
         Action::Conflict => return sides::open(state),
+        Action::Save => return save::save(state),
         Action::OpenAt => return place::open(state),
         Action::Direction => return turn(state),
         Action::Retry => return link::retry(state),

@@ -24,6 +24,7 @@ pub(crate) mod popup;
 pub(crate) mod question;
 pub(crate) mod queue;
 pub(crate) mod review;
+pub(crate) mod save;
 pub(crate) mod sides;
 pub(crate) mod tabs;
 pub(crate) mod tastes;

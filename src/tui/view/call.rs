@@ -270,15 +270,24 @@ fn block_lines(block: &Block, prints: bool, look: Look) -> Vec<Told> {
     match block {
         Block::Text(text) if prints => printed(unfenced(text), look),
         Block::Text(text) => text_lines(Role::Text, unfenced(text), look),
-        Block::Image { mime, bytes, .. } => one(format!("▪ image {mime}, {bytes} bytes")),
-        Block::Audio { mime, bytes } => one(format!("▪ audio {mime}, {bytes} bytes")),
-        Block::Link { uri, name } => one(format!("▪ {name} ({uri})")),
+        Block::Image { .. } | Block::Audio { .. } => one(piece(&block.stand_in(), true, look)),
+        Block::Link { .. } => one(format!("▪ {}", block.stand_in())),
         Block::Resource { uri, text } => match text {
             Some(text) => text_lines(Role::Text, text, look),
-            None => one(format!("▪ {uri}")),
+            None => one(piece(uri, true, look)),
         },
         Block::Unknown(_) => one("▪ content of an unknown kind".to_owned()),
     }
+}
+
+/// `▪ image image/png, 42.0 kB · s saves`.
+pub(crate) fn piece(told: &str, can_be_saved: bool, look: Look) -> String {
+    let hint = match look.save {
+        key if can_be_saved && !key.is_empty() => format!(" · {key} saves"),
+        _ => String::new(),
+    };
+    let room = look.columns.saturating_sub(5 + width(&hint));
+    format!("▪ {}{hint}", fit(&clean_line(told), room))
 }
 
 /// Agents put output into a fence; the fence is no output.

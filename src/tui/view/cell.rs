@@ -31,6 +31,8 @@ pub(crate) struct Look<'a> {
     pub(crate) wall: Timestamp,
     /// The key that unfolds everything.
     pub(crate) unfold: &'a str,
+    /// The key that saves what is no text.
+    pub(crate) save: &'a str,
     pub(crate) zone: &'a jiff::tz::TimeZone,
 }
 
@@ -89,11 +91,14 @@ pub(crate) fn lines(cell: &Cell, look: Look) -> Vec<Line<'static>> {
         }
         Body::Tool(tool) => call::lines(tool, look),
         Body::Attachment(text) => {
-            let text = fit(&clean_line(text), look.columns.saturating_sub(5));
-            vec![Line::from(vec![
-                look.indent(),
-                look.span(Role::Dim, format!("▪ {text}")),
-            ])]
+            let text = clean_line(text);
+            let text = call::piece(
+                &text,
+                text.starts_with("image ") || text.starts_with("audio "),
+                look,
+            );
+            // Of nobody's head: like a call.
+            vec![Line::from(look.span(Role::Dim, format!(" {text}")))]
         }
         Body::Notice(notice) => self::notice(notice, look),
         Body::TurnEnd {

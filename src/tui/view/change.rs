@@ -229,6 +229,7 @@ mod tests {
         let (theme, colours) = (Theme::built_in("dark", Depth::Sixteen), Colours::default());
         let (ink, zone) = (Ink::new(&colours), jiff::tz::TimeZone::UTC);
         let look = Look {
+            save: "",
             theme: &theme,
             ink: &ink,
             columns,

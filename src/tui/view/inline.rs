@@ -347,6 +347,7 @@ pub(crate) fn cell(
         running: false,
         wall: state.wall,
         unfold: &unfold,
+        save: "/save",
         zone: &state.zone,
     };
     let lines = match cell::says(&cell, look) {
@@ -377,6 +378,7 @@ pub(crate) fn lines(
         running: false,
         wall: state.wall,
         unfold: "",
+        save: "",
         zone: &state.zone,
     };
     cell::lines(cell, look)

@@ -128,6 +128,7 @@ fn changes(
         running: false,
         wall: state.wall,
         unfold: "",
+        save: "",
         zone: &state.zone,
     };
     let (old, new) = (text(&read.shown.start), text(&read.shown.now));

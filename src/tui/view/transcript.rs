@@ -393,7 +393,12 @@ impl List<'_> {
     }
 
     /// How anything but a cell is drawn.
-    fn look<'b>(&'b self, open: bool, ink: &'b Ink<'b>, unfold: &'b str) -> Look<'b> {
+    fn look<'b>(
+        &'b self,
+        open: bool,
+        ink: &'b Ink<'b>,
+        (unfold, save): (&'b str, &'b str),
+    ) -> Look<'b> {
         Look {
             theme: &self.paint.theme,
             ink,
@@ -405,6 +410,7 @@ impl List<'_> {
             running: false,
             wall: self.state.wall,
             unfold,
+            save,
             zone: &self.state.zone,
         }
     }
@@ -413,7 +419,8 @@ impl List<'_> {
         let session = &self.attached.session;
         let keymap = &self.state.keymap;
         let unfold = keymap.key_of(Context::Everywhere, Action::ExpandAll);
-        let look = self.look(key.open, ink, &unfold);
+        let save = keymap.key_of(Context::Browse, Action::Save);
+        let look = self.look(key.open, ink, (&unfold, &save));
         let cells = &session.transcript.cells;
         let mark = self.away_words(item).map(|words| cell::rule(words, look));
         let mut lines = match item.checked_sub(1) {

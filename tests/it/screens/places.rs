@@ -3,6 +3,7 @@
 use ashore::protocol::file::ChangeKind;
 use ashore::tui::effect::Effect;
 use ashore::tui::event::Event;
+use ashore::tui::piece::Wanted;
 use ashore::tui::place::Place;
 use ashore::tui::state::{Focus, Popup};
 use serde_json::{Value, json};
@@ -111,4 +112,61 @@ fn what_is_not_mirrored_here_is_not_opened_and_why_is_said() {
         assert_eq!(screen.keys("e"), [], "{why}");
         assert!(screen.text().contains(why), "{why}: {}", screen.text());
     }
+}
+
+#[test]
+fn s_saves_what_is_no_text_and_nothing_else() {
+    let image = json!({"type": "image", "mimeType": "image/png", "data": "A".repeat(56_000)});
+    let mut screen = told(json!([]));
+    assert_eq!(screen.keys("s"), []);
+    assert!(
+        screen.text().contains("no image and no file to save"),
+        "{}",
+        screen.text()
+    );
+    screen.update(
+        2,
+        json!({"sessionUpdate": "agent_message_chunk", "content": image}),
+    );
+    let shown = screen.text();
+    assert!(
+        shown.contains("▪ image image/png, 42.0 kB · s saves"),
+        "{shown}"
+    );
+    let cell = screen
+        .attached()
+        .session
+        .transcript
+        .cells
+        .last()
+        .expect("it is there")
+        .seq;
+    let of = screen.attached().at.run.clone();
+    let saves = |from, call: Option<&str>| {
+        vec![Effect::SavePieces {
+            of: of.clone(),
+            wanted: Wanted {
+                from,
+                call: call.map(str::to_owned),
+            },
+        }]
+    };
+    assert_eq!(screen.keys("s"), saves(cell, None));
+    screen.update(3, json!({"sessionUpdate": "tool_call", "toolCallId": "shot", "title": "Screenshot", "kind": "read",
+        "status": "completed", "content": [{"type": "content", "content": image}]}));
+    screen.keys("<ctrl+o>");
+    let shown = screen.text();
+    assert_eq!(shown.matches("42.0 kB · s saves").count(), 2, "{shown}");
+    let call = screen
+        .attached()
+        .session
+        .transcript
+        .cells
+        .last()
+        .expect("it is there")
+        .seq;
+    assert_eq!(screen.keys("s"), saves(call, Some("shot")));
+    // Of what is selected, and of nothing beside it.
+    screen.state.selected = Some(1);
+    assert_eq!(screen.keys("s"), []);
 }
