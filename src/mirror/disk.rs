@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use crate::mirror::ground::{self, Folder, Handle};
 use crate::mirror::guard::RootId;
 use crate::mirror::link::{self, BadLink};
-use crate::mirror::look::{Found, look, unchanged};
+use crate::mirror::look::{Found, Stamp, look};
 use crate::mirror::plan::same;
 use crate::mirror::preimage::Preimages;
 use crate::mirror::scan::hash_reader;
@@ -23,7 +23,7 @@ use crate::protocol::file::{FileState, Mode};
 use crate::protocol::hash::ContentHash;
 use crate::protocol::path::RelPath;
 
-const OURS: &str = ".ashore";
+pub(super) const OURS: &str = ".ashore";
 pub(super) const STAGE: &str = ".ashore/stage";
 const GITIGNORE: &str = ".gitignore";
 /// What it says there: git sees nothing of the folder.
@@ -57,6 +57,11 @@ pub(crate) enum Error {
     Denied(String),
     #[error("your version could not be moved back and lies in {0}: move it back by hand")]
     Stranded(PathBuf),
+    #[error("nothing was changed, for what stood there cannot be looked at once more: {0}")]
+    LookBack(Box<Self>),
+    /// It may have been done.
+    #[error("the disk does not say whether it has it ({0}): look after the disk")]
+    Unsure(io::Error),
     #[error("cannot {what}: {source}")]
     Io {
         what: String,
@@ -80,6 +85,11 @@ impl Error {
             },
         }
     }
+
+    /// What was to be done stands there, or may.
+    pub(super) fn may_be_done(&self) -> bool {
+        matches!(self, Self::Unsure(_) | Self::Stranded(_))
+    }
 }
 
 pub(super) fn fail<E: Into<io::Error>>(what: &str) -> impl Fn(E) -> Error + '_ {
@@ -88,46 +98,40 @@ pub(super) fn fail<E: Into<io::Error>>(what: &str) -> impl Fn(E) -> Error + '_ {
 
 /// An open root.
 pub(crate) struct Disk {
-    root: Folder,
-    path: PathBuf,
+    pub(super) root: Folder,
+    pub(super) path: PathBuf,
     /// What happens between the last look and the swap, in tests.
     #[cfg(test)]
     pub(crate) between: Mutex<Option<Box<dyn FnMut() + Send>>>,
 }
 
-/// A name in the stage, free to be written to. What still lies there when it is dropped is removed.
+/// A name in the stage, free to be written to. What is ours there is removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Staged {
-    stage: Folder,
-    name: String,
+    pub(super) stage: Folder,
+    pub(super) name: String,
     /// Where the content is to be written, for those who open by path (with `blobs::landing`). Where the system can say
     /// so it leads through the handle of the stage, so that a link somebody puts in its way is never followed. Good for
     /// as long as this lives.
     pub(crate) path: PathBuf,
-}
-
-impl Staged {
-    /// From here on a file of the user may lie under this name: a start that finds it keeps it.
-    fn becomes_swap(&mut self, stage: &Folder) -> Result<(), Error> {
-        let name = format!("{SWAP}{}", self.name);
-        stage
-            .rename(&self.name, stage, &name)
-            .map_err(fail("use the stage"))?;
-        self.name = name;
-        Ok(())
-    }
+    /// What we put there, as it was last seen.
+    pub(super) stamp: Stamp,
+    /// Nothing of anybody else's lies there.
+    pub(super) is_ours: bool,
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
         // Gone already in the ordinary case; what is left over is cleared at the next start.
-        self.stage.remove_file(&self.name).ok();
+        if self.is_ours {
+            self.stage.remove_file(&self.name).ok();
+        }
     }
 }
 
 /// What lies ready to be put at a path.
 #[derive(Debug)]
-enum Ready {
+pub(super) enum Ready {
     Staged(Staged),
     Folder,
     /// To be taken away; the stage takes it.
@@ -137,11 +141,11 @@ enum Ready {
 /// Verified, the pre-image kept, one rename away.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    stage: Folder,
-    parent: Folder,
-    name: String,
-    ready: Ready,
-    found: Found,
+    pub(super) stage: Folder,
+    pub(super) parent: Folder,
+    pub(super) name: String,
+    pub(super) ready: Ready,
+    pub(super) found: Found,
     /// What stood there: its bytes are among the pre-images now.
     pub(crate) before: Option<FileState>,
     /// Folders made on the way, from the top down.
@@ -215,13 +219,19 @@ impl Disk {
     pub(crate) fn staged(&self) -> Result<Staged, Error> {
         let stage = self.stage()?;
         let name = ground::fresh().simple().to_string();
-        stage
-            .new_file(&name, 0o666)
-            .map_err(fail("make a file in the stage"))?;
+        let what = "make a file in the stage";
+        let file = stage.new_file(&name, 0o666).map_err(fail(what))?;
+        let stamp = Stamp::of(&file.stat().map_err(fail(what))?);
         let path = stage
             .path_in(&name)
             .unwrap_or_else(|| self.path.join(STAGE).join(&name));
-        Ok(Staged { stage, name, path })
+        Ok(Staged {
+            stage,
+            name,
+            path,
+            stamp,
+            is_ours: true,
+        })
     }
 
     /// Everything short of the swap, for the content that was written to `staged`. `expect` is what stands there as far
@@ -244,7 +254,9 @@ impl Disk {
             make_link(&prepared.stage, staged, path, content)?;
         } else {
             settle_permissions(&content, want.mode, &prepared.found)?;
-            content.sync().map_err(fail("write it to the disk"))?;
+            let what = "write it to the disk";
+            content.sync().map_err(fail(what))?;
+            staged.stamp = Stamp::of(&content.stat().map_err(fail(what))?);
         }
         Ok(prepared)
     }
@@ -293,100 +305,6 @@ impl Disk {
             before: found.state,
             created,
         })
-    }
-
-    /// The swap, and a look back. An editor that holds the old file open writes on into a file without a name, as with
-    /// every atomic replacement; the pre-image has it as it was. `Changed` means that everything stands as before.
-    pub(crate) fn commit(&self, mut prepared: Prepared) -> Result<(), Error> {
-        if let Ready::Staged(staged) | Ready::Nothing(staged) = &mut prepared.ready {
-            staged.becomes_swap(&prepared.stage)?;
-        }
-        #[cfg(test)]
-        if let Some(between) = self.between.lock().unwrap().as_mut() {
-            between();
-        }
-        match &prepared.ready {
-            Ready::Staged(staged) => self.put(&prepared, staged)?,
-            Ready::Nothing(staged) => self.take(&prepared, staged)?,
-            Ready::Folder => make_folder(&prepared)?,
-        }
-        prepared
-            .parent
-            .sync()
-            .map_err(fail("write the folder to the disk"))
-    }
-
-    fn put(&self, prepared: &Prepared, staged: &Staged) -> Result<(), Error> {
-        let Prepared {
-            stage,
-            parent,
-            name,
-            found,
-            ..
-        } = prepared;
-        match found.state {
-            None => place(stage, &staged.name, parent, name),
-            Some(state) if state.mode == Mode::Directory => {
-                remove_folder(parent, name)?;
-                place(stage, &staged.name, parent, name)
-            }
-            Some(_) => {
-                let swap = || stage.swap(&staged.name, parent, name);
-                match swap() {
-                    Ok(()) if unchanged(stage, &staged.name, found)? => Ok(()),
-                    Ok(()) => {
-                        swap().map_or_else(|_| Err(self.stranded(staged)), |()| Err(Error::Changed))
-                    }
-                    Err(Errno::NOENT) => Err(Error::Changed),
-                    Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                        overwrite(prepared, staged)
-                    }
-                    Err(error) => Err(Error::of("put it in place", error)),
-                }
-            }
-        }
-    }
-
-    fn take(&self, prepared: &Prepared, staged: &Staged) -> Result<(), Error> {
-        let Prepared {
-            stage,
-            parent,
-            name,
-            found,
-            ..
-        } = prepared;
-        match found.state {
-            None => return Ok(()),
-            Some(state) if state.mode == Mode::Directory => return remove_folder(parent, name),
-            Some(_) => (),
-        }
-        // Onto the empty file of the stage: it is ours, so an ordinary rename loses nothing.
-        match parent.rename(name, stage, &staged.name) {
-            Ok(()) => (),
-            Err(Errno::NOENT) => return Err(Error::Changed),
-            Err(error) => return Err(Error::of("remove it", error)),
-        }
-        if unchanged(stage, &staged.name, found)? {
-            return Ok(());
-        }
-        match place(stage, &staged.name, parent, name) {
-            Ok(()) => Err(Error::Changed),
-            Err(_) => Err(self.stranded(staged)),
-        }
-    }
-
-    /// Moves what we could not put back out of the reach of the stage's clearing.
-    fn stranded(&self, staged: &Staged) -> Error {
-        let safe = format!("rescued-{}", staged.name);
-        let at = self.path.join(OURS).join(&safe);
-        let moved = self
-            .root
-            .below(OURS)
-            .and_then(|ours| staged.stage.rename(&staged.name, &ours, &safe));
-        match moved {
-            Ok(()) => Error::Stranded(at),
-            Err(error) => Error::of("put your version back", error),
-        }
     }
 
     /// Removes the folder a path stood in, and those above, while they are empty and ours. Says which went.
@@ -546,7 +464,9 @@ fn make_link(
     }
     link::check(path, &target).map_err(Error::Link)?;
     stage.remove_file(&staged.name).map_err(fail(what))?;
-    stage.make_link(&staged.name, &target).map_err(fail(what))
+    stage.make_link(&staged.name, &target).map_err(fail(what))?;
+    staged.stamp = Stamp::of(&stage.stat(&staged.name).map_err(fail(what))?);
+    Ok(())
 }
 
 /// The permissions of what stood there, or of a new file; of theirs only the exec bit counts.
@@ -566,59 +486,12 @@ fn settle_permissions(file: &Handle, mode: Mode, found: &Found) -> Result<(), Er
     file.set_permissions(bits).map_err(fail(what))
 }
 
-/// Puts it where nothing may stand.
-fn place(stage: &Folder, staged: &str, parent: &Folder, name: &str) -> Result<(), Error> {
-    let what = "put it in place";
-    match stage.place(staged, parent, name) {
-        Ok(()) => Ok(()),
-        Err(Errno::EXIST) => Err(Error::Changed),
-        // A link is refused where a name stands, so nothing is replaced here either; the stage is cleared later.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            match stage.link(staged, parent, name) {
-                Ok(()) => stage.remove_file(staged).map_err(fail(what)),
-                Err(Errno::EXIST) => Err(Error::Changed),
-                Err(error) => Err(Error::of(what, error)),
-            }
-        }
-        Err(error) => Err(Error::of(what, error)),
-    }
-}
-
-/// For file systems that cannot swap two names.
-fn overwrite(prepared: &Prepared, staged: &Staged) -> Result<(), Error> {
-    let Prepared {
-        stage,
-        parent,
-        name,
-        found,
-        ..
-    } = prepared;
-    match unchanged(parent, name, found) {
-        Ok(true) => (),
-        Ok(false) => return Err(Error::Changed),
-        Err(error) => return Err(error),
-    }
-    // RACE: who writes between the look above and this rename is overwritten; the pre-image has what stood before that
-    // write. Where the swap exists the look comes after it, and this line is never reached.
-    stage
-        .rename(&staged.name, parent, name)
-        .map_err(fail("put it in place"))
-}
-
-fn remove_folder(parent: &Folder, name: &str) -> Result<(), Error> {
+pub(super) fn remove_folder(parent: &Folder, name: &str) -> Result<(), Error> {
     match parent.remove_folder(name) {
         Ok(()) => Ok(()),
         Err(Errno::NOTEMPTY | Errno::EXIST) => Err(Error::FolderNotEmpty),
         Err(Errno::NOENT | Errno::NOTDIR) => Err(Error::Changed),
         Err(error) => Err(Error::of("remove the folder", error)),
-    }
-}
-
-fn make_folder(prepared: &Prepared) -> Result<(), Error> {
-    match prepared.parent.make_folder(&prepared.name, 0o777) {
-        Ok(()) => Ok(()),
-        Err(Errno::EXIST) => Err(Error::Changed),
-        Err(error) => Err(Error::of("make the folder", error)),
     }
 }
 

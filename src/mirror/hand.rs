@@ -111,9 +111,8 @@ impl Trouble {
     fn end(self) -> End {
         let text = self.to_string();
         match self {
-            Self::Disk(disk::Error::Full | disk::Error::ReadOnly) | Self::Base(_) => {
-                End::Halted(Halt::Disk(text))
-            }
+            Self::Disk(disk::Error::Full | disk::Error::ReadOnly | disk::Error::Unsure(_))
+            | Self::Base(_) => End::Halted(Halt::Disk(text)),
             Self::Disk(
                 disk::Error::Link(_) | disk::Error::BehindLink | disk::Error::FolderNotEmpty,
             ) => End::Skipped(text),
@@ -174,7 +173,10 @@ impl Hand {
                     return Done { taken, end, facts };
                 }
                 Err(trouble) => {
-                    let again = matches!(trouble, Trouble::Disk(disk::Error::Changed));
+                    let again = matches!(
+                        trouble,
+                        Trouble::Disk(disk::Error::Changed | disk::Error::LookBack(_))
+                    );
                     last = trouble;
                     if !again {
                         break;
@@ -368,7 +370,9 @@ impl Hand {
             self.base.save(&[base]).await?;
         }
         let result = self.blocking(move |hand| hand.disk.commit(prepared)).await;
-        if let (Err(_), Some(id)) = (&result, id) {
+        if let (Err(error), Some(id)) = (&result, id)
+            && !error.may_be_done()
+        {
             self.base.forget(id).await?;
         }
         result?;

@@ -23,7 +23,7 @@ pub(super) struct Found {
 
 /// What no rename changes and every write does, but for a write in the same tick of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -31,7 +31,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(stat: &Stat) -> Self {
+    pub(super) fn of(stat: &Stat) -> Self {
         Self {
             device: stat.device,
             inode: stat.inode,

@@ -11,6 +11,8 @@ pub mod control;
 pub(crate) mod disk;
 #[cfg(test)]
 mod disk_tests;
+#[cfg(test)]
+mod fault_tests;
 pub mod forecast;
 pub(crate) mod ground;
 mod guard;
@@ -34,6 +36,7 @@ mod recover;
 pub mod scan;
 pub mod show;
 pub mod status;
+mod swap;
 mod tell;
 pub mod tracked;
 mod undo;

@@ -45,7 +45,10 @@ impl Preimages {
         let hash = hasher.finish();
         let at = self.path(hash);
         if ground::stat(&at).is_err() {
-            kept.keep(&at)?;
+            kept.keep(&at).inspect_err(|_| {
+                // A name that the disk may not have is none: it would be taken for one the next time.
+                ground::remove_file(&at).ok();
+            })?;
         }
         Ok((hash, size))
     }

@@ -1,8 +1,11 @@
 //! What the mirror stands on: folders, files, threads, the clock and chance of the system.
 //!
 //! One call here is one call there; nothing is decided. In tests a thread may stand on simulated machines instead
-//! (`simulated`), whose disks lose what was not synced and die between any two calls.
+//! (`simulated`), whose disks lose what was not synced and die between any two calls, and any call can be made to fail
+//! (`faults`).
 
+#[cfg(test)]
+pub(crate) mod faults;
 #[cfg(test)]
 pub(crate) mod simulated;
 
@@ -20,6 +23,14 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::mirror::blobs::landing;
 use crate::mirror::guard::RootId;
 use crate::mirror::handles::{self, FOLDER};
+
+/// One call of the system by its name; in tests it may be told to fail (`faults`).
+#[cfg(not(test))]
+fn tried<T, E>(_: &str, call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    call()
+}
+#[cfg(test)]
+use faults::tried;
 
 const READ: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
@@ -84,25 +95,27 @@ pub(crate) enum Folder {
 
 impl Folder {
     pub(super) fn open(path: &Path) -> Result<Self, Errno> {
-        #[cfg(test)]
-        if let Some(node) = simulated::find(path) {
-            return Ok(Self::Simulated(node?));
-        }
-        rustix::fs::open(path, FOLDER, Permissions::empty()).map(Self::System)
+        tried("open", || {
+            #[cfg(test)]
+            if let Some(node) = simulated::find(path) {
+                return Ok(Self::Simulated(node?));
+            }
+            rustix::fs::open(path, FOLDER, Permissions::empty()).map(Self::System)
+        })
     }
 
     /// A folder below with no link on the way.
     pub(super) fn below(&self, path: &str) -> Result<Self, Errno> {
-        match self {
+        tried("below", || match self {
             Self::System(at) => handles::open_below(at, path).map(Self::System),
             #[cfg(test)]
             Self::Simulated(at) => at.below(path).map(Self::Simulated),
-        }
+        })
     }
 
     /// One folder below, made when it is missing; says whether it was made.
     pub(super) fn step(&self, part: &str, permissions: u32) -> Result<(Self, bool), Errno> {
-        match self {
+        tried("step", || match self {
             Self::System(at) => {
                 let permissions = Permissions::from_raw_mode(permissions);
                 let (below, made) = handles::step(at, part, permissions)?;
@@ -113,27 +126,29 @@ impl Folder {
                 let (below, made) = at.step(part, permissions)?;
                 Ok((Self::Simulated(below), made))
             }
-        }
+        })
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Self> {
-        match self {
+        tried("try_clone", || match self {
             Self::System(at) => at.try_clone().map(Self::System),
             #[cfg(test)]
             Self::Simulated(at) => Ok(Self::Simulated(at.clone())),
-        }
+        })
     }
 
     /// Of the folder itself.
     pub(super) fn id(&self) -> Result<RootId, Errno> {
-        let stat = match self {
-            Self::System(at) => Stat::of(&rustix::fs::fstat(at)?),
-            #[cfg(test)]
-            Self::Simulated(at) => at.stat()?,
-        };
-        Ok(RootId {
-            device: stat.device,
-            inode: stat.inode,
+        tried("id", || {
+            let stat = match self {
+                Self::System(at) => Stat::of(&rustix::fs::fstat(at)?),
+                #[cfg(test)]
+                Self::Simulated(at) => at.stat()?,
+            };
+            Ok(RootId {
+                device: stat.device,
+                inode: stat.inode,
+            })
         })
     }
 
@@ -148,31 +163,31 @@ impl Folder {
     }
 
     pub(super) fn stat(&self, name: &str) -> Result<Stat, Errno> {
-        match self {
+        tried("stat", || match self {
             Self::System(at) => {
                 let stat = rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)?;
                 Ok(Stat::of(&stat))
             }
             #[cfg(test)]
             Self::Simulated(at) => at.child(name)?.stat(),
-        }
+        })
     }
 
     /// Opens a file to be read.
     pub(super) fn file(&self, name: &str) -> Result<Handle, Errno> {
-        match self {
+        tried("file", || match self {
             Self::System(at) => {
                 let file = rustix::fs::openat(at, name, READ, Permissions::empty())?;
                 Ok(Handle::System(file.into()))
             }
             #[cfg(test)]
             Self::Simulated(at) => at.child(name)?.open().map(Handle::Simulated),
-        }
+        })
     }
 
     /// Makes a file that is not there yet, to be written.
     pub(super) fn new_file(&self, name: &str, permissions: u32) -> Result<Handle, Errno> {
-        match self {
+        tried("new_file", || match self {
             Self::System(at) => {
                 let permissions = Permissions::from_raw_mode(permissions);
                 let file = rustix::fs::openat(at, name, NEW, permissions)?;
@@ -180,98 +195,98 @@ impl Folder {
             }
             #[cfg(test)]
             Self::Simulated(at) => at.new_file(name, permissions).map(Handle::Simulated),
-        }
+        })
     }
 
     pub(super) fn make_folder(&self, name: &str, permissions: u32) -> Result<(), Errno> {
-        match self {
+        tried("make_folder", || match self {
             Self::System(at) => {
                 rustix::fs::mkdirat(at, name, Permissions::from_raw_mode(permissions))
             }
             #[cfg(test)]
             Self::Simulated(at) => at.new_folder(name, permissions).map(drop),
-        }
+        })
     }
 
     pub(super) fn make_link(&self, name: &str, target: &str) -> Result<(), Errno> {
-        match self {
+        tried("make_link", || match self {
             Self::System(at) => rustix::fs::symlinkat(target, at, name),
             #[cfg(test)]
             Self::Simulated(at) => at.new_link(name, target),
-        }
+        })
     }
 
     pub(super) fn target(&self, name: &str) -> Result<Vec<u8>, Errno> {
-        match self {
+        tried("target", || match self {
             Self::System(at) => {
                 rustix::fs::readlinkat(at, name, Vec::new()).map(|to| to.into_bytes())
             }
             #[cfg(test)]
             Self::Simulated(at) => at.child(name)?.target(),
-        }
+        })
     }
 
     /// Over whatever stands there.
     pub(super) fn rename(&self, name: &str, to: &Self, new: &str) -> Result<(), Errno> {
-        match (self, to) {
+        tried("rename", || match (self, to) {
             (Self::System(from), Self::System(to)) => rustix::fs::renameat(from, name, to, new),
             #[cfg(test)]
             (from, to) => simulated::rename((from, name), (to, new), simulated::How::Over),
-        }
+        })
     }
 
     /// The two names change places; both stand.
     pub(super) fn swap(&self, name: &str, other: &Self, new: &str) -> Result<(), Errno> {
-        match (self, other) {
+        tried("swap", || match (self, other) {
             (Self::System(from), Self::System(to)) => {
                 rustix::fs::renameat_with(from, name, to, new, RenameFlags::EXCHANGE)
             }
             #[cfg(test)]
             (from, to) => simulated::rename((from, name), (to, new), simulated::How::Swap),
-        }
+        })
     }
 
     /// Where nothing stands.
     pub(super) fn place(&self, name: &str, to: &Self, new: &str) -> Result<(), Errno> {
-        match (self, to) {
+        tried("place", || match (self, to) {
             (Self::System(from), Self::System(to)) => {
                 rustix::fs::renameat_with(from, name, to, new, RenameFlags::NOREPLACE)
             }
             #[cfg(test)]
             (from, to) => simulated::rename((from, name), (to, new), simulated::How::Beside),
-        }
+        })
     }
 
     /// A second name for a file, where nothing stands.
     pub(super) fn link(&self, name: &str, to: &Self, new: &str) -> Result<(), Errno> {
-        match (self, to) {
+        tried("link", || match (self, to) {
             (Self::System(from), Self::System(to)) => {
                 rustix::fs::linkat(from, name, to, new, AtFlags::empty())
             }
             #[cfg(test)]
             _ => Err(Errno::OPNOTSUPP),
-        }
+        })
     }
 
     pub(super) fn remove_file(&self, name: &str) -> Result<(), Errno> {
-        match self {
+        tried("remove_file", || match self {
             Self::System(at) => rustix::fs::unlinkat(at, name, AtFlags::empty()),
             #[cfg(test)]
             Self::Simulated(at) => at.remove_file(name),
-        }
+        })
     }
 
     /// An empty one.
     pub(super) fn remove_folder(&self, name: &str) -> Result<(), Errno> {
-        match self {
+        tried("remove_folder", || match self {
             Self::System(at) => rustix::fs::unlinkat(at, name, AtFlags::REMOVEDIR),
             #[cfg(test)]
             Self::Simulated(at) => at.remove_folder(name),
-        }
+        })
     }
 
     pub(super) fn names(&self) -> Result<Vec<OsString>, Errno> {
-        match self {
+        tried("names", || match self {
             Self::System(at) => {
                 use std::os::unix::ffi::OsStringExt;
                 let mut names = Vec::new();
@@ -285,16 +300,16 @@ impl Folder {
             }
             #[cfg(test)]
             Self::Simulated(at) => at.names(),
-        }
+        })
     }
 
     /// Until here the names in this folder are on the disk.
     pub(super) fn sync(&self) -> Result<(), Errno> {
-        match self {
+        tried("sync", || match self {
             Self::System(at) => rustix::fs::fsync(at),
             #[cfg(test)]
             Self::Simulated(at) => at.sync(),
-        }
+        })
     }
 }
 
@@ -308,59 +323,59 @@ pub(crate) enum Handle {
 
 impl Handle {
     pub(crate) fn stat(&self) -> io::Result<Stat> {
-        match self {
+        tried("stat of a file", || match self {
             Self::System(file) => Ok(Stat::of(&rustix::fs::fstat(file)?)),
             #[cfg(test)]
             Self::Simulated(open) => Ok(open.node.stat()?),
-        }
+        })
     }
 
     pub(super) fn rewind(&mut self) -> io::Result<()> {
-        match self {
+        tried("rewind", || match self {
             Self::System(file) => file.seek(SeekFrom::Start(0)).map(drop),
             #[cfg(test)]
             Self::Simulated(open) => {
                 open.place = 0;
                 Ok(())
             }
-        }
+        })
     }
 
     pub(super) fn set_permissions(&self, bits: u32) -> io::Result<()> {
-        match self {
+        tried("set_permissions", || match self {
             Self::System(file) => Ok(rustix::fs::fchmod(file, Permissions::from_raw_mode(bits))?),
             #[cfg(test)]
             Self::Simulated(open) => Ok(open.node.set_permissions(bits)?),
-        }
+        })
     }
 
     /// Until here its bytes are on the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
-        match self {
+        tried("sync of a file", || match self {
             Self::System(file) => file.sync_all(),
             #[cfg(test)]
             Self::Simulated(open) => Ok(open.node.sync()?),
-        }
+        })
     }
 }
 
 impl Read for Handle {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self {
+        tried("read", || match self {
             Self::System(file) => file.read(into),
             #[cfg(test)]
             Self::Simulated(open) => open.read(into),
-        }
+        })
     }
 }
 
 impl Write for Handle {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
+        tried("write", || match self {
             Self::System(file) => file.write(bytes),
             #[cfg(test)]
             Self::Simulated(open) => open.write(bytes),
-        }
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -378,11 +393,13 @@ pub(crate) enum Temporary {
 
 impl Temporary {
     pub(super) fn new_in(folder: &Path) -> io::Result<Self> {
-        #[cfg(test)]
-        if let Some(made) = simulated::temporary(folder) {
-            return made.map(Self::Simulated);
-        }
-        tempfile::NamedTempFile::new_in(folder).map(Self::System)
+        tried("new temporary", || {
+            #[cfg(test)]
+            if let Some(made) = simulated::temporary(folder) {
+                return made.map(Self::Simulated);
+            }
+            tempfile::NamedTempFile::new_in(folder).map(Self::System)
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -395,7 +412,7 @@ impl Temporary {
 
     /// Its bytes are on the disk, and its name is this one there.
     pub(super) fn keep(self, at: &Path) -> io::Result<()> {
-        match self {
+        tried("keep", || match self {
             Self::System(file) => {
                 file.as_file().sync_all()?;
                 file.persist(at).map_err(|error| error.error)?;
@@ -406,17 +423,17 @@ impl Temporary {
             }
             #[cfg(test)]
             Self::Simulated(file) => file.keep(at),
-        }
+        })
     }
 }
 
 impl Write for Temporary {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
+        tried("write of a temporary", || match self {
             Self::System(file) => file.write(bytes),
             #[cfg(test)]
             Self::Simulated(file) => file.open.write(bytes),
-        }
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -426,11 +443,13 @@ impl Write for Temporary {
 
 /// What stands at a path, itself when it is a link.
 pub(super) fn stat(path: &Path) -> io::Result<Stat> {
-    #[cfg(test)]
-    if let Some(node) = simulated::find(path) {
-        return Ok(node?.stat()?);
-    }
-    Ok(Stat::of(&rustix::fs::lstat(path)?))
+    tried("stat by path", || {
+        #[cfg(test)]
+        if let Some(node) = simulated::find(path) {
+            return Ok(node?.stat()?);
+        }
+        Ok(Stat::of(&rustix::fs::lstat(path)?))
+    })
 }
 
 /// What a directory is called by the file system, if it stands.
@@ -454,18 +473,20 @@ pub(super) struct Name {
 }
 
 pub(super) fn names(folder: &Path) -> io::Result<Vec<Name>> {
-    #[cfg(test)]
-    if let Some(node) = simulated::find(folder) {
-        return Ok(simulated::listed(&node?)?);
-    }
-    let name = |entry: io::Result<std::fs::DirEntry>| {
-        let entry = entry?;
-        Ok(Name {
-            name: entry.file_name(),
-            is_dir: entry.file_type().ok().map(|kind| kind.is_dir()),
-        })
-    };
-    std::fs::read_dir(folder)?.map(name).collect()
+    tried("names by path", || {
+        #[cfg(test)]
+        if let Some(node) = simulated::find(folder) {
+            return Ok(simulated::listed(&node?)?);
+        }
+        let name = |entry: io::Result<std::fs::DirEntry>| {
+            let entry = entry?;
+            Ok(Name {
+                name: entry.file_name(),
+                is_dir: entry.file_type().ok().map(|kind| kind.is_dir()),
+            })
+        };
+        std::fs::read_dir(folder)?.map(name).collect()
+    })
 }
 
 pub(super) fn is_empty_folder(at: &Path) -> bool {
@@ -477,48 +498,58 @@ pub(super) fn is_empty_folder(at: &Path) -> bool {
 }
 
 pub(crate) fn target(link: &Path) -> io::Result<PathBuf> {
-    #[cfg(test)]
-    if let Some(node) = simulated::find(link) {
-        return Ok(String::from_utf8_lossy(&node?.target()?)
-            .into_owned()
-            .into());
-    }
-    std::fs::read_link(link)
+    tried("target by path", || {
+        #[cfg(test)]
+        if let Some(node) = simulated::find(link) {
+            return Ok(String::from_utf8_lossy(&node?.target()?)
+                .into_owned()
+                .into());
+        }
+        std::fs::read_link(link)
+    })
 }
 
 /// Opens a file to be read; a link is refused.
 pub(crate) fn open(path: &Path) -> io::Result<Handle> {
-    #[cfg(test)]
-    if let Some(node) = simulated::find(path) {
-        return Ok(Handle::Simulated(node?.open()?));
-    }
-    let file = rustix::fs::open(path, READ, Permissions::empty())?;
-    Ok(Handle::System(file.into()))
+    tried("open by path", || {
+        #[cfg(test)]
+        if let Some(node) = simulated::find(path) {
+            return Ok(Handle::Simulated(node?.open()?));
+        }
+        let file = rustix::fs::open(path, READ, Permissions::empty())?;
+        Ok(Handle::System(file.into()))
+    })
 }
 
 /// Opens a file to be written, new or emptied; a link is refused.
 pub(crate) fn create(path: &Path) -> io::Result<Handle> {
-    #[cfg(test)]
-    if let Some(made) = simulated::create(path) {
-        return made.map(Handle::Simulated);
-    }
-    landing(path).map(Handle::System)
+    tried("create by path", || {
+        #[cfg(test)]
+        if let Some(made) = simulated::create(path) {
+            return made.map(Handle::Simulated);
+        }
+        landing(path).map(Handle::System)
+    })
 }
 
 pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
-    #[cfg(test)]
-    if let Some(removed) = simulated::remove(path) {
-        return removed;
-    }
-    std::fs::remove_file(path)
+    tried("remove by path", || {
+        #[cfg(test)]
+        if let Some(removed) = simulated::remove(path) {
+            return removed;
+        }
+        std::fs::remove_file(path)
+    })
 }
 
 pub(super) fn make_folders(path: &Path) -> io::Result<()> {
-    #[cfg(test)]
-    if let Some(made) = simulated::make_folders(path) {
-        return made;
-    }
-    std::fs::create_dir_all(path)
+    tried("make folders", || {
+        #[cfg(test)]
+        if let Some(made) = simulated::make_folders(path) {
+            return made;
+        }
+        std::fs::create_dir_all(path)
+    })
 }
 
 /// Since 1970.
@@ -555,6 +586,8 @@ pub(crate) async fn blocking<T: Send + 'static>(
         tokio::time::sleep(wait).await;
         return Ok(work());
     }
+    #[cfg(test)]
+    let work = faults::carried(work);
     finished(tokio::task::spawn_blocking(work)).await
 }
 

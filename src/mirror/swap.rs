@@ -1,0 +1,230 @@
+//! The swap: what is ready takes the place of what stands there, and what was swapped out is looked at once more.
+//!
+//! What was swapped out is removed only when it is known to be what was looked at. An error leaves everything as it
+//! stood, or says where it left what; where a call does not say whether it was done, the stage is asked. Blocking.
+
+use rustix::io::Errno;
+
+use crate::mirror::disk::{
+    Disk, Error, OURS, Prepared, Ready, STAGE, SWAP, Staged, fail, remove_folder,
+};
+use crate::mirror::ground::Folder;
+use crate::mirror::look::{Found, Stamp, unchanged};
+use crate::protocol::file::Mode;
+
+/// The name that is written to, and what was found there.
+struct Target<'p> {
+    stage: &'p Folder,
+    parent: &'p Folder,
+    name: &'p str,
+    found: &'p Found,
+}
+
+/// What lies under a name of the stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lies {
+    /// What we put there.
+    Ours,
+    Nothing,
+    /// Something else: a swap was done.
+    Other,
+    Unknown,
+}
+
+impl Staged {
+    /// From here on a file of the user may lie under this name: a start that finds it keeps it.
+    fn becomes_swap(&mut self) -> Result<(), Error> {
+        let name = format!("{SWAP}{}", self.name);
+        let renamed = self.stage.rename(&self.name, &self.stage, &name);
+        if renamed.is_err() {
+            // It may have been done all the same.
+            self.stage.remove_file(&name).ok();
+        }
+        renamed.map_err(fail("use the stage"))?;
+        self.name = name;
+        Ok(())
+    }
+
+    fn lies(&self) -> Lies {
+        match self.stage.stat(&self.name) {
+            Ok(stat) if Stamp::of(&stat) == self.stamp => Lies::Ours,
+            Ok(_) => Lies::Other,
+            Err(Errno::NOENT) => Lies::Nothing,
+            Err(_) => Lies::Unknown,
+        }
+    }
+}
+
+impl Disk {
+    /// The swap, and a look back. An editor that holds the old file open writes on into a file without a name, as with
+    /// every atomic replacement; the pre-image has it as it was. `Changed` means that everything stands as before.
+    pub(crate) fn commit(&self, mut prepared: Prepared) -> Result<(), Error> {
+        if let Ready::Staged(staged) | Ready::Nothing(staged) = &mut prepared.ready {
+            staged.becomes_swap()?;
+        }
+        #[cfg(test)]
+        if let Some(between) = self.between.lock().unwrap().as_mut() {
+            between();
+        }
+        let Prepared {
+            stage,
+            parent,
+            name,
+            ready,
+            found,
+            ..
+        } = prepared;
+        let at = Target {
+            stage: &stage,
+            parent: &parent,
+            name: &name,
+            found: &found,
+        };
+        match ready {
+            Ready::Staged(mut staged) => self.put(&at, &mut staged)?,
+            Ready::Nothing(mut staged) => self.take(&at, &mut staged)?,
+            Ready::Folder => make_folder(&parent, &name)?,
+        }
+        parent.sync().map_err(|error| Error::Unsure(error.into()))
+    }
+
+    fn put(&self, at: &Target<'_>, staged: &mut Staged) -> Result<(), Error> {
+        match at.found.state {
+            None => return place(staged, at),
+            Some(state) if state.mode == Mode::Directory => {
+                remove_folder(at.parent, at.name)?;
+                return place(staged, at);
+            }
+            Some(_) => (),
+        }
+        match at.stage.swap(&staged.name, at.parent, at.name) {
+            Ok(()) => (),
+            Err(Errno::NOENT) => return Err(Error::Changed),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => return overwrite(at, staged),
+            Err(error) => match staged.lies() {
+                Lies::Ours => return Err(Error::of("put it in place", error)),
+                Lies::Other => (),
+                Lies::Nothing | Lies::Unknown => return Err(unsure(staged, error)),
+            },
+        }
+        staged.is_ours = false;
+        let Err(why) = look_back(staged, at.found) else {
+            staged.is_ours = true;
+            return Ok(());
+        };
+        // It may say no and be done.
+        at.stage.swap(&staged.name, at.parent, at.name).ok();
+        // What lies there now was in place a moment ago: if it is not ours, somebody has written once more.
+        if staged.lies() == Lies::Ours {
+            staged.is_ours = true;
+            Err(why)
+        } else {
+            Err(self.stranded(staged))
+        }
+    }
+
+    fn take(&self, at: &Target<'_>, staged: &mut Staged) -> Result<(), Error> {
+        match at.found.state {
+            None => return Ok(()),
+            Some(state) if state.mode == Mode::Directory => {
+                return remove_folder(at.parent, at.name);
+            }
+            Some(_) => (),
+        }
+        // Onto the empty file of the stage: it is ours, so an ordinary rename loses nothing.
+        match at.parent.rename(at.name, at.stage, &staged.name) {
+            Ok(()) => (),
+            Err(Errno::NOENT) => return Err(Error::Changed),
+            Err(error) => match staged.lies() {
+                Lies::Ours => return Err(Error::of("remove it", error)),
+                Lies::Other => (),
+                Lies::Nothing | Lies::Unknown => return Err(unsure(staged, error)),
+            },
+        }
+        staged.is_ours = false;
+        let Err(why) = look_back(staged, at.found) else {
+            staged.is_ours = true;
+            return Ok(());
+        };
+        match place(staged, at) {
+            Ok(()) => Err(why),
+            Err(_) => Err(self.stranded(staged)),
+        }
+    }
+
+    /// Moves what we could not put back out of the reach of the stage's clearing; what stays in the stage is kept by the
+    /// next start.
+    fn stranded(&self, staged: &Staged) -> Error {
+        let safe = format!("rescued-{}", staged.name);
+        let moved = self
+            .root
+            .below(OURS)
+            .and_then(|ours| staged.stage.rename(&staged.name, &ours, &safe));
+        match moved {
+            Ok(()) => Error::Stranded(self.path.join(OURS).join(safe)),
+            Err(_) => Error::Stranded(self.path.join(STAGE).join(&staged.name)),
+        }
+    }
+}
+
+/// Nobody knows where what is.
+fn unsure(staged: &mut Staged, error: Errno) -> Error {
+    staged.is_ours = false;
+    Error::Unsure(error.into())
+}
+
+/// Whether what was swapped out is what was found before; why not.
+fn look_back(staged: &Staged, found: &Found) -> Result<(), Error> {
+    match unchanged(&staged.stage, &staged.name, found) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::Changed),
+        Err(error) => Err(Error::LookBack(Box::new(error))),
+    }
+}
+
+/// Puts it where nothing may stand.
+fn place(staged: &Staged, at: &Target<'_>) -> Result<(), Error> {
+    let what = "put it in place";
+    match at.stage.place(&staged.name, at.parent, at.name) {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) => Err(Error::Changed),
+        // A link is refused where a name stands, so nothing is replaced here either; the stage is cleared later.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            match at.stage.link(&staged.name, at.parent, at.name) {
+                Ok(()) => {
+                    at.stage.remove_file(&staged.name).ok();
+                    Ok(())
+                }
+                Err(Errno::EXIST) => Err(Error::Changed),
+                Err(error) => Err(Error::of(what, error)),
+            }
+        }
+        Err(error) => match staged.lies() {
+            Lies::Nothing => Ok(()),
+            Lies::Ours | Lies::Other => Err(Error::of(what, error)),
+            Lies::Unknown => Err(Error::Unsure(error.into())),
+        },
+    }
+}
+
+/// For file systems that cannot swap two names.
+fn overwrite(at: &Target<'_>, staged: &Staged) -> Result<(), Error> {
+    match unchanged(at.parent, at.name, at.found) {
+        Ok(true) => (),
+        Ok(false) => return Err(Error::Changed),
+        Err(error) => return Err(error),
+    }
+    // RACE: who writes between the look above and this rename is overwritten; the pre-image has what stood before that
+    // write. Where the swap exists the look comes after it, and this line is never reached.
+    at.stage
+        .rename(&staged.name, at.parent, at.name)
+        .map_err(fail("put it in place"))
+}
+
+fn make_folder(parent: &Folder, name: &str) -> Result<(), Error> {
+    match parent.make_folder(name, 0o777) {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) => Err(Error::Changed),
+        Err(error) => Err(Error::of("make the folder", error)),
+    }
+}
