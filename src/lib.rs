@@ -50,6 +50,8 @@
 //! - One journal per run is the truth: line *k* has sequence *k*; it is announced and acknowledged when it is durable.
 //! - Raw first, typed second: what an agent said is stored as the JSON it was.
 //! - A user's byte is overwritten only after it has been kept, and never by bytes that do not have the announced hash.
+//! - What is told of the sandbox's files is on its disk: a power cut tears only what nobody has heard of, and what it tore is put
+//!   back, not told.
 //! - Everything from outside is hostile until parsed, and every buffer has a bound.
 
 pub mod agent;

@@ -37,6 +37,8 @@ pub(crate) enum Bug {
     BarrierSkipped,
     PromptBeforeEdits,
     StaleEditApplied,
+    ToldBeforeSynced,
+    TornTold,
     // The mirror.
     BaseBeforeRename,
     PreImageSkipped,

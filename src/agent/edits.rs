@@ -40,7 +40,7 @@ const TOGETHER: usize = 64;
 
 /// Until when to try for the contents of one command.
 #[derive(Default)]
-struct Patience(OnceLock<Instant>);
+pub(super) struct Patience(OnceLock<Instant>);
 
 impl Patience {
     /// Counts from the first time that something was out of reach.
@@ -192,7 +192,7 @@ fn are_near(one: &str, other: &str) -> bool {
 }
 
 /// Begins anew whenever the workspace changes in between.
-async fn apply(
+pub(super) async fn apply(
     applier: &Arc<Applier>,
     blobs: &dyn Blobs,
     change: &LocalChange,

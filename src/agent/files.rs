@@ -21,6 +21,7 @@ use crate::mirror::blobs::{self, Blobs};
 use crate::mirror::disk;
 use crate::mirror::ground;
 use crate::mirror::ignore::{BadPattern, Rules};
+use crate::mirror::life::Life;
 use crate::mirror::scan::{self, Cache, Limits, Local, Problem, Tree};
 use crate::protocol::file::{ChangeKind, FileChange, FileState, Mode};
 use crate::protocol::hash::{ContentHash, Hasher};
@@ -47,26 +48,30 @@ pub(crate) enum Told {
 
 /// One difference between what is told and what is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Difference {
-    path: RelPath,
-    now: Option<FileState>,
-    before: Option<FileState>,
+pub(super) struct Difference {
+    pub(super) path: RelPath,
+    pub(super) now: Option<FileState>,
+    pub(super) before: Option<FileState>,
 }
 
 /// The owner of everything known about the workspace's files.
 pub(crate) struct Files {
-    root: PathBuf,
+    pub(super) root: PathBuf,
     /// Copies of changed files until they are stored.
     stage: PathBuf,
     rules: Arc<Rules>,
     cache: Arc<Cache>,
-    known: BTreeMap<RelPath, FileState>,
+    pub(super) known: BTreeMap<RelPath, FileState>,
     /// Told as failed, and why, so that it is told once.
     failed: BTreeMap<String, String>,
     pub(super) blobs: Arc<dyn Blobs>,
     copies: u64,
     /// What people change elsewhere comes in through it; nothing does where the agent works in their own directory.
     pub(super) applier: Option<Arc<Applier>>,
+    /// Where it is written down in which life of the machine nothing was torn.
+    pub(super) life: Option<Life>,
+    /// What a power cut left, as far as it could not be put back: never told.
+    pub(super) torn: BTreeMap<RelPath, FileState>,
 }
 
 impl Files {
@@ -90,15 +95,18 @@ impl Files {
             blobs,
             copies: 0,
             applier: None,
+            life: None,
+            torn: BTreeMap::new(),
         })
     }
 
-    /// Takes changes from outside; what they replace is kept below `kept`.
-    pub(crate) fn with_applier(mut self, kept: &Path) -> Result<Self, disk::Error> {
+    /// Takes changes from outside; what they replace is kept below `kept`, and in `folder` what is known of the machine.
+    pub(crate) fn with_applier(mut self, folder: &Path, kept: &Path) -> Result<Self, disk::Error> {
         let (rules, cache) = (Arc::clone(&self.rules), Arc::clone(&self.cache));
         let applier = Applier::open(&self.root, kept, rules, cache)?;
         applier.own_folders(self.known.keys());
         self.applier = Some(Arc::new(applier));
+        self.life = Some(Life::of(folder));
         Ok(self)
     }
 
@@ -170,22 +178,28 @@ impl Files {
     }
 
     /// The line for a file that cannot be stored, the first time it cannot for this reason.
-    fn fail(&mut self, path: &str, why: String) -> Option<Value> {
+    pub(super) fn fail(&mut self, path: &str, why: String) -> Option<Value> {
         let told = self.failed.insert(path.to_owned(), why.clone());
         (told.as_ref() != Some(&why)).then(|| line::file_failed(path, &why, None))
     }
 
     async fn tell(
         &mut self,
-        differences: Vec<Difference>,
+        mut differences: Vec<Difference>,
         turn: Option<u64>,
         tool: Option<&str>,
     ) -> Vec<Value> {
         let mut lines = Vec::new();
+        differences.retain(|difference| !self.is_torn(&difference.path, difference.now));
         // In pieces, so that a thousand copies do not stand on the disk at once.
         for piece in differences.chunks(256) {
             let staged = self.stage(piece).await;
-            let refused = self.store(&staged).await;
+            let (refused, settled) = tokio::join!(self.store(&staged), self.settle(piece));
+            if let Err(why) = settled {
+                let paths = piece.iter().map(|difference| difference.path.as_str());
+                lines.extend(paths.filter_map(|path| self.fail(path, why.clone())));
+                continue;
+            }
             for (difference, copy) in staged {
                 let told = match (copy, &difference.now) {
                     (Err(why), _) => self.fail(difference.path.as_str(), why),
@@ -200,6 +214,18 @@ impl Files {
             }
         }
         lines
+    }
+
+    /// What is told is on the disk here: with the power nothing goes that others stand upon.
+    async fn settle(&self, piece: &[Difference]) -> Result<(), String> {
+        let Some(applier) = self.applier.clone() else {
+            // The user's own directory: nothing stands upon it but itself.
+            return Ok(());
+        };
+        let paths: Vec<RelPath> = piece.iter().map(|one| one.path.clone()).collect();
+        let settled = ground::blocking(move || applier.settle(&paths)).await;
+        let settled = settled.map_err(|error| error.to_string())?;
+        settled.map_err(|error| error.to_string())
     }
 
     /// Takes the change as known and makes its line.
@@ -253,7 +279,7 @@ impl Files {
             .expect("a look does not panic")
     }
 
-    fn eyes(&self) -> Eyes {
+    pub(super) fn eyes(&self) -> Eyes {
         Eyes {
             root: self.root.clone(),
             rules: Arc::clone(&self.rules),
@@ -391,7 +417,7 @@ fn copy(from: &Path, mode: Mode, into: PathBuf) -> io::Result<Copy> {
 }
 
 /// Looks at the workspace. Blocking.
-struct Eyes {
+pub(super) struct Eyes {
     root: PathBuf,
     rules: Arc<Rules>,
     cache: Arc<Cache>,
@@ -416,7 +442,7 @@ impl Eyes {
     }
 
     /// Only there, and at what is known below.
-    fn named(
+    pub(super) fn named(
         &self,
         known: &BTreeMap<RelPath, FileState>,
         paths: BTreeSet<RelPath>,

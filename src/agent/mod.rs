@@ -17,6 +17,7 @@ pub(crate) mod recall;
 mod road;
 pub(crate) mod spool;
 mod tap;
+mod torn;
 mod translate;
 pub(crate) mod turns;
 mod whole;

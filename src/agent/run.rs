@@ -120,7 +120,10 @@ async fn serve(
     tasks.spawn(link::follow(road.clone(), recall.last(), commands));
     let (wisher, wishes) = wishes::queue();
     let (tell, told) = mpsc::channel(64);
-    let files = files(&launch, &road, &workspace, &recall)?;
+    let mut files = files(&launch, &road, &workspace, &recall)?;
+    for line in files.mend().await {
+        journal.write(&line).await?;
+    }
     let stirs = watch::watch(&workspace.root, files.rules(), &mut tasks);
     tasks.spawn(files.run(wishes, tell));
     let idle = Duration::from_secs(launch.idle_seconds.max(1));
@@ -339,6 +342,6 @@ fn files(
     }
     let kept = launch.folder.join("pre-images");
     files
-        .with_applier(&kept)
+        .with_applier(&launch.folder, &kept)
         .context("cannot write in the workspace")
 }

@@ -13,14 +13,18 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use tokio::process::Command;
+use tokio::task::JoinError;
 
 use crate::agent::road::Road;
 use crate::client::error::Error as ClientError;
 use crate::mirror::blobs::{self, Blobs, Wanted};
+use crate::mirror::ground;
 use crate::mirror::ignore::Rules;
+use crate::mirror::life::{self, Life};
 use crate::mirror::link;
 use crate::mirror::lock::{self, Held, Stay};
 use crate::mirror::scan::{self, Cache, Limits};
+use crate::mirror::seedbed::{Seedbed, Spot};
 use crate::mirror::tracked::tracked;
 use crate::protocol::file::{FileManifest, FileState, ManifestFile, Mode};
 use crate::protocol::hash::{ContentHash, Hasher};
@@ -145,15 +149,13 @@ async fn sandbox(launch: &Launch, road: &Road) -> Result<Workspace, Error> {
         None
     };
     if !done.exists() {
+        let life = Life::of(&folder);
         // What a start before us left half done is ours alone: nothing has worked in it.
         drop(tokio::fs::remove_dir_all(&root).await);
         make(&root).await?;
         seed(launch, road, &root, manifest.as_ref(), &mut notes).await?;
-        let marked = tokio::fs::write(&done, b"").await;
-        marked.map_err(|source| Error::Write {
-            path: "seeded".to_owned(),
-            source,
-        })?;
+        let marked = ground::blocking(move || life.begin().and_then(|()| life::mark(&done, "")));
+        written("seeded", marked.await)?;
     }
     let baseline = match manifest {
         Some(manifest) => listed(&manifest, &mut Vec::new())
@@ -202,7 +204,24 @@ async fn seed(
     } else if bundled.is_none() {
         git.root_commit().await?;
     }
-    Ok(())
+    // The mark that it is done must not outlive what it says.
+    let bed = bed(root).await?;
+    written("the files", ground::blocking(move || bed.settle()).await)
+}
+
+async fn bed(root: &Path) -> Result<Arc<Seedbed>, Error> {
+    let at = root.to_owned();
+    let opened = ground::blocking(move || Seedbed::open(&at).map(Arc::new)).await;
+    written("the files", opened)
+}
+
+/// An error names what could not be written.
+fn written<T>(path: &str, done: Result<io::Result<T>, JoinError>) -> Result<T, Error> {
+    let done = done.map_err(io::Error::other).flatten();
+    done.map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Waits for the manifest: the client may still be sending blobs.
@@ -242,61 +261,74 @@ async fn write_all(
     let (links, files): (Vec<_>, Vec<_>) = listed
         .into_iter()
         .partition(|(_, file)| file.mode == Mode::Symlink);
+    let bed = &bed(root).await?;
     let mut writes = Vec::new();
     for (path, file) in &files {
-        writes.push(write(road, root, path, file).boxed());
+        writes.push(write(road, bed, path, file).boxed());
     }
     let written = futures::stream::iter(writes).buffer_unordered(DOWNLOADS);
     written.try_collect::<Vec<()>>().await?;
-    // Links come last: while files are written there is none in the tree that could lead outside.
+    // Links come last: while files are written there is none in the tree that could lead anywhere.
     for (path, file) in &links {
-        if let Some(note) = write_link(road, root, path, file).await? {
+        if let Some(note) = write_link(road, bed, path, file).await? {
             notes.push(note);
         }
     }
     Ok(())
 }
 
-async fn write(road: &Road, root: &Path, path: &RelPath, file: &ManifestFile) -> Result<(), Error> {
-    let at = path.below(root);
+async fn write(
+    road: &Road,
+    bed: &Arc<Seedbed>,
+    path: &RelPath,
+    file: &ManifestFile,
+) -> Result<(), Error> {
     if file.mode == Mode::Directory {
-        return make(&at).await;
+        let (bed, at) = (Arc::clone(bed), path.clone());
+        let made = ground::blocking(move || bed.make_folder(&at)).await;
+        return written(path.as_str(), made);
     }
-    if let Some(parent) = at.parent() {
-        make(parent).await?;
-    }
-    fetch(road, file.hash, file.size, path.as_str(), &at).await?;
+    let spot = land(road, bed, path, file).await?;
     if file.mode == Mode::Executable {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::Permissions::from_mode(0o755);
-        let changed = tokio::fs::set_permissions(&at, mode).await;
-        changed.map_err(|source| Error::Write {
-            path: path.to_string(),
-            source,
-        })?;
+        let changed = ground::blocking(move || spot.make_executable()).await;
+        written(path.as_str(), changed)?;
     }
     Ok(())
 }
 
+/// The content in its place.
+async fn land(
+    road: &Road,
+    bed: &Arc<Seedbed>,
+    path: &RelPath,
+    file: &ManifestFile,
+) -> Result<Spot, Error> {
+    let (bed, at) = (Arc::clone(bed), path.clone());
+    let spot = ground::blocking(move || bed.spot(&at)).await;
+    let spot = written(path.as_str(), spot)?;
+    fetch(road, file.hash, file.size, path.as_str(), &spot.at).await?;
+    Ok(spot)
+}
+
 async fn write_link(
     road: &Road,
-    root: &Path,
+    bed: &Arc<Seedbed>,
     path: &RelPath,
     file: &ManifestFile,
 ) -> Result<Option<String>, Error> {
-    let at = path.below(root);
-    write(road, root, path, file).await?;
-    let failed = |source| Error::Write {
-        path: path.to_string(),
-        source,
-    };
-    let target = tokio::fs::read_to_string(&at).await.map_err(failed)?;
-    tokio::fs::remove_file(&at).await.map_err(failed)?;
-    if let Err(why) = link::check(path, &target) {
-        return Ok(Some(format!("{path} was left out: {why}")));
-    }
-    tokio::fs::symlink(&target, &at).await.map_err(failed)?;
-    Ok(None)
+    let spot = land(road, bed, path, file).await?;
+    let at = path.clone();
+    let made = ground::blocking(move || {
+        let target = spot.target()?;
+        match link::check(&at, &target) {
+            Ok(_) => spot.become_link(&target).map(|()| None),
+            Err(why) => {
+                spot.remove()?;
+                Ok(Some(format!("{at} was left out: {why}")))
+            }
+        }
+    });
+    written(path.as_str(), made.await)
 }
 
 /// Fetches a content into a new file and looks whether it is the right one.
@@ -374,12 +406,10 @@ async fn first_look(launch: &Launch, root: &Path) -> Result<BTreeMap<RelPath, Fi
         path: "baseline.json".to_owned(),
         source: io::Error::other(error),
     })??;
-    let text = serde_json::to_vec(&tree.files).unwrap_or_default();
-    let written = tokio::fs::write(&kept, text).await;
-    written.map_err(|source| Error::Write {
-        path: "baseline.json".to_owned(),
-        source,
-    })?;
+    let text = serde_json::to_string(&tree.files).unwrap_or_default();
+    // Later starts stand upon it.
+    let marked = ground::blocking(move || life::mark(&kept, &text)).await;
+    written("baseline.json", marked)?;
     Ok(tree.files)
 }
 

@@ -112,6 +112,11 @@ impl Applier {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What stands at these paths survives the power, whoever wrote it.
+    pub(crate) fn settle(&self, paths: &[RelPath]) -> Result<(), disk::Error> {
+        self.disk.settle(paths)
+    }
+
     /// Between two changes nothing of ours stands in the root.
     pub(crate) fn tidy(&self) {
         self.disk.tidy();
@@ -130,7 +135,8 @@ impl Applier {
         // Without a base nothing stands there but, at most, a folder that may turn out to be empty.
         let base = change.base.and(here);
         let done = match decide(base, &local, now, self.limits.file) {
-            Move::Agree => Ok(()),
+            // Whoever wrote it may not have cared for the power; we answer that it stands.
+            Move::Agree => self.settle(std::slice::from_ref(path)),
             Move::Push(_) | Move::Conflict(_) => {
                 return Step::Done(Outcome::Stale(None));
             }

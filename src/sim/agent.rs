@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::disk::Disk;
+use super::files;
 use super::net::{Ask, Net, Peer, Road};
 use super::process::{Abort, Process};
 use super::queue::Did;
@@ -116,7 +117,13 @@ impl Agent {
     pub(super) async fn kill(&self, power: bool) {
         self.world.note(format_args!("agent dies, power {power}"));
         self.disk.stop(power);
-        self.world.check(self.world.trees.agent().stop(power));
+        let tree = self.world.trees.agent();
+        self.world.check(tree.stop(power));
+        if power {
+            let told = self.net.endpoint.lines();
+            self.world
+                .check(files::what_was_told_is_kept(&told, &tree.lost()));
+        }
         let process = self.process().clone();
         process.kill().await;
         // The child dies with it.
@@ -142,13 +149,17 @@ async fn serve(
     let (commands, link) = mpsc::channel(64);
     process.spawn(link::follow(road.clone(), recall.last(), commands));
     let (says, said) = mpsc::channel(64);
-    let (wisher, news) = match workspace::start(process, &road, &recall) {
+    let (wisher, news, lines) = match workspace::start(process, &road, &recall).await {
         Ok(started) => started,
         Err(why) => {
             world.note(format_args!("the agent has no work tree: {why}"));
             return Ok(());
         }
     };
+    for line in lines {
+        world.note(format_args!("agent tells {line}"));
+        journal.write(&line).await?;
+    }
     let server = Server {
         world: Arc::clone(world),
         process: process.clone(),

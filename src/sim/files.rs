@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::trees::{AGENT, Trees};
+use crate::protocol::file::FileState;
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::CommandId;
 use crate::protocol::path::RelPath;
@@ -136,9 +137,10 @@ impl Told {
 pub(super) fn judge(trees: &Trees, lines: &[Vec<u8>], words: &[Words]) -> Result<(), String> {
     let told = Told::read(trees, lines)?;
     nothing_is_lost(trees)?;
+    nothing_torn_is_told(lines)?;
     for tree in &trees.all {
         for (path, content) in tree.taken() {
-            if !told.contents.contains(&content.to_string()) {
+            if !told.contents.contains(&content.to_string()) && !tree.is_torn(content) {
                 return Err(format!(
                     "{} gave up {content} at {path}, of which nobody was told",
                     tree.name
@@ -151,6 +153,56 @@ pub(super) fn judge(trees: &Trees, lines: &[Vec<u8>], words: &[Words]) -> Result
     }
     no_conflict_is_made_up(trees)?;
     words.iter().try_for_each(|words| told.in_order(words))
+}
+
+/// What was told of the work tree has survived the power cut that took `lost` from it.
+pub(super) fn what_was_told_is_kept(
+    lines: &[Vec<u8>],
+    lost: &[(RelPath, FileState)],
+) -> Result<(), String> {
+    let mut told = BTreeMap::new();
+    for line in lines {
+        // The endpoint may be just about to write its last one.
+        let Ok(line) = serde_json::from_slice::<Value>(line) else {
+            continue;
+        };
+        let message = &line["notification"];
+        if let Some("_posthog/file_sync" | "_ashore/file_applied") = message["method"].as_str() {
+            let params = &message["params"];
+            let path = params["relativePath"].as_str().unwrap_or_default();
+            told.insert(path.to_owned(), text(&params["contentHash"]));
+        }
+    }
+    let gone = |(path, state): &&(RelPath, FileState)| {
+        told.get(path.as_str()) == Some(&Some(state.hash.to_string()))
+    };
+    match lost.iter().find(gone) {
+        None => Ok(()),
+        Some((path, state)) => Err(format!(
+            "the power cut took {} of {path}, which had been told",
+            state.hash
+        )),
+    }
+}
+
+/// No file was told to have become empty or nothing but zeros: nobody writes such a thing here, a power cut does.
+fn nothing_torn_is_told(lines: &[Vec<u8>]) -> Result<(), String> {
+    for line in lines {
+        let line: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        let message = &line["notification"];
+        let params = &message["params"];
+        let told = message["method"] == "_posthog/file_sync";
+        let over = told && params["baseHash"].is_string() && params["contentHash"].is_string();
+        let size = params["size"].as_u64().unwrap_or_default();
+        let zeros = vec![0; usize::try_from(size).unwrap_or_default().min(10_000)];
+        if over
+            && params["contentHash"] != params["baseHash"]
+            && params["contentHash"] == ContentHash::of(&zeros).to_string()
+        {
+            return Err(format!("what a power cut had torn was told: {params}"));
+        }
+    }
+    Ok(())
 }
 
 /// Everything that its own writer has not replaced or removed stands somewhere, or was kept.

@@ -78,7 +78,7 @@ pub(super) enum Answer {
 
 pub(super) struct Net {
     pub(super) world: Arc<World>,
-    endpoint: Arc<Endpoint>,
+    pub(super) endpoint: Arc<Endpoint>,
     /// Until when nothing gets through, by peer.
     cut: Mutex<Vec<Instant>>,
     /// Calls that stand half-open: who made them waits until they time out.

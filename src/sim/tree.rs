@@ -79,6 +79,12 @@ pub(super) struct State {
     /// What the mirror took away for good.
     taken: Vec<(RelPath, ContentHash)>,
     powers: u64,
+    /// What is done here is left to the system to write down, as programs do that care for nothing.
+    careless: bool,
+    /// What stood before the last power cut, and whose content is nowhere since.
+    lost: Vec<(RelPath, FileState)>,
+    /// What power cuts left of files, which nobody wrote.
+    torn: BTreeSet<ContentHash>,
 }
 
 /// The trees and disks of one machine.
@@ -365,7 +371,11 @@ impl State {
             self.write_down(&names);
         }
         let State {
-            nodes, disk, dice, ..
+            nodes,
+            disk,
+            dice,
+            torn,
+            ..
         } = self;
         for (number, node) in disk.iter_mut() {
             let now = nodes.get(number);
@@ -379,6 +389,7 @@ impl State {
                     1 => *old = new[..whole].to_vec(),
                     _ => *old = vec![0; new.len()],
                 }
+                torn.insert(ContentHash::of(old));
             }
             if let Some(now) = now {
                 (node.up, node.stood) = (now.up.clone(), now.stood.clone());
@@ -389,6 +400,18 @@ impl State {
         self.stirred.clear();
         self.powers += 1;
         let after = self.files();
+        let found = self.contents();
+        self.lost = before
+            .iter()
+            .filter(|(_, state)| !found.contains_key(&state.hash))
+            .map(|(path, state)| (path.clone(), *state))
+            .collect();
+        if self.careless {
+            // Nobody was promised anything; what was told is another matter.
+            for (_, state) in &self.lost {
+                self.wrote.remove(&state.hash);
+            }
+        }
         let gone = before
             .into_iter()
             .filter(|(path, state)| after.get(path) != Some(state));
@@ -424,11 +447,45 @@ impl State {
     fn seed(&mut self, path: &RelPath, text: &str) {
         let node = Node::new(Kind::File(text.as_bytes().to_vec()), 0o644, 0);
         self.put(path, node, 0);
+        self.sync_all();
         self.wrote.clear();
         self.stirred.clear();
     }
 
-    // What users do. It is on the disk when they have done it.
+    /// The contents of everything a person finds on this machine: files, copies, pre-images.
+    fn contents(&self) -> BTreeMap<ContentHash, Vec<u8>> {
+        let mut all = Vec::new();
+        self.below(TOP, "", &mut all);
+        let content = |(path, number): (String, u64)| {
+            let found = path.starts_with("root/") || path.starts_with("pre-images/");
+            let staged = path.starts_with("root/.ashore/stage/");
+            let bytes = self.nodes.get(&number).filter(|_| found && !staged)?;
+            let bytes = bytes.bytes()?;
+            Some((ContentHash::of(bytes), bytes.to_vec()))
+        };
+        all.into_iter().filter_map(content).collect()
+    }
+
+    /// Everything, as the system does it for one who asks.
+    fn sync_all(&mut self) {
+        for names in std::mem::take(&mut self.names) {
+            self.write_down(&names);
+        }
+        let files = |(_, node): &(&u64, &Node)| !matches!(node.kind, Kind::Folder(_));
+        let files: Vec<u64> = self.nodes.iter().filter(files).map(|(n, _)| *n).collect();
+        for number in files {
+            self.sync(number).ok();
+        }
+    }
+
+    /// Of what a user did.
+    fn written(&mut self, number: u64) {
+        if !self.careless {
+            self.sync(number).ok();
+        }
+    }
+
+    // What users do. It is on the disk when they have done it, but for the careless.
 
     fn replaced_at(&mut self, number: u64) {
         let mut gone = Vec::new();
@@ -467,14 +524,16 @@ impl State {
 
     /// Written to the disk, and remembered as this side's own.
     fn settle(&mut self, path: &RelPath, number: u64) {
-        self.sync(number).ok();
+        self.written(number);
         let mut at = Some(ROOT);
         let parent = path.parent();
         let parts: Vec<&str> = parent.iter().flat_map(RelPath::parts).collect();
-        self.sync(ROOT).ok();
+        self.written(ROOT);
         for part in parts {
             at = at.and_then(|at| self.child(at, part).ok());
-            at.and_then(|at| self.sync(at).ok());
+            if let Some(at) = at {
+                self.written(at);
+            }
         }
         let state = self.nodes.get(&number).and_then(Node::state);
         if let Some(state) = state {
@@ -510,7 +569,7 @@ impl State {
                 self.replaced_at(number);
                 let folder = self.folder_of(path, now).unwrap_or(ROOT);
                 self.set(vec![(folder, path.name().to_owned(), None)]);
-                self.sync(folder).ok();
+                self.written(folder);
                 true
             }
             (Act::Rename(to), Some(number)) if is_file(self, number) => {
@@ -525,7 +584,7 @@ impl State {
                     (from, path.name().to_owned(), None),
                     (folder, to.name().to_owned(), Some(number)),
                 ]);
-                self.sync(from).ok();
+                self.written(from);
                 self.settle(to, number);
                 true
             }
@@ -535,7 +594,7 @@ impl State {
                     node.changed = now;
                 }
                 self.wrote_at(number);
-                self.sync(number).ok();
+                self.written(number);
                 true
             }
             (Act::Delete | Act::Rename(_) | Act::Flip, _) => false,
@@ -544,7 +603,7 @@ impl State {
 }
 
 impl Tree {
-    pub(super) fn new(name: &str, number: u64, dice: Dice) -> Arc<Self> {
+    pub(super) fn new(name: &str, number: u64, careless: bool, dice: Dice) -> Arc<Self> {
         let mut state = State {
             dice,
             nodes: BTreeMap::from([(TOP, Node::folder(0)), (ROOT, Node::folder(0))]),
@@ -561,6 +620,9 @@ impl Tree {
             stood: BTreeSet::new(),
             taken: Vec::new(),
             powers: 0,
+            careless,
+            lost: Vec::new(),
+            torn: BTreeSet::new(),
         };
         state.set(vec![(TOP, "root".to_owned(), Some(ROOT))]);
         for name in ["pre-images", "up", "stage"] {
@@ -687,19 +749,17 @@ impl Tree {
         self.lock().files()
     }
 
-    /// The contents of everything a person finds on this machine: files, copies, pre-images.
     pub(super) fn contents(&self) -> BTreeMap<ContentHash, Vec<u8>> {
-        let state = self.lock();
-        let mut all = Vec::new();
-        state.below(TOP, "", &mut all);
-        let content = |(path, number): (String, u64)| {
-            let found = path.starts_with("root/") || path.starts_with("pre-images/");
-            let staged = path.starts_with("root/.ashore/stage/");
-            let bytes = state.nodes.get(&number).filter(|_| found && !staged)?;
-            let bytes = bytes.bytes()?;
-            Some((ContentHash::of(bytes), bytes.to_vec()))
-        };
-        all.into_iter().filter_map(content).collect()
+        self.lock().contents()
+    }
+
+    pub(super) fn is_torn(&self, content: ContentHash) -> bool {
+        self.lock().torn.contains(&content)
+    }
+
+    /// What the last power cut took.
+    pub(super) fn lost(&self) -> Vec<(RelPath, FileState)> {
+        self.lock().lost.clone()
     }
 
     /// What this side's users wrote and have not replaced or removed themselves.
@@ -826,5 +886,16 @@ impl simulated::Disk for Tree {
 
     fn sync(&self, number: u64) -> Result<(), Errno> {
         self.call(|state| state.sync(number))
+    }
+
+    fn sync_all(&self) -> Result<(), Errno> {
+        self.call(|state| {
+            state.sync_all();
+            Ok(())
+        })
+    }
+
+    fn life(&self) -> u64 {
+        self.power_cuts()
     }
 }

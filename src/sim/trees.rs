@@ -99,7 +99,9 @@ impl Trees {
             } else {
                 format!("client{number}")
             };
-            all.push(Tree::new(&name, number as u64, Dice::new(dice.next())));
+            let careless = number == AGENT;
+            let dice = Dice::new(dice.next());
+            all.push(Tree::new(&name, number as u64, careless, dice));
         }
         // The run was seeded from the first client's directory.
         let mut blobs = BTreeMap::new();

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::net::Road;
@@ -24,11 +25,11 @@ pub(super) enum News {
 }
 
 /// Starts what looks at the work tree and writes into it; it ends with the process.
-pub(super) fn start(
+pub(super) async fn start(
     process: &Process,
     road: &Road,
     recall: &Recall,
-) -> Result<(Wisher, mpsc::Receiver<News>), String> {
+) -> Result<(Wisher, mpsc::Receiver<News>, Vec<Value>), String> {
     let world = Arc::clone(&road.net.world);
     let tree = world.trees.agent();
     let mut known = world.trees.baseline();
@@ -41,8 +42,9 @@ pub(super) fn start(
     let stage = folder(tree, "stage");
     let files = Files::new(&folder(tree, "root"), stage, known, Arc::new(road.clone()));
     let files = files.map_err(|error| error.to_string())?;
-    let files = files.with_applier(&folder(tree, "pre-images"));
-    let files = files.map_err(|error| error.to_string())?;
+    let files = files.with_applier(&folder(tree, ""), &folder(tree, "pre-images"));
+    let mut files = files.map_err(|error| error.to_string())?;
+    let lines = files.mend().await;
     let (wisher, wishes) = wishes::queue();
     let (tell, mut told) = mpsc::channel(TOLD);
     let (batches, mut watched) = mpsc::channel(4);
@@ -62,5 +64,5 @@ pub(super) fn start(
             }
         }
     });
-    Ok((wisher, heard))
+    Ok((wisher, heard, lines))
 }

@@ -311,6 +311,21 @@ impl Folder {
             Self::Simulated(at) => at.sync(),
         })
     }
+
+    /// Until here everything on the file system of this folder is on the disk.
+    pub(super) fn sync_all(&self) -> Result<(), Errno> {
+        tried("sync_all", || match self {
+            #[cfg(target_os = "linux")]
+            Self::System(at) => rustix::fs::syncfs(at),
+            #[cfg(not(target_os = "linux"))]
+            Self::System(_) => {
+                rustix::fs::sync();
+                Ok(())
+            }
+            #[cfg(test)]
+            Self::Simulated(at) => at.sync_all(),
+        })
+    }
 }
 
 /// An open file.
@@ -550,6 +565,18 @@ pub(super) fn make_folders(path: &Path) -> io::Result<()> {
         }
         std::fs::create_dir_all(path)
     })
+}
+
+/// Which life of its machine this is, where that is said: another one each time that it goes down.
+pub(super) fn life(at: &Path) -> Option<String> {
+    #[cfg(test)]
+    if let Some(life) = simulated::life(at) {
+        return Some(life);
+    }
+    #[cfg(not(test))]
+    let _ = at;
+    let named = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(named.trim().to_owned()).filter(|life| !life.is_empty())
 }
 
 /// Since 1970.

@@ -46,6 +46,9 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     fn rename(&self, from: (u64, &str), to: (u64, &str), how: How) -> Result<(), Errno>;
     fn remove(&self, folder: u64, name: &str, is_folder: bool) -> Result<(), Errno>;
     fn sync(&self, node: u64) -> Result<(), Errno>;
+    fn sync_all(&self) -> Result<(), Errno>;
+    /// How often the power was cut.
+    fn life(&self) -> u64;
 }
 
 /// All machines of a thread. The first part of a path names one.
@@ -109,6 +112,11 @@ fn split(path: &Path) -> Option<(Result<Node, Errno>, String)> {
 pub(super) fn find(path: &Path) -> Option<Result<Node, Errno>> {
     let (top, rest) = split(path)?;
     Some(top.and_then(|top| top.below(&rest)))
+}
+
+pub(super) fn life(path: &Path) -> Option<String> {
+    let (top, _) = split(path)?;
+    Some(top.ok()?.disk.life().to_string())
 }
 
 /// The folder a path stands in, and its name there.
@@ -274,6 +282,10 @@ impl Node {
 
     pub(super) fn sync(&self) -> Result<(), Errno> {
         self.disk.sync(self.number)
+    }
+
+    pub(super) fn sync_all(&self) -> Result<(), Errno> {
+        self.disk.sync_all()
     }
 }
 
