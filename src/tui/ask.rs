@@ -43,6 +43,19 @@ pub struct Writing {
     pub form: Option<Filling>,
 }
 
+impl Writing {
+    /// All that was written for the answer; `line` is what stands in the place of the draft.
+    pub fn words(&self, line: &str) -> String {
+        let Some(filling) = &self.form else {
+            return line.to_owned();
+        };
+        let lines = filling.written.iter().enumerate();
+        let lines = lines.map(|(at, written)| if at == filling.at { line } else { written });
+        let lines: Vec<&str> = lines.filter(|line| !line.trim().is_empty()).collect();
+        lines.join("\n")
+    }
+}
+
 /// A form that is being filled in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filling {

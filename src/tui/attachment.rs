@@ -12,6 +12,8 @@ pub const LIMIT: u64 = 10 << 20;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attachment {
+    /// Absolute.
+    pub path: String,
     /// The last part of its path.
     pub name: String,
     pub bytes: usize,
@@ -75,6 +77,7 @@ impl Attachment {
             },
         };
         Self {
+            path: path.to_owned(),
             name,
             bytes: bytes.len(),
             kind,

@@ -29,6 +29,12 @@ pub enum Effect {
         of: Option<RunId>,
         text: String,
     },
+    /// The files that go with the next message to a run; none removes what is kept.
+    SaveAttached {
+        of: RunId,
+        /// Absolute.
+        paths: Vec<String>,
+    },
     /// How far the run was seen when it was left.
     SaveSeen {
         of: RunId,

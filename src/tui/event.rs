@@ -55,6 +55,8 @@ pub enum Event {
     SeenFound(Seen),
     /// What was being written to the run that was opened.
     DraftFound(String),
+    /// The files that were to go with it, each or a sentence on why it cannot.
+    AttachedFound(Vec<Result<Attachment, String>>),
     RunsListed(Result<Vec<RunRow>, String>),
     /// What the editor left, or a sentence on why the draft is as it was.
     Edited(Result<String, String>),

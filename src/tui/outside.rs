@@ -148,9 +148,13 @@ impl Hands {
         events: mpsc::Receiver<crate::attach::event::Event>,
     ) {
         let to = self.events.clone();
+        let store = self.store.clone();
         self.seats.begin(at.clone(), |place| {
             place.take(at.clone(), performer);
-            forward(at, events, to)
+            async move {
+                find_attached(&store, &at, &to).await;
+                forward(at, events, to).await;
+            }
         });
     }
 
@@ -318,6 +322,22 @@ impl Hands {
         });
     }
 
+    fn keep(&self, effect: Effect) {
+        let store = &self.store;
+        let (what, done) = match effect {
+            Effect::SaveDraft { of, text } => ("the draft", store.save_draft(of.as_ref(), &text)),
+            Effect::SaveAttached { of, paths } => {
+                ("what is attached", store.save_attached(&of, &paths))
+            }
+            Effect::SaveSeen { of, seen } => {
+                ("how far the run was seen", store.save_seen(&of, seen))
+            }
+            Effect::SaveHistory(text) => ("the history", store.save_history(&text)),
+            _ => return,
+        };
+        self.note(&format!("{what} cannot be kept on disk"), done);
+    }
+
     /// What the disk or the terminal refused is a line for the user; the loop itself reads it, so it cannot wait.
     fn note(&self, what: &str, done: std::io::Result<()>) {
         if let Err(error) = done {
@@ -351,31 +371,18 @@ impl Outside for Hands {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::SaveDraft { .. } | Effect::SaveSeen { .. } if self.clock.is_some() => (),
+            Effect::SaveDraft { .. } | Effect::SaveAttached { .. } | Effect::SaveSeen { .. }
+                if self.clock.is_some() => {}
             Effect::Attach(at, effect) => self.seats.perform(&at, effect),
             Effect::Launch(plan) => self.launch(plan),
             Effect::OpenRun(at) => self.open(at),
             Effect::CloseRun(at) => self.close(&at),
             Effect::ListRuns => self.list(),
             Effect::Colour(snippets) => self.colour(snippets),
-            Effect::SaveDraft { of, text } => {
-                self.note(
-                    "the draft cannot be kept on disk",
-                    self.store.save_draft(of.as_ref(), &text),
-                );
-            }
-            Effect::SaveSeen { of, seen } => {
-                self.note(
-                    "how far the run was seen cannot be kept on disk",
-                    self.store.save_seen(&of, seen),
-                );
-            }
-            Effect::SaveHistory(text) => {
-                self.note(
-                    "the history cannot be kept on disk",
-                    self.store.save_history(&text),
-                );
-            }
+            save @ (Effect::SaveDraft { .. }
+            | Effect::SaveAttached { .. }
+            | Effect::SaveSeen { .. }
+            | Effect::SaveHistory(_)) => self.keep(save),
             Effect::RunHere {
                 number,
                 command,
@@ -485,9 +492,27 @@ async fn open(
             }
             let draft = store.draft(Some(&at.run));
             tell(&events, of_run(Event::DraftFound(draft))).await;
+            find_attached(&store, &at, &events).await;
             forward(at, opened.events, events).await;
         }
         Err(why) => tell(&events, of_run(Event::OpenFailed(why))).await,
+    }
+}
+
+/// Reads again what was to go with the next message.
+async fn find_attached(store: &Store, at: &RunRef, events: &mpsc::Sender<Event>) {
+    let (store, run) = (store.clone(), at.run.clone());
+    let read = tokio::task::spawn_blocking(move || {
+        let paths = store.attached(&run);
+        paths
+            .iter()
+            .map(|path| read_file(Path::new(path)))
+            .collect()
+    });
+    let found: Vec<_> = read.await.unwrap_or_default();
+    if !found.is_empty() {
+        let found = Box::new(Event::AttachedFound(found));
+        tell(events, Event::Of(at.clone(), found)).await;
     }
 }
 

@@ -263,6 +263,7 @@ async fn step(
             | Effect::ListRuns
             | Effect::Colour(_)
             | Effect::SaveDraft { .. }
+            | Effect::SaveAttached { .. }
             | Effect::SaveSeen { .. }
             | Effect::SaveHistory(_)
             | Effect::ReadHistory

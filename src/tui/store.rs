@@ -38,14 +38,35 @@ impl Store {
     }
 
     pub fn save_draft(&self, of: Option<&RunId>, text: &str) -> io::Result<()> {
-        let file = self.draft_file(of);
+        self.keep(&self.draft_file(of), text)
+    }
+
+    /// What is empty lies nowhere.
+    fn keep(&self, file: &Path, text: &str) -> io::Result<()> {
         if text.is_empty() {
             return match std::fs::remove_file(file) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 Ok(()) | Err(_) => Ok(()),
             };
         }
-        self.replace(&file, text)
+        self.replace(file, text)
+    }
+
+    /// The files that were to go with the next message to the run.
+    pub fn attached(&self, of: &RunId) -> Vec<String> {
+        serde_json::from_str(&read(&self.attached_file(of))).unwrap_or_default()
+    }
+
+    pub fn save_attached(&self, of: &RunId, paths: &[String]) -> io::Result<()> {
+        let text = match paths {
+            [] => String::new(),
+            paths => serde_json::Value::from(paths).to_string(),
+        };
+        self.keep(&self.attached_file(of), &text)
+    }
+
+    fn attached_file(&self, of: &RunId) -> PathBuf {
+        self.folder.join("attached").join(format!("run-{of}"))
     }
 
     /// How far the run was seen when it was left.
@@ -146,6 +167,11 @@ mod tests {
         store.save_history("one\ntwo").unwrap();
         store.save_history("three").unwrap();
         store.save_history("three").unwrap();
+        let paths = ["/a b".to_owned(), "/c\nd".to_owned()];
+        store.save_attached(&run, &paths).unwrap();
+        assert_eq!(store.attached(&run), paths);
+        store.save_attached(&run, &[]).unwrap();
+        assert!(store.attached(&run).is_empty());
         let again = Store::new(folder.path(), Path::new("/a"));
         assert_eq!(again.draft(None), "half\na thought");
         assert_eq!(again.draft(Some(&run)), "to the run");

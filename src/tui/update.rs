@@ -84,6 +84,7 @@ pub(crate) fn step(state: &mut State, event: Event) -> Vec<Effect> {
         Event::Opened(attached) => launch::open(state, attached),
         Event::SeenFound(seen) => away::found(state, seen),
         Event::DraftFound(text) => draft::found(state, text),
+        Event::AttachedFound(found) => attachment::found(state, found),
         Event::OpenFailed(why) => tabs::open_failed(state, &why),
         Event::Here(said) => here::told(state, said),
         Event::Edited(edited) => editor::back(state, edited),

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use rustix::process::Signal;
+
 use crate::support::home::{Home, until};
 use crate::support::terminal::Terminal;
 
@@ -52,6 +54,36 @@ fn the_draft_goes_to_the_editor_and_comes_back_while_the_run_goes_on() {
     terminal.shows("the draft is as it was");
     terminal.shows("> first");
     terminal.shows("漢 second");
+}
+
+#[test]
+fn a_killed_screen_leaves_the_draft_and_what_goes_with_it() {
+    let home = Home::new();
+    home.write("notes for me.md", "# Notes");
+    let mut killed = Terminal::ashore(&home, &["run", "/say 1"], 80, 24);
+    killed.shows("○ idle");
+    killed.write("/attach 'notes for me.md'\r");
+    killed.shows("with notes for me.md 7 B");
+    killed.write("half a 漢 thought");
+    until("it is on disk", || {
+        let drafts = std::fs::read_dir(home.state().join("screen/drafts")).ok()?;
+        let mut drafts = drafts.filter_map(|one| std::fs::read_to_string(one.ok()?.path()).ok());
+        drafts.find(|draft| draft == "half a 漢 thought")
+    });
+    killed.signal(Signal::KILL);
+    killed.ends();
+    let terminal = Terminal::ashore(&home, &["attach", "last"], 80, 24);
+    terminal.shows("> half a 漢 thought");
+    terminal.shows("with notes for me.md 7 B");
+    terminal.write("\r");
+    terminal.until("it went", |screen| {
+        !screen.contents().contains("with notes for me.md")
+    });
+    until("the file went with it", || {
+        let journal = home.run(&["events", "last", "--format", "ndjson"]);
+        let journal = journal.exits(0).stdout();
+        (journal.contains("half a 漢 thought") && journal.contains("# Notes")).then_some(())
+    });
 }
 
 /// Closes the box; Esc and a key that follows at once would be one key.

@@ -50,7 +50,11 @@ pub(crate) fn read(state: &mut State, read: Result<Attachment, String>) -> Vec<E
     match (read, takes) {
         (Err(why), _) => toast(state, why),
         (Ok(_), None) => (),
-        (Ok(one), Some(takes)) if one.is_taken(takes) => state.writing.attachments.push(one),
+        (Ok(one), Some(takes)) if one.is_taken(takes) => {
+            let had = state.writing.attachments.len();
+            state.writing.attachments.push(one);
+            return keep(state, had);
+        }
         (Ok(one), Some(_)) => {
             let (kind, name) = (one.kind.words(), &one.name);
             toast(
@@ -62,9 +66,42 @@ pub(crate) fn read(state: &mut State, read: Result<Attachment, String>) -> Vec<E
     Vec::new()
 }
 
+/// They were attached before the last screen of this run ended. The agent took such files then.
+pub(crate) fn found(state: &mut State, found: Vec<Result<Attachment, String>>) -> Vec<Effect> {
+    let had = found.len();
+    for one in found {
+        let files = &mut state.writing.attachments;
+        match one {
+            Ok(one) if files.len() >= MOST || files.iter().any(|known| known.path == one.path) => {}
+            Ok(one) => files.push(one),
+            Err(why) => toast(state, format!("not attached any more: {why}")),
+        }
+    }
+    keep(state, had)
+}
+
+/// Backspace would take the last one away.
+pub(crate) fn is_next(state: &State) -> bool {
+    state.composer.is_empty() && !state.writing.attachments.is_empty()
+}
+
 /// Backspace on an empty draft takes the last one away again.
-pub(crate) fn drop_last(state: &mut State) -> bool {
-    state.composer.is_empty() && state.writing.attachments.pop().is_some()
+pub(crate) fn drop_last(state: &mut State) -> Vec<Effect> {
+    let had = state.writing.attachments.len();
+    state.writing.attachments.pop();
+    keep(state, had)
+}
+
+/// Which files wait to go with the next message, to disk; there were so many of them before.
+pub(crate) fn keep(state: &State, had: usize) -> Vec<Effect> {
+    let files = &state.writing.attachments;
+    match state.attached() {
+        Some(attached) if files.len() != had => vec![Effect::SaveAttached {
+            of: attached.at.run.clone(),
+            paths: files.iter().map(|file| file.path.clone()).collect(),
+        }],
+        Some(_) | None => Vec::new(),
+    }
 }
 
 /// The words with what is attached to them.

@@ -46,7 +46,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     }
     let menu = menu::choices(state);
     match action {
-        Action::DeleteBack if attachment::drop_last(state) => return Vec::new(),
+        Action::DeleteBack if attachment::is_next(state) => return attachment::drop_last(state),
         Action::Submit if state.composer.continues() => (),
         Action::Submit if !menu.is_empty() && !is_whole(state, &menu) => {
             return complete(state, &menu);
@@ -151,14 +151,30 @@ pub(crate) fn save(state: &mut State) -> Vec<Effect> {
     }
     vec![Effect::SaveDraft {
         of: place(state),
-        // A message that is being changed is safe in the journal.
-        text: match (&state.changing, &state.ask.writing) {
-            (Some(changing), _) => changing.kept.clone(),
-            // The words of an answer are no draft.
-            (None, Some(writing)) => writing.kept.clone(),
-            (None, None) => state.composer.text().to_owned(),
-        },
+        text: kept(state),
     }]
+}
+
+/// What comes back when this screen ends now: also the words of an answer, or of a message that is being changed,
+/// before the draft that waits for them.
+fn kept(state: &State) -> String {
+    let words = state.composer.text();
+    match (&state.changing, &state.ask.writing) {
+        // As it waits it is safe in the journal.
+        (Some(changing), _) if words == changing.was => changing.kept.clone(),
+        (Some(changing), _) => joined(words, &changing.kept),
+        (None, Some(writing)) => joined(&writing.words(words), &writing.kept),
+        (None, None) => words.to_owned(),
+    }
+}
+
+/// Words, and the draft that waited for them.
+pub(crate) fn joined(words: &str, waiting: &str) -> String {
+    match (words.trim(), waiting) {
+        ("", _) => waiting.to_owned(),
+        (_, "") => words.to_owned(),
+        (_, _) => format!("{words}\n{waiting}"),
+    }
 }
 
 /// Takes the kept draft away.
@@ -238,11 +254,13 @@ fn submit(state: &mut State) -> Vec<Effect> {
 pub(crate) fn send(state: &mut State) -> (Vec<Effect>, Option<CommandId>) {
     let text = taken(state);
     state.scroll = Scroll::Follow;
+    let had = state.writing.attachments.len();
     let message = attachment::message(state, &text);
     let command = message.id.clone();
     let mut effects = link::step(state, attach::event::Event::Say(message));
     effects.push(Effect::SaveHistory(text));
     effects.push(forget(state));
+    effects.extend(attachment::keep(state, had));
     (effects, command)
 }
 

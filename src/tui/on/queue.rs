@@ -120,6 +120,7 @@ pub(crate) fn keep_and_leave(state: &mut State) -> Vec<Effect> {
     };
     let text = state.composer.take().trim().to_owned();
     state.composer.set(changing.kept);
+    state.unsaved = true;
     if text.is_empty() || text == changing.was {
         return Vec::new();
     }
@@ -158,6 +159,7 @@ pub(crate) fn put_back(state: &mut State) -> Option<Vec<Effect>> {
     let changing = state.changing.take()?;
     let text = state.composer.take();
     state.composer.set(changing.kept);
+    state.unsaved = true;
     let new = text != changing.was && !text.trim().is_empty();
     Some(if new {
         vec![Effect::SaveHistory(text)]
@@ -202,6 +204,7 @@ fn remove(state: &mut State) -> Vec<Effect> {
     // Its words can be had again.
     let text = state.composer.take();
     state.composer.set(changing.kept);
+    state.unsaved = true;
     state.changing = None;
     let mut effects = say(state, changing.command, Amend::Remove);
     if !text.trim().is_empty() {
@@ -272,13 +275,11 @@ pub(crate) fn look(state: &mut State) {
     };
     if state.composer.text() == changing.was {
         state.composer.set(changing.kept);
+        state.unsaved = true;
         toast(state, "the message does not wait any more");
         return;
     }
-    let text = match changing.kept.as_str() {
-        "" => state.composer.text().to_owned(),
-        kept => format!("{}\n{kept}", state.composer.text()),
-    };
+    let text = draft::joined(state.composer.text(), &changing.kept);
     state.composer.set(text);
     state.unsaved = true;
     toast(

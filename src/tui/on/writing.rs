@@ -192,6 +192,8 @@ fn send(state: &mut State, words: String) -> Vec<Effect> {
     };
     state.composer.take();
     state.composer.set(writing.kept);
+    // On disk the words stand before it.
+    state.unsaved = true;
     state.question.answered.insert(writing.request.clone());
     link::say(
         state,
@@ -209,6 +211,7 @@ pub(crate) fn put_back(state: &mut State) -> Option<Vec<Effect>> {
     let writing = state.ask.writing.take()?;
     let words = state.composer.take();
     state.composer.set(writing.kept);
+    state.unsaved = true;
     // What was typed last was no answer.
     state.question.typed = Some(state.now);
     Some(if words.trim().is_empty() {
@@ -230,13 +233,8 @@ pub(crate) fn look(state: &mut State) {
     let Some(writing) = state.ask.writing.take() else {
         return;
     };
-    let words = state.composer.text().to_owned();
-    let text = match (words.trim(), writing.kept.as_str()) {
-        ("", _) => writing.kept,
-        (_, "") => words,
-        (_, kept) => format!("{words}\n{kept}"),
-    };
-    state.composer.set(text);
+    let words = writing.words(state.composer.text());
+    state.composer.set(draft::joined(&words, &writing.kept));
     state.unsaved = true;
     toast(
         state,

@@ -3,6 +3,7 @@
 use ashore::attach::state::{Outgoing, Posting};
 use ashore::protocol::command::{Command, PermissionReply, What};
 use ashore::protocol::line;
+use ashore::tui::effect::Effect;
 use ashore::tui::event::Event;
 use ashore::tui::state::{Confirm, Popup};
 use serde_json::{Value, json};
@@ -200,6 +201,16 @@ fn an_option_that_asks_for_words_gets_them_alone() {
     );
 }
 
+/// The draft as the next second keeps it.
+fn saved(screen: &mut Screen) -> String {
+    let effects = screen.after(1_000);
+    let draft = effects.into_iter().find_map(|effect| match effect {
+        Effect::SaveDraft { text, .. } => Some(text),
+        _ => None,
+    });
+    draft.expect("a draft is saved")
+}
+
 #[test]
 fn the_draft_waits_while_a_reason_is_written() {
     let ask = |draft: &str| {
@@ -229,6 +240,14 @@ fn the_draft_waits_while_a_reason_is_written() {
     let answered = line::permission_response("q1", "q1-call", "allow_once", None, Some("ben"));
     screen.says(31, &answered);
     assert_eq!(screen.state.composer.text(), "because\nhalf a thought");
+    // A screen that is killed leaves the words before the draft; once they went, or were put away, the draft alone.
+    for keys in ["<enter>", "<esc>"] {
+        let mut screen = ask("half a thought");
+        screen.keys("because");
+        assert_eq!(saved(&mut screen), "because\nhalf a thought");
+        screen.keys(keys);
+        assert_eq!(saved(&mut screen), "half a thought", "{keys}");
+    }
     // A reader of the run answers nothing.
     let mut screen = Screen::run(100, 30);
     busy(&mut screen);

@@ -306,6 +306,25 @@ fn taking(screen: &mut Screen, takes: serde_json::Value) {
     screen.says(0, &started);
 }
 
+/// What is written down when these wait to go with the next message.
+fn kept(names: &[&str]) -> Vec<Effect> {
+    let paths = names.iter().map(|name| format!("/home/ana/{name}"));
+    let (of, paths) = (at().run, paths.collect());
+    vec![Effect::SaveAttached { of, paths }]
+}
+
+#[test]
+fn what_was_attached_when_the_last_screen_ended_is_attached_again() {
+    let one = Attachment::new("/home/ana/one.png", b"\x89PNG\r\n\x1a\nrest");
+    let found = vec![Ok(one), Err("/home/ana/two.png cannot be read".to_owned())];
+    let mut screen = mirrored(80, 24);
+    let effects = screen.event(Event::AttachedFound(found));
+    assert_eq!(effects, kept(&["one.png"]));
+    let shown = screen.text();
+    assert!(shown.contains("with one.png 12 B"), "{shown}");
+    assert!(shown.contains("not attached any more: /home/ana/two.png"));
+}
+
 #[test]
 fn a_file_goes_with_the_next_message_and_is_shown_until_then() {
     let png = b"\x89PNG\r\n\x1a\nrest";
@@ -327,7 +346,8 @@ fn a_file_goes_with_the_next_message_and_is_shown_until_then() {
     let order = Effect::ReadFile { path, of, at: at() };
     assert!(asked.contains(&order), "{asked:?}");
     assert!(posted(&asked).is_empty() && screen.state.composer.is_empty());
-    screen.event(read("one.png", png));
+    let first = screen.event(read("one.png", png));
+    assert_eq!(first, kept(&["one.png"]));
     screen.event(read("two.png", png));
     assert!(screen.text().contains("with one.png 12 B, two.png 12 B"));
     // What it does not take does not go, and a file that is not there says so.
@@ -336,9 +356,11 @@ fn a_file_goes_with_the_next_message_and_is_shown_until_then() {
     assert!(screen.text().contains(said), "{}", screen.text());
     screen.event(Event::FileRead(Box::new(Err("x is no file".into()))));
     assert!(screen.text().contains("x is no file"));
-    screen.keys("<backspace>");
+    assert_eq!(screen.keys("<backspace>"), kept(&["one.png"]));
     assert!(!screen.text().contains("two.png"));
-    let sent = posted(&screen.keys("look<enter>"));
+    let effects = screen.keys("look<enter>");
+    assert!(effects.contains(&kept(&[])[0]), "{effects:?}");
+    let sent = posted(&effects);
     let [What::UserMessage(prompt)] = &sent[..] else {
         panic!("{sent:?}");
     };
