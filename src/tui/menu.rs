@@ -3,6 +3,7 @@
 //! Pure.
 
 use crate::tui::fuzzy::rank;
+use crate::tui::on::draft;
 use crate::tui::state::{OURS, State};
 
 /// One line of the menu.
@@ -27,7 +28,12 @@ fn commands(state: &State) -> Vec<Choice> {
             hint: command.hint.clone().unwrap_or_default(),
             label: command.description.clone(),
         });
-    let ours = OURS.iter().map(|(name, label)| Choice {
+    let is_ours = |name: &str| {
+        let text = format!("/{name}");
+        draft::action_of(&text).is_some() || draft::named(state, &text).is_some()
+    };
+    let ours = OURS.iter().filter(move |(name, _)| is_ours(name));
+    let ours = ours.map(|(name, label)| Choice {
         name: (*name).to_owned(),
         hint: String::new(),
         label: (*label).to_owned(),

@@ -4,8 +4,8 @@
 
 use crate::tui::action::Action;
 use crate::tui::fuzzy::rank;
-use crate::tui::keymap::{Binding, Context};
-use crate::tui::on::draft::action_of;
+use crate::tui::keymap::{Binding, Context, action_name};
+use crate::tui::on::draft::{action_of, named};
 use crate::tui::state::{OURS, Scene, State};
 
 /// The box as it is open: what is typed, and which of the rows that fit is chosen.
@@ -60,7 +60,7 @@ fn all(state: &State) -> Vec<Row> {
                 None => rows.push(Row {
                     label: binding.label.to_owned(),
                     keys,
-                    slash: slash(binding.action),
+                    slash: slash(state, binding.action),
                     what: What::Act(binding.action),
                 }),
             }
@@ -91,10 +91,13 @@ fn keys(state: &State, binding: &Binding) -> Vec<String> {
         .collect()
 }
 
-fn slash(action: Action) -> Option<String> {
-    OURS.iter()
-        .map(|(name, _)| format!("/{name}"))
-        .find(|name| action_of(name) == Some(action))
+/// A short name, else the action's own, where the agent has no command of that name.
+fn slash(state: &State, action: Action) -> Option<String> {
+    let own = format!("/{}", action_name(action));
+    let listed = OURS.iter().map(|(name, _)| format!("/{name}"));
+    listed
+        .chain([own])
+        .find(|name| action_of(name).or_else(|| named(state, name)) == Some(action))
 }
 
 fn theirs(state: &State) -> impl Iterator<Item = Row> {

@@ -262,6 +262,8 @@ pub struct Question {
     /// Brought back by hand: the answer keys are awake whatever the draft is.
     pub called: bool,
     pub typed: Option<Instant>,
+    /// It came while there was a draft: that draft is no answer to it.
+    pub over: bool,
 }
 
 /// A message that waits for the agent, in the composer.
@@ -470,13 +472,20 @@ impl State {
     }
 }
 
-/// The slash commands that never go to the agent.
-pub const OURS: [(&str, &str); 13] = [
+/// The slash commands of the screen that are listed. Every action of the key map has its name as one too; what the
+/// agent offers by that name goes to the agent, but for those of [`crate::tui::on::draft::action_of`].
+pub const OURS: [(&str, &str); 19] = [
     ("find", "search what was said"),
     ("away", "to what came while you were away"),
     ("attach", "a file with the message: /attach PATH"),
     ("conflict", "both sides of a conflict, to decide it"),
     ("copy", "copy a piece of what was said"),
+    ("files", "what changed in the directory"),
+    ("tools", "the tool calls"),
+    ("plan", "the plan, tools and files"),
+    ("mode", "mode, model and other options of the agent"),
+    ("mouse", "the mouse wheel, on or off"),
+    ("retry", "connect now"),
     ("raw", "raw text, to be selected by hand"),
     ("runs", "list the runs"),
     ("close", "close this tab; the run goes on"),

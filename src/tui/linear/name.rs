@@ -32,11 +32,8 @@ pub(crate) fn written_name(state: &State, action: Action) -> Option<String> {
         return None;
     }
     let name = text.strip_prefix('/')?.split_whitespace().next()?;
-    let commands = state.session().map(|session| session.commands.as_slice());
-    let mut commands = commands.unwrap_or_default().iter();
-    let theirs = commands.any(|one| one.name.trim_start_matches('/') == name);
     let ours = draft::action_of(&format!("/{name}")).or_else(|| also(name));
-    let ours = ours.or_else(|| state.keymap.named(name).filter(|_| !theirs));
+    let ours = ours.or_else(|| draft::named(state, &format!("/{name}")));
     ours.map(|_| text.to_owned())
 }
 

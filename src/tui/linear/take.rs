@@ -329,7 +329,7 @@ fn named(state: &mut State, teller: &mut Teller, name: &str, rest: &str, line: &
             state.popup = None;
             write(state, line)
         }
-        _ => match state.keymap.named(name) {
+        _ => match draft::named(state, &format!("/{name}")) {
             Some(action) => perform(state, teller, action, rest),
             None => match misspelt(state, name) {
                 Some(sentence) => Taken::say(sentence),

@@ -7,7 +7,7 @@ use crate::protocol::ids::{CommandId, RunId};
 use crate::tui::action::Action;
 use crate::tui::effect::{Effect, Plan};
 use crate::tui::menu::{self, Choice};
-use crate::tui::on::{attachment, browse, here, history, link, mention, queue, writing};
+use crate::tui::on::{attachment, browse, here, history, link, mention, question, queue, writing};
 use crate::tui::state::{Launching, Popup, Scene, Scroll, State};
 use crate::tui::update::{act as perform, leave, toast};
 
@@ -110,6 +110,7 @@ pub(crate) fn typed(state: &mut State, char: char) {
     }
     state.question.typed = Some(state.now);
     state.question.called = false;
+    begin_anew(state);
     let fits = state.composer.insert(char.encode_utf8(&mut [0; 4]));
     written(state, fits);
 }
@@ -123,11 +124,17 @@ pub(crate) fn paste(state: &mut State, text: &str) -> Vec<Effect> {
     if state.popup.is_none() && listens && !is_busy_starting(state) {
         state.focus = crate::tui::state::Focus::Edit;
         state.question.typed = Some(state.now);
+        begin_anew(state);
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         let fits = state.composer.paste(&text);
         written(state, fits);
     }
     Vec::new()
+}
+
+/// What is written into an empty draft is written after the question was seen.
+fn begin_anew(state: &mut State) {
+    state.question.over &= !state.composer.is_empty();
 }
 
 pub(crate) fn written(state: &mut State, fits: bool) {
@@ -197,12 +204,11 @@ pub(crate) fn is_busy_starting(state: &State) -> bool {
     )
 }
 
-/// The selected command is already written out.
+/// A command is already written out.
 fn is_whole(state: &State, menu: &[Choice]) -> bool {
-    state.writing.mention.is_none()
-        && menu
-            .iter()
-            .any(|one| state.composer.text()[1..] == one.name)
+    let text = state.composer.text();
+    let listed = || menu.iter().any(|one| text[1..] == one.name);
+    state.writing.mention.is_none() && (listed() || named(state, text).is_some())
 }
 
 fn complete(state: &mut State, menu: &[Choice]) -> Vec<Effect> {
@@ -269,6 +275,7 @@ pub(crate) fn is_ours(state: &State) -> bool {
     let text = state.composer.text();
     here::command(text).is_some()
         || action_of(text.trim()).is_some()
+        || named(state, text.trim()).is_some()
         || attachment::path(text.trim()).is_some()
 }
 
@@ -318,9 +325,29 @@ pub(crate) fn action_of(text: &str) -> Option<Action> {
     }
 }
 
+/// What the draft means when it is the name of something that a key does, `/half_up`, and no command of the agent.
+pub(crate) fn named(state: &State, text: &str) -> Option<Action> {
+    let name = text.strip_prefix('/')?.trim_end();
+    let theirs = state.session().map(|session| session.commands.as_slice());
+    let mut theirs = theirs.unwrap_or_default().iter();
+    if theirs.any(|command| command.name.trim_start_matches('/') == name) {
+        return None;
+    }
+    match name {
+        "mode" => Some(Action::Choose),
+        _ => state.keymap.named(name),
+    }
+}
+
 /// The commands that are ours; all others are the agent's.
 fn ours(state: &mut State, text: &str) -> Option<Vec<Effect>> {
-    let action = action_of(text)?;
+    let action = action_of(text).or_else(|| named(state, text))?;
+    if question::is_answer(action) && state.question.over {
+        let key = queue::leader(state, Action::Question);
+        let why = format!("the question is newer than what you wrote: {key}, then its keys");
+        toast(state, why);
+        return Some(Vec::new());
+    }
     taken(state);
     let mut effects = vec![forget(state)];
     effects.extend(match action {

@@ -74,6 +74,7 @@ pub(crate) fn look(state: &mut State) -> Vec<Effect> {
         return Vec::new();
     }
     let rings = asking.is_some();
+    state.question.over = !state.composer.is_empty();
     state.question.shown = asking.map(|request| (request, state.now));
     state.question.details = false;
     state.question.called = false;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use ashore::attach::state::Link;
+use ashore::protocol::command::What as Said;
 use ashore::protocol::file::ChangeKind;
 use ashore::tui::away::Seen;
 use ashore::tui::effect::Effect;
@@ -220,6 +221,11 @@ fn everything_that_has_a_name_is_in_the_palette_with_its_key() {
             .unwrap_or_else(|| panic!("{:?} has no row", binding.action));
         assert_eq!(row.keys.is_empty(), binding.keys.is_empty(), "{row:?}");
     }
+    // Each has its name too: a key, a row here, a command.
+    for row in rows.iter().filter(|row| matches!(row.what, What::Act(_))) {
+        let name = row.slash.as_deref().unwrap_or_else(|| panic!("{row:?}"));
+        assert!(name.len() > 1 && name.starts_with('/'), "{row:?}");
+    }
     for (name, _) in OURS {
         let slash = Some(format!("/{name}"));
         // Two names of one thing.
@@ -228,6 +234,48 @@ fn everything_that_has_a_name_is_in_the_palette_with_its_key() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn every_action_is_done_by_its_name_and_the_agents_commands_stay_the_agents() {
+    let table = [
+        ("/files<enter>", Pane::Files),
+        ("<tab>/tools<enter>", Pane::Tools),
+        ("<tab>/chat<enter>", Pane::Chat),
+    ];
+    let mut screen = Screen::run(80, 24);
+    busy(&mut screen);
+    for (keys, pane) in table {
+        let effects = screen.keys(keys);
+        assert!(posted(&effects).is_empty(), "{keys} {effects:?}");
+        assert_eq!(screen.state.pane, pane, "{keys}");
+        assert!(screen.state.composer.is_empty());
+    }
+    // Written out it is meant, whatever else the menu would complete it to.
+    screen.keys("/top<enter>");
+    assert!(matches!(screen.state.scroll, Scroll::At(_)));
+    screen.update(1, json!({"sessionUpdate": "current_mode_update", "currentModeId": "a", "_meta": {"ashore": {"modes": [
+        {"id": "a", "name": "Ask"}, {"id": "p", "name": "Plan"}]}}}));
+    screen.keys("/mode<enter>");
+    assert!(matches!(screen.state.popup, Some(Popup::Choose { .. })));
+    screen.keys("<esc>");
+    names(&mut screen);
+    let sent = posted(&screen.keys("/review<enter>"));
+    assert!(matches!(&sent[..], [Said::UserMessage(_)]), "{sent:?}");
+}
+
+#[test]
+fn a_name_that_answers_is_no_answer_to_a_question_that_came_over_it() {
+    let mut screen = Screen::run(80, 24);
+    busy(&mut screen);
+    screen.keys("/allow_onc");
+    screen.asks(30, "q1", "run it");
+    screen.after(5_000);
+    assert_eq!(posted(&screen.keys("e<enter>")), []);
+    assert!(screen.text().contains("newer than what you wrote"));
+    screen.keys("<ctrl+u>/allow_once");
+    let sent = posted(&screen.keys("<enter>"));
+    assert!(matches!(&sent[..], [Said::Permission(_)]), "{sent:?}");
 }
 
 #[test]
