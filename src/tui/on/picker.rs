@@ -8,7 +8,7 @@ use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::RunRow;
 use crate::tui::keymap::Key;
-use crate::tui::on::tabs;
+use crate::tui::on::{find, tabs};
 use crate::tui::state::{Picker, Scene, State};
 
 impl Picker {
@@ -68,23 +68,24 @@ pub(crate) fn write(state: &mut State, key: Key) -> Option<Vec<Effect>> {
     if !picker.filtering || blocked {
         return None;
     }
-    match (key.code, key.written()) {
-        (_, Some(char)) => picker.filter.push(char),
-        (KeyCode::Backspace, _) => {
-            picker.filter.pop();
-        }
-        (KeyCode::Enter, _) => picker.filtering = false,
-        (KeyCode::Esc, _) => {
+    match key.code {
+        KeyCode::Enter => picker.filtering = false,
+        KeyCode::Esc => {
             picker.filtering = false;
             picker.filter.clear();
         }
+        _ if find::edit(&mut picker.filter, key) => (),
         _ => return None,
     }
     picker.selected = 0;
     Some(Vec::new())
 }
 
+/// Rows of the screen that are no rows of the list: its head, the rules, the status.
+const AROUND: u16 = 4;
+
 pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
+    let screenful = usize::from(state.size.1.saturating_sub(AROUND)).max(1);
     let Scene::Picker(picker) = &mut state.scene else {
         return Vec::new();
     };
@@ -92,6 +93,16 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     match action {
         Action::StepUp => picker.selected = picker.selected.saturating_sub(1),
         Action::StepDown => picker.selected = (picker.selected + 1).min(last),
+        Action::HalfUp => {
+            picker.selected = picker.selected.saturating_sub(screenful.div_ceil(2));
+        }
+        Action::HalfDown => {
+            picker.selected = (picker.selected + screenful.div_ceil(2)).min(last);
+        }
+        Action::PageUp => picker.selected = picker.selected.saturating_sub(screenful),
+        Action::PageDown => picker.selected = (picker.selected + screenful).min(last),
+        Action::Top => picker.selected = 0,
+        Action::Bottom => picker.selected = last,
         Action::Filter => picker.filtering = true,
         Action::Escape if picker.filter.is_empty() => return tabs::back(state),
         Action::Escape => picker.filter.clear(),

@@ -3,7 +3,7 @@
 //! Pure.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
@@ -15,7 +15,7 @@ use crate::tui::state::{Picker, Scene, State};
 use crate::tui::theme::Role;
 use crate::tui::view::cell::seconds;
 use crate::tui::view::paint::Paint;
-use crate::tui::view::text::{clean_line, fit, pad, width};
+use crate::tui::view::text::{clean_line, fit, fit_end, pad, width};
 
 /// Columns for how a mirror stands.
 const MIRROR: usize = 8;
@@ -65,37 +65,74 @@ pub(crate) fn draw(state: &State, picker: &Picker, paint: &Paint, area: Rect, bu
     }
 }
 
+/// Before what is typed into the filter.
+const BEFORE: &str = " Runs   /";
+
+/// The filter as it is shown: its end, where it is long.
+fn filter(picker: &Picker, columns: usize) -> String {
+    let room = columns.saturating_sub(BEFORE.len() + 2);
+    fit_end(&clean_line(&picker.filter), room)
+}
+
+/// Where the next letter of the filter goes.
+pub(crate) fn cursor(picker: &Picker, area: Rect) -> Option<Position> {
+    let typed = width(&filter(picker, usize::from(area.width)));
+    let column = u16::try_from(BEFORE.len() + typed).unwrap_or(u16::MAX);
+    let x = area.x.saturating_add(column);
+    picker
+        .filtering
+        .then(|| Position::new(x.min(area.right().saturating_sub(1)), area.y))
+}
+
 /// The head line: what this is and what can be done.
 pub(crate) fn head(state: &State, picker: &Picker, paint: &Paint, columns: usize) -> Line<'static> {
     let mut spans = vec![paint.span(Role::Heading, " Runs")];
-    let filter = match (picker.filtering, picker.filter.as_str()) {
-        (true, text) => Some(format!("/{text}▌")),
-        (false, "") => None,
-        (false, text) => Some(format!("/{text}")),
-    };
-    match filter {
-        Some(filter) => spans.push(paint.span(Role::Accent, format!("   {}", clean_line(&filter)))),
-        None => spans.push(paint.span(
+    if picker.filtering || !picker.filter.is_empty() {
+        let text = format!("   /{}", filter(picker, columns));
+        spans.push(paint.span(Role::Accent, text));
+    } else {
+        spans.push(paint.span(
             Role::Dim,
             format!("   endpoint {}", clean_line(&state.welcome.endpoint)),
-        )),
+        ));
     }
-    let hints = if columns >= 80 {
-        "/ filter   n new   Enter attach"
-    } else {
-        "/ n Enter"
-    };
     let used: usize = spans.iter().map(|span| width(&span.content)).sum();
-    let back = if columns >= 80 { "   Esc back" } else { " Esc" };
-    let fits = used + width(hints) + width(back) < columns;
-    let hints = match fits && !state.tabs.list.is_empty() {
-        true => format!("{hints}{back}"),
-        false => hints.to_owned(),
-    };
+    let hints = hints(state, columns.saturating_sub(used), columns >= 80);
     let space = columns.saturating_sub(used + width(&hints) + 1);
     spans.push(Span::raw(" ".repeat(space)));
     spans.push(paint.span(Role::Dim, hints));
     Line::from(spans)
+}
+
+/// The keys with what they do, or the keys alone; as many as there is room for.
+fn hints(state: &State, room: usize, wide: bool) -> String {
+    let here = |action| state.keymap.key_of(Context::Picker, action);
+    let mut keys = vec![
+        (here(Action::Filter), "filter"),
+        (here(Action::NewRun), "new"),
+        (here(Action::Open), "attach"),
+    ];
+    if !state.tabs.list.is_empty() {
+        let escape = state.keymap.key_of(Context::Everywhere, Action::Escape);
+        keys.push((escape, "back"));
+    }
+    let mut hints = String::new();
+    // A key that was taken away is not offered.
+    for (key, word) in keys.iter().filter(|(key, _)| !key.is_empty()) {
+        let gap = match (hints.is_empty(), wide) {
+            (true, _) => "",
+            (false, true) => "   ",
+            (false, false) => " ",
+        };
+        let hint = match wide {
+            true => format!("{gap}{key} {word}"),
+            false => format!("{gap}{key}"),
+        };
+        if width(&hints) + width(&hint) < room {
+            hints.push_str(&hint);
+        }
+    }
+    hints
 }
 
 fn line(

@@ -33,7 +33,7 @@ pub fn view(state: &State, paint: &mut Paint, frame: &mut Frame) {
     let cursor = match &state.scene {
         Scene::Picker(list) => {
             draw_picker(state, list, paint, area, buffer);
-            None
+            picker::cursor(list, area)
         }
         Scene::Run(attached) if state.tier() == Tier::Tiny => {
             tiny(state, attached, paint, area, buffer);

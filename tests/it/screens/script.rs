@@ -298,6 +298,14 @@ impl Screen {
         }
     }
 
+    /// Where the next letter goes, as the terminal shows it: column and row.
+    pub(crate) fn cursor(&mut self) -> Option<(u16, u16)> {
+        self.draw();
+        let backend = self.terminal.backend();
+        let place = backend.cursor_position();
+        backend.cursor_visible().then_some((place.x, place.y))
+    }
+
     /// The picture as text.
     pub(crate) fn text(&mut self) -> String {
         let buffer = self.draw();

@@ -280,6 +280,51 @@ fn the_picker_goes_to_an_open_tab_and_escape_goes_back() {
 }
 
 #[test]
+fn the_list_of_runs_is_gone_through_with_the_keys_of_other_lists() {
+    let mut screen = Screen::picker(80, 24);
+    let named = |number: usize| {
+        let run = format!("{number:02}1bd1c5-1111-4222-8333-444455556666");
+        RunRow {
+            at: RunRef {
+                run: run.parse().expect("a test's own"),
+                ..at()
+            },
+            title: format!("run {number}"),
+            ..row(1)
+        }
+    };
+    screen.event(Event::RunsListed(Ok((0..50).map(named).collect())));
+    let table = [
+        ("<pagedown>", 20),
+        ("<ctrl+d>", 30),
+        ("<ctrl+u>", 20),
+        ("<pageup>", 0),
+        ("G", 49),
+        ("j", 49),
+        ("g", 0),
+        ("<end>", 49),
+        ("<home>", 0),
+    ];
+    for (keys, wanted) in table {
+        screen.keys(keys);
+        let Scene::Picker(picker) = &screen.state.scene else {
+            panic!("{keys}");
+        };
+        assert_eq!(picker.selected, wanted, "{keys}");
+        let title = format!(" run {wanted} ");
+        assert!(screen.text().contains(&title), "{keys} {}", screen.text());
+    }
+    // What is typed into the filter goes in at the terminal's own cursor.
+    screen.keys("/run 漢4");
+    assert_eq!(screen.cursor(), Some((16, 0)));
+    screen.keys("<ctrl+w>4");
+    assert_eq!(screen.cursor(), Some((14, 0)));
+    assert!(screen.text().contains(" run 44 "), "{}", screen.text());
+    screen.keys("<enter>");
+    assert_eq!(screen.cursor(), None);
+}
+
+#[test]
 fn a_tab_that_is_closed_lets_go_of_its_run_and_of_no_other() {
     let mut screen = with(3, 80, 24);
     screen.keys("<ctrl+x>2half");
