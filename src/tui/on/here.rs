@@ -5,6 +5,7 @@
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::{Here, Said};
+use crate::tui::keymap::Context;
 use crate::tui::on::{draft, popup};
 use crate::tui::state::{Popup, State};
 use crate::tui::update::toast;
@@ -47,15 +48,20 @@ pub(crate) fn submit(state: &mut State, command: &str) -> Vec<Effect> {
             vec![draft::forget(state)]
         }
         (_, Some(running)) => {
-            let line = format!(
-                "`{}` still runs here: ! and Enter shows it, Ctrl+C there ends it",
-                running.command
-            );
+            let command = running.command.clone();
+            let end = state.keymap.key_of(Context::Everywhere, Action::Interrupt);
+            let show = shows_it(state);
+            let line = format!("`{command}` still runs here: {show}, {end} there ends it");
             toast(state, line);
             Vec::new()
         }
         (command, None) => start(state, command.to_owned()),
     }
+}
+
+fn shows_it(state: &State) -> String {
+    let submit = state.keymap.key_of(Context::Edit, Action::Submit);
+    format!("! and {submit} shows it")
 }
 
 fn start(state: &mut State, command: String) -> Vec<Effect> {
@@ -96,7 +102,8 @@ pub(crate) fn told(state: &mut State, here: Here) -> Vec<Effect> {
             let line = format!("LOCAL $ {}: {words}", ran.command);
             ran.ended = Some(words);
             if !shown {
-                toast(state, format!("{line} · ! and Enter shows it"));
+                let show = shows_it(state);
+                toast(state, format!("{line} · {show}"));
             }
         }
     }

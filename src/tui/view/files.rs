@@ -17,8 +17,10 @@ use crate::tui::keymap::Context;
 use crate::tui::on::review::provenance;
 use crate::tui::state::State;
 use crate::tui::theme::Role;
+use crate::tui::view::cell::clock;
 use crate::tui::view::paint::Paint;
-use crate::tui::view::text::{Break, clean_line, fit_end, width, wrap};
+use crate::tui::view::status;
+use crate::tui::view::text::{Break, clean_line, fit, fit_end, width, wrap};
 
 /// How the mirror stands: role, sign, words.
 pub(crate) fn mirror(attached: &Attached) -> (Role, &'static str, String) {
@@ -47,6 +49,15 @@ pub(crate) fn mirror(attached: &Attached) -> (Role, &'static str, String) {
             many => (Role::Warning, "!", format!("{many} conflicts")),
         },
     }
+}
+
+/// When both sides were last compared in full and found alike: `✓14:07`. An age would stand still on an idle screen.
+pub(crate) fn checked(state: &State, attached: &Attached) -> Option<String> {
+    let mirror = &attached.mirror;
+    let at = mirror
+        .checked_at
+        .filter(|_| mirror.state == MirrorState::Live)?;
+    Some(format!("✓{}", clock(at, &state.zone)))
 }
 
 /// One line each for these rows; `chosen` is marked.
@@ -95,7 +106,8 @@ pub(crate) fn lines(
         })
         .collect();
     if files.is_empty() {
-        lines.push(Line::from(paint.span(Role::Dim, "  no files changed yet")));
+        let text = status::nothing(state, "  no files changed yet", columns);
+        lines.push(Line::from(paint.span(Role::Dim, fit(&text, columns))));
     }
     lines
 }
@@ -205,7 +217,7 @@ fn entry(
     };
     let right = match (conflict, &file.failed) {
         (true, _) => "both changed".to_owned(),
-        (_, Some(why)) => crate::tui::view::text::fit(&clean_line(why), columns / 2),
+        (_, Some(why)) => fit(&clean_line(why), columns / 2),
         (_, None) => by,
     };
     let counts = counts(weight, paint);

@@ -67,6 +67,18 @@ pub(crate) fn live(state: &State, paint: &Paint, columns: usize) -> Live {
     }
 }
 
+/// Which match of how many, and the keys to the others.
+fn found(state: &State) -> String {
+    let (at, of) = (state.find.number().unwrap_or(0), state.find.count());
+    if state.find.writing {
+        return format!("{at} of {of}");
+    }
+    let key = |action| state.keymap.key_of(Context::Browse, action);
+    let (next, before) = (key(Action::FindNext), key(Action::FindBefore));
+    let back = state.keymap.key_of(Context::Everywhere, Action::Escape);
+    format!("{at} of {of} · {next} next · {before} before · {back} back")
+}
+
 fn wish(state: &State, paint: &Paint, room: usize) -> Wish {
     let asks = |sign: &str, words: &str, hint: String| Wish {
         lead: vec![paint.span(Role::Accent, format!(" {sign} "))],
@@ -116,12 +128,7 @@ fn wish(state: &State, paint: &Paint, room: usize) -> Wish {
         return asks("history", &search.needle, hint);
     }
     if state.find.is_open() {
-        let (at, of) = (state.find.number().unwrap_or(0), state.find.count());
-        let hint = match state.find.writing {
-            true => format!("{at} of {of}"),
-            false => format!("{at} of {of} · n next · N before · Esc back"),
-        };
-        return asks("/", &state.find.words, hint);
+        return asks("/", &state.find.words, found(state));
     }
     if state.answers_are_awake() && state.composer.is_empty() {
         let hint = question::hint(state, paint, room).to_string();

@@ -92,10 +92,13 @@ fn name(state: &State, pane: Pane) -> Option<(&'static str, String)> {
         Pane::Files => {
             let count = state.attached().map_or_else(String::new, |attached| {
                 let (_, sign, words) = files::mirror(attached);
-                match attached.session.files.len() {
-                    0 => format!("{sign} {words}"),
-                    many => format!("{many}  {sign} {words}"),
-                }
+                let count = match attached.session.files.len() {
+                    0 => String::new(),
+                    many => format!("{many}  "),
+                };
+                let checked = files::checked(state, attached);
+                let checked = checked.map_or(String::new(), |checked| format!(" {checked}"));
+                format!("{count}{sign} {words}{checked}")
             });
             ("Files", count)
         }

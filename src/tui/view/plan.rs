@@ -8,7 +8,8 @@ use crate::protocol::acp::{PlanEntry, PlanStatus};
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
-use crate::tui::view::text::{Break, clean_line, wrap};
+use crate::tui::view::status;
+use crate::tui::view::text::{Break, clean_line, fit, wrap};
 
 pub(crate) fn entries(state: &State) -> &[PlanEntry] {
     state.session().map_or(&[], |session| &session.plan)
@@ -31,7 +32,8 @@ pub(crate) fn count(state: &State) -> String {
 pub(crate) fn lines(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
     let entries = entries(state);
     if entries.is_empty() {
-        return vec![Line::from(paint.span(Role::Dim, "  no plan yet"))];
+        let text = status::nothing(state, "  no plan yet", columns);
+        return vec![Line::from(paint.span(Role::Dim, fit(&text, columns)))];
     }
     entries
         .iter()

@@ -36,7 +36,7 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
             (" conflict ", lines, 0)
         }
         Popup::Here { .. } => (" LOCAL ", here(state, span, columns), 0),
-        Popup::Confirm(confirm) => (" really? ", question(confirm, paint, columns), 0),
+        Popup::Confirm(confirm) => (" really? ", question(state, confirm, paint, columns), 0),
         // Drawn by itself: it has a line that is written.
         Popup::Palette(_) => return,
         Popup::Review(page) => return review::draw(state, page, paint, area, buffer),
@@ -249,7 +249,7 @@ fn here(state: &State, span: Draw, columns: usize) -> Vec<Line<'static>> {
     lines
 }
 
-fn question(confirm: &Confirm, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+fn question(state: &State, confirm: &Confirm, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
     let (text, yes) = match confirm {
         Confirm::Stop => (
             "Stop the run? The agent ends; what was said and the files stay.".to_owned(),
@@ -277,10 +277,11 @@ fn question(confirm: &Confirm, paint: &Paint, columns: usize) -> Vec<Line<'stati
         Break::Words,
     );
     lines.push(Line::default());
+    let key = |action| state.keymap.key_of(Context::Popup, action);
     lines.push(Line::from(vec![
-        paint.span(Role::Accent, "y"),
+        paint.span(Role::Accent, key(Action::Yes)),
         paint.span(Role::Text, format!(" {yes}   ")),
-        paint.span(Role::Accent, "n"),
+        paint.span(Role::Accent, key(Action::Escape)),
         paint.span(Role::Text, " no"),
     ]));
     lines

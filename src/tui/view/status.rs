@@ -152,7 +152,8 @@ fn fields(state: &State, attached: &Attached) -> Vec<Field> {
                 ));
             }
         }
-        Link::CatchingUp { .. } => (),
+        // What is pressed now is kept here until the run is known to its end.
+        Link::CatchingUp { .. } => fields.push(field(Role::Dim, "⇅ waits", "")),
     }
     let live = attached.link == Link::Live;
     match state.questions().len() {
@@ -436,19 +437,41 @@ fn waiting(attached: &Attached) -> Option<Field> {
     }
 }
 
-fn way_out(state: &State) -> Field {
+/// What shows the keys now.
+fn help_key(state: &State) -> String {
     let key = |context, action| state.keymap.key_of(context, action);
     let browses = state.focus == Focus::Browse;
-    let help = match &state.scene {
+    match &state.scene {
         Scene::Picker(_) => key(Context::Picker, Action::Help),
         Scene::Run(_) if browses => key(Context::Browse, Action::Help),
-        Scene::Run(_) | Scene::Composer(_) | Scene::Opening(_) if state.composer.is_empty() => {
+        Scene::Run(_) | Scene::Composer(_) | Scene::Opening(_)
+            if state.composer.is_empty() && !state.keymap.by_name =>
+        {
             "?".to_owned()
         }
         Scene::Run(_) | Scene::Composer(_) | Scene::Opening(_) => {
             key(Context::Everywhere, Action::Help)
         }
-    };
+    }
+}
+
+/// Where there is nothing yet: that, and what shows the keys. Beside the chat, which says it, there is no room for it.
+pub(crate) fn nothing(state: &State, what: &str, columns: usize) -> String {
+    let key = help_key(state);
+    let long = format!("{what} · {key} shows the keys");
+    let short = format!("{what} · {key} keys");
+    match columns {
+        ..38 => what.to_owned(),
+        _ if key.is_empty() => what.to_owned(),
+        _ if width(&long) <= columns => long,
+        _ => short,
+    }
+}
+
+fn way_out(state: &State) -> Field {
+    let key = |context, action| state.keymap.key_of(context, action);
+    let browses = state.focus == Focus::Browse;
+    let help = help_key(state);
     let escape = || key(Context::Everywhere, Action::Escape);
     let leave = || key(Context::Everywhere, Action::Leave);
     let (key, word) = match &state.scene {

@@ -8,9 +8,9 @@ use ratatui::text::{Line, Span};
 
 use crate::tui::state::State;
 use crate::tui::theme::Role;
-use crate::tui::view::call;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{fit, fit_end, pad, width};
+use crate::tui::view::{call, status};
 
 pub(crate) fn running(state: &State) -> usize {
     match state.session() {
@@ -29,7 +29,8 @@ pub(crate) fn lines(
 ) -> Vec<Line<'static>> {
     let (calls, live) = (state.calls(), state.is_working());
     let Some(session) = state.session().filter(|_| !calls.is_empty()) else {
-        return vec![Line::from(paint.span(Role::Dim, "  no tool calls yet"))];
+        let text = status::nothing(state, "  no tool calls yet", columns);
+        return vec![Line::from(paint.span(Role::Dim, fit(&text, columns)))];
     };
     let shown = calls.iter().rev().skip(rows.start);
     let shown = rows.zip(shown);

@@ -26,8 +26,8 @@ use crate::tui::view::find::{self, Mark};
 use crate::tui::view::ink::{Ink, Notes};
 use crate::tui::view::markdown::Markdown;
 use crate::tui::view::paint::{Kept, Key, Paint};
-use crate::tui::view::raw;
 use crate::tui::view::text::{Break, clean, clean_line, fit, wrap};
+use crate::tui::view::{raw, status};
 
 /// The transcript, or a line that says what could be here.
 pub(crate) fn draw_or_hint(
@@ -40,8 +40,9 @@ pub(crate) fn draw_or_hint(
     let session = &attached.session;
     let empty = session.transcript.cells.is_empty() && session.queued.is_empty();
     if empty && session.steps.is_empty() && attached.outbox.is_empty() {
-        let text = " nothing has been said yet · ? shows the keys";
-        Line::from(paint.span(Role::Dim, fit(text, usize::from(area.width)))).render(area, buffer);
+        let columns = usize::from(area.width);
+        let text = status::nothing(state, " nothing has been said yet", columns);
+        Line::from(paint.span(Role::Dim, fit(&text, columns))).render(area, buffer);
     } else if area.height > 0 {
         draw(state, attached, paint, area, buffer);
     }

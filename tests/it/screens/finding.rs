@@ -11,7 +11,7 @@ use ashore::tui::effect::Effect;
 use ashore::tui::event::Event;
 use ashore::tui::keymap::{Context, Keymap};
 use ashore::tui::palette::{What, rows};
-use ashore::tui::state::{Focus, OURS, Pane, Popup, Scroll};
+use ashore::tui::state::{Focus, Launching, OURS, Pane, Popup, Scene, Scroll};
 use ashore::tui::theme::{Depth, Role, Theme};
 use serde_json::json;
 
@@ -307,24 +307,35 @@ fn what_is_chosen_in_the_palette_is_done() {
     }
 }
 
-#[test]
-fn hints_follow_the_keys_of_the_config() {
+/// Other keys than ours.
+fn others() -> [((String, String), Vec<String>); 12] {
     let wish = |path: &str, key: &str| {
-        let (context, action) = path.split_once('.').unwrap();
+        let (context, action) = path.split_once('.').expect("a test's own");
         (
             (context.to_owned(), action.to_owned()),
             vec![key.to_owned()],
         )
     };
-    let wishes = [
+    [
         wish("everywhere.expand_all", "f9"),
         wish("everywhere.leader", "ctrl+q"),
         wish("everywhere.interrupt", "f10"),
         wish("browse.swap_focus", "w"),
         wish("browse.files", "o"),
-    ];
+        wish("browse.help", "K"),
+        wish("edit.submit", "f4"),
+        wish("popup.yes", "S"),
+        wish("popup.escape", "N"),
+        wish("picker.filter", "F"),
+        wish("picker.new_run", "o"),
+        wish("picker.open", "a"),
+    ]
+}
+
+#[test]
+fn hints_follow_the_keys_of_the_config() {
     let mut screen = Screen::run(120, 40);
-    screen.state.keymap = Keymap::with(&wishes.into()).unwrap();
+    screen.state.keymap = Keymap::with(&others().into()).unwrap();
     busy(&mut screen);
     screen.attached().link = Link::Offline {
         reason: "gone".into(),
@@ -341,8 +352,46 @@ fn hints_follow_the_keys_of_the_config() {
     );
     screen.keys("<f10>");
     assert!(screen.text().contains("F10 again leaves"));
+    screen.keys("<ctrl+q>s");
+    assert!(screen.text().contains("S stop   N no"), "{}", screen.text());
+    screen.keys("Nw!true<f4>");
+    let text = screen.text();
+    assert!(text.contains("F10 ends it, Esc lets it run"), "{text}");
+    screen.keys("<esc>!<f4>");
+    assert!(screen.text().contains("F10 ends it"));
+    screen.keys("<esc>");
     screen.keys("<f2>list the runs");
     assert!(screen.text().contains("Ctrl+Q l"));
+}
+
+#[test]
+fn hints_follow_the_keys_also_where_there_is_no_run_yet() {
+    let with_keys = |mut screen: Screen| {
+        screen.state.keymap = Keymap::with(&others().into()).unwrap();
+        screen
+    };
+    let mut list = with_keys(Screen::picker(120, 40));
+    assert!(
+        list.text().contains("F filter   o new   a attach"),
+        "{}",
+        list.text()
+    );
+    let mut failed = with_keys(Screen::new_run(120, 40));
+    failed.state.scene = Scene::Composer(Launching::Failed("no".into()));
+    assert!(failed.text().contains("below. F4 tries again."));
+    let mut empty = with_keys(Screen::run(60, 24));
+    empty.keys("<tab>");
+    let text = empty.text();
+    assert!(
+        text.contains("nothing has been said yet · K shows the keys"),
+        "{text}"
+    );
+    empty.keys("o");
+    let text = empty.text();
+    assert!(
+        text.contains("no files changed yet · K shows the keys"),
+        "{text}"
+    );
 }
 
 #[test]
