@@ -117,6 +117,8 @@ pub enum Action {
     Direction,
     // A question of the agent; a digit picks.
     Pick(u8),
+    /// The digits pick from the next nine answers.
+    MoreAnswers,
     AllowOnce,
     AllowAlways,
     Reject,

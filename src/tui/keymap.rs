@@ -195,6 +195,7 @@ const DEFAULTS: &[Row] = {
         (Question, A::Pick(7), &["7"], ""),
         (Question, A::Pick(8), &["8"], ""),
         (Question, A::Pick(9), &["9"], ""),
+        (Question, A::MoreAnswers, &["0"], "the next nine answers, where there are more"),
         (Question, A::AllowOnce, &["y"], "allow once"),
         (Question, A::AllowAlways, &["a"], "allow always"),
         (Question, A::Reject, &["n"], "reject"),

@@ -259,6 +259,8 @@ pub struct Question {
     /// Answered here; the journal has not said so yet.
     pub answered: BTreeSet<String>,
     pub details: bool,
+    /// Answers before the nine that the digits pick from.
+    pub from: usize,
     /// Brought back by hand: the answer keys are awake whatever the draft is.
     pub called: bool,
     pub typed: Option<Instant>,

@@ -274,6 +274,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         }
         Action::Question
         | Action::Pick(_)
+        | Action::MoreAnswers
         | Action::AllowOnce
         | Action::AllowAlways
         | Action::Reject

@@ -12,11 +12,15 @@ use crate::tui::state::{Focus, Popup, State};
 use crate::tui::update::toast;
 use crate::tui::view::asked;
 
+/// Answers that can be picked at once: one for each digit.
+pub(crate) const DIGITS: usize = 9;
+
 /// Actions that only mean something while a question is on the screen.
 pub(crate) fn is_answer(action: Action) -> bool {
     matches!(
         action,
         Action::Pick(_)
+            | Action::MoreAnswers
             | Action::AllowOnce
             | Action::AllowAlways
             | Action::Reject
@@ -77,6 +81,7 @@ pub(crate) fn look(state: &mut State) -> Vec<Effect> {
     state.question.over = !state.composer.is_empty();
     state.question.shown = asking.map(|request| (request, state.now));
     state.question.details = false;
+    state.question.from = 0;
     state.question.called = false;
     if matches!(state.popup, Some(Popup::Asked { .. })) {
         // Another question than the one on the page.
@@ -93,9 +98,14 @@ pub(crate) fn look(state: &mut State) -> Vec<Effect> {
 pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     match action {
         Action::Pick(number) if is_why(state, number) => writing::why(state),
-        Action::Pick(number) => pick(state, |options| {
-            options.get(usize::from(number).wrapping_sub(1))
-        }),
+        Action::Pick(number) => {
+            let place = picked(state, number);
+            pick(state, |options| options.get(place?))
+        }
+        Action::MoreAnswers => {
+            more_answers(state);
+            Vec::new()
+        }
         Action::RejectWhy => writing::why(state),
         Action::AllowOnce => first(state, &[OptionKind::AllowOnce]),
         Action::AllowAlways => first(state, &[OptionKind::AllowAlways]),
@@ -115,12 +125,31 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     }
 }
 
+/// The place of the answer that this digit picks.
+fn picked(state: &State, number: u8) -> Option<usize> {
+    Some(state.question.from + usize::from(number).checked_sub(1)?)
+}
+
 /// The line behind the last option rejects with words.
 fn is_why(state: &State, number: u8) -> bool {
     state.asking().is_some_and(|open| {
-        let line = open.options.len() + 1;
-        usize::from(number) == line && writing::rejection(open).is_some()
+        let line = Some(open.options.len());
+        picked(state, number) == line && writing::rejection(open).is_some()
     })
+}
+
+/// The next nine, and behind the last the first again.
+fn more_answers(state: &mut State) {
+    let Some(open) = state.asking() else {
+        return;
+    };
+    let answers = open.options.len() + usize::from(writing::rejection(open).is_some());
+    let next = state.question.from + DIGITS;
+    if answers <= DIGITS {
+        toast(state, "these are all answers that there are");
+    } else {
+        state.question.from = if next < answers { next } else { 0 };
+    }
 }
 
 /// The details are on the screen, and there is more room for them.

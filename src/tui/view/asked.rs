@@ -311,7 +311,7 @@ fn room(size: (u16, u16), foot: usize) -> (usize, usize) {
 
 /// The rows at the foot of the page: the options and the keys.
 fn foot(state: &State, open: &OpenPermission, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
-    let mut lines = question::options(open, &|role| paint.style(role), columns);
+    let mut lines = question::options(state, open, &|role| paint.style(role), columns);
     lines.push(question::page_hint(state, paint, columns));
     lines
 }
@@ -322,7 +322,7 @@ pub(crate) fn scrolls(state: &State) -> (usize, usize) {
         return (0, 1);
     };
     let columns = usize::from(state.size.0);
-    let foot = question::options(open, &|_| Style::default(), columns).len() + 1;
+    let foot = question::options(state, open, &|_| Style::default(), columns).len() + 1;
     let (columns, rows) = room(state.size, foot);
     let lines = lines(state, open, &|_| Style::default(), columns).len();
     (lines.saturating_sub(rows), rows.saturating_sub(1).max(1))

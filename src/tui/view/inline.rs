@@ -399,7 +399,12 @@ pub(crate) fn question(state: &State, paint: &Paint, columns: usize) -> Vec<Line
     let mut lines = vec![Line::default()];
     lines.extend(question::head(state, open, paint, columns));
     lines.extend(asked::brief(state, open, paint, columns));
-    lines.extend(question::options(open, &|role| paint.style(role), columns));
+    lines.extend(question::options(
+        state,
+        open,
+        &|role| paint.style(role),
+        columns,
+    ));
     lines
 }
 

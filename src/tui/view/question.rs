@@ -11,7 +11,7 @@ use crate::session::state::OpenPermission;
 use crate::tui::action::Action;
 use crate::tui::ask::Filling;
 use crate::tui::keymap::Context;
-use crate::tui::on::{queue, writing};
+use crate::tui::on::{question, queue, writing};
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 use crate::tui::view::asked::{self, Look};
@@ -39,7 +39,7 @@ pub(crate) fn lines(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'s
     } else {
         lines.extend(asked::brief(state, open, paint, columns));
     }
-    lines.extend(options(open, &|role| paint.style(role), columns));
+    lines.extend(options(state, open, &|role| paint.style(role), columns));
     lines.push(hint(state, paint, columns));
     lines
 }
@@ -152,12 +152,38 @@ fn picks(open: &OpenPermission) -> Vec<(Role, String)> {
     picks
 }
 
+/// Every answer with the key that picks it now, and the key for the others where there are more than digits.
+fn keyed(state: &State, open: &OpenPermission) -> Vec<(String, Role, String)> {
+    let picks = picks(open);
+    let count = picks.len();
+    let why = writing::rejection(open).map(|_| count - 1);
+    let sign = |place: usize| match place.checked_sub(state.question.from) {
+        Some(at @ 0..question::DIGITS) => (at + 1).to_string(),
+        _ if Some(place) == why => key(state, Action::RejectWhy),
+        _ => "·".to_owned(),
+    };
+    let picks = picks.into_iter().enumerate();
+    let mut keyed: Vec<(String, Role, String)> = picks
+        .map(|(place, (role, name))| (sign(place), role, name))
+        .collect();
+    let more = key(state, Action::MoreAnswers);
+    if count > question::DIGITS && !more.is_empty() {
+        keyed.push((more, Role::Dim, "other answers".to_owned()));
+    }
+    keyed
+}
+
 /// As many options in a line as fit whole; one a line where there is little room.
-pub(crate) fn options(open: &OpenPermission, look: Look<'_>, columns: usize) -> Vec<Line<'static>> {
+pub(crate) fn options(
+    state: &State,
+    open: &OpenPermission,
+    look: Look<'_>,
+    columns: usize,
+) -> Vec<Line<'static>> {
     let mut lines: Vec<Line> = Vec::new();
     let mut used = columns;
-    for (index, (role, name)) in picks(open).into_iter().enumerate() {
-        let number = format!("{} ", index + 1);
+    for (sign, role, name) in keyed(state, open) {
+        let number = format!("{sign} ");
         let wide = width(&number) + width(&name) + 3;
         let spans = [
             Span::styled(number, look(Role::Accent)),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::screens::scenes::busy;
 use crate::screens::script::{Screen, at, posted};
 
-const SIZES: [(u16, u16); 2] = [(120, 40), (40, 24)];
+const SIZES: [(u16, u16); 3] = [(120, 40), (80, 24), (40, 24)];
 
 /// Everything ordered since the last look, as if the endpoint had taken it.
 fn ordered(screen: &mut Screen) -> Vec<What> {
@@ -181,6 +181,71 @@ fn a_rejection_takes_words_which_reach_the_agent_one_way_or_the_other() {
         assert!(screen.state.asking().is_none());
         assert!(screen.state.composer.is_empty());
     }
+}
+
+#[test]
+fn answers_behind_the_ninth_are_picked_after_one_key() {
+    let asks_for_a_month = || {
+        let mut screen = Screen::run(80, 24);
+        busy(&mut screen);
+        let names = [
+            "January",
+            "February",
+            "March",
+            "April",
+            "May",
+            "June",
+            "July",
+            "August",
+            "September",
+            "October",
+            "November",
+            "No",
+        ];
+        let option = |(at, name): (usize, &&str)| {
+            let kind = if *name == "No" {
+                "reject_once"
+            } else {
+                "allow_once"
+            };
+            json!({"optionId": format!("o{}", at + 1), "name": name, "kind": kind})
+        };
+        let options: Vec<Value> = names.iter().enumerate().map(option).collect();
+        screen.says(30, &json!({"jsonrpc": "2.0", "method": "_posthog/permission_request", "params": {
+            "requestId": "q1", "toolCallId": "q1-call", "title": "Which month?", "options": options}}));
+        screen.after(1_000);
+        ordered(&mut screen);
+        screen
+    };
+    let picked = |keys: &str| {
+        let mut screen = asks_for_a_month();
+        screen.keys(keys);
+        ordered(&mut screen)
+    };
+    let mut screen = asks_for_a_month();
+    screen.shows("ask/many");
+    screen.keys("0");
+    screen.shows("ask/many_more");
+    screen.keys("4");
+    assert!(
+        screen.state.ask.writing.is_some(),
+        "the line behind the last says why"
+    );
+    assert_eq!(picked("2"), [reply("o2", None)]);
+    assert_eq!(picked("02"), [reply("o11", None)]);
+    assert_eq!(picked("002"), [reply("o2", None)]);
+    assert_eq!(picked("05"), []);
+    assert_eq!(
+        picked("wbecause<enter>")[..1],
+        [reply("o12", Some("because"))]
+    );
+    // Where nine are enough nothing moves.
+    let mut screen = Screen::run(80, 24);
+    busy(&mut screen);
+    asks_npm_test(&mut screen);
+    ordered(&mut screen);
+    screen.keys("01");
+    assert_eq!(ordered(&mut screen), [reply("allow_once", None)]);
 }
 
 #[test]
