@@ -316,8 +316,42 @@ pub struct Usage {
     pub used: u64,
     /// Tokens the window holds.
     pub size: u64,
-    /// Amount only; the currency is US dollars unless `Cost` says otherwise.
-    pub cost: Option<f64>,
+    pub cost: Option<Cost>,
+}
+
+/// Money.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    pub amount: f64,
+    pub currency: Currency,
+}
+
+/// The code of a currency (ISO 4217) as the agent writes it; of a longer word the first eight letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Currency([u8; 8]);
+
+impl Currency {
+    /// What an agent means that names none.
+    pub const USD: Self = Self(*b"USD\0\0\0\0\0");
+
+    /// `None` for a word without a letter.
+    pub fn of(word: &str) -> Option<Self> {
+        let mut code = [0; 8];
+        let letters = word.bytes().filter(u8::is_ascii_alphanumeric);
+        for (place, letter) in code.iter_mut().zip(letters) {
+            *place = letter.to_ascii_uppercase();
+        }
+        (code[0] != 0).then_some(Self(code))
+    }
+}
+
+impl std::fmt::Display for Currency {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let letters = self.0.iter().take_while(|letter| **letter != 0);
+        letters
+            .map(|letter| char::from(*letter))
+            .try_for_each(|letter| write!(f, "{letter}"))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::acp::Usage;
+use crate::protocol::acp::{Cost, Usage};
 use crate::protocol::ids::{CommandId, Seq};
 use crate::session::cells::Cells;
 use crate::session::tool::ToolCall;
@@ -69,8 +69,7 @@ pub enum Body {
 pub struct Spent {
     /// Tokens in the context; `None` when there are fewer than before.
     pub tokens: Option<u64>,
-    /// US dollars.
-    pub cost: Option<f64>,
+    pub cost: Option<Cost>,
 }
 
 impl Spent {
@@ -78,10 +77,17 @@ impl Spent {
     pub(crate) fn between(before: Option<Usage>, now: Option<Usage>) -> Option<Self> {
         let now = now.filter(|now| before != Some(*now))?;
         let used = before.map_or(0, |before| before.used);
-        let paid = before.and_then(|before| before.cost).unwrap_or(0.0);
+        let paid = before.and_then(|before| before.cost);
+        let added = |cost: Cost| {
+            let paid = paid.filter(|paid| paid.currency == cost.currency);
+            Cost {
+                amount: cost.amount - paid.map_or(0.0, |paid| paid.amount),
+                ..cost
+            }
+        };
         let spent = Self {
             tokens: now.used.checked_sub(used).filter(|tokens| *tokens > 0),
-            cost: now.cost.map(|cost| cost - paid).filter(|cost| *cost > 0.0),
+            cost: now.cost.map(added).filter(|cost| cost.amount > 0.0),
         };
         (spent.tokens.is_some() || spent.cost.is_some()).then_some(spent)
     }

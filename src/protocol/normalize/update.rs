@@ -5,8 +5,8 @@
 use serde_json::Value;
 
 use crate::protocol::acp::{
-    Chunk, ConfigOption, ConfigValue, Mode, PlanEntry, PlanStatus, Severity, SlashCommand, Update,
-    Usage,
+    Chunk, ConfigOption, ConfigValue, Cost, Currency, Mode, PlanEntry, PlanStatus, Severity,
+    SlashCommand, Update, Usage,
 };
 use crate::protocol::entry::Said;
 use crate::protocol::normalize::fields::{Fields, Odd, Read};
@@ -261,8 +261,16 @@ fn choices(from: Fields<'_>, into: &mut Vec<(String, String)>) -> Read<()> {
 
 fn usage(fields: Fields<'_>) -> Read<Usage> {
     let cost = match fields.get("cost") {
-        Some(Value::Object(cost)) => cost.get("amount").and_then(Value::as_f64),
-        Some(cost) => Some(cost.as_f64().ok_or(Odd)?),
+        Some(Value::Object(cost)) => {
+            let named = cost.get("currency").and_then(Value::as_str);
+            let currency = named.and_then(Currency::of).unwrap_or(Currency::USD);
+            let amount = cost.get("amount").and_then(Value::as_f64);
+            amount.map(|amount| Cost { amount, currency })
+        }
+        Some(cost) => Some(Cost {
+            amount: cost.as_f64().ok_or(Odd)?,
+            currency: Currency::USD,
+        }),
         None => None,
     };
     Ok(Usage {

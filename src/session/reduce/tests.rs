@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::protocol::acp::{OptionKind, PermissionOption, ToolStatus};
+use crate::protocol::acp::{Cost, Currency, OptionKind, PermissionOption, ToolStatus};
 use crate::protocol::command::Command;
 use crate::protocol::entry::{PermissionRequest, Step, StepStatus};
 use crate::protocol::file::{Applied, ChangeKind, FileChange, FileState, Mode, Stale};
@@ -960,6 +960,31 @@ fn the_modes_that_are_offered_stay_when_another_is_on() {
 }
 
 #[test]
+fn money_keeps_its_currency_and_is_never_counted_into_another() {
+    let used = |amount: f64, currency: &str| json!({"method": "session/update", "params": {"sessionId": "s", "update": {"sessionUpdate": "usage_update", "used": 9, "size": 200_000, "cost": {"amount": amount, "currency": currency}}}});
+    let session = Journal::default()
+        .prompt(1, None, "go")
+        .add(&used(0.5, "EUR"))
+        .ends(1, "end_turn")
+        .prompt(2, None, "on")
+        .add(&used(0.75, "eur"))
+        .ends(2, "end_turn")
+        .prompt(3, None, "on")
+        .add(&used(0.25, "USD"))
+        .ends(3, "end_turn")
+        .read();
+    let cells = session.transcript.cells.iter();
+    let spent: Vec<String> = cells
+        .filter_map(|cell| match &cell.body {
+            Body::TurnEnd { spent, .. } => spent.and_then(|spent| spent.cost),
+            _ => None,
+        })
+        .map(|cost| format!("{} {}", cost.amount, cost.currency))
+        .collect();
+    assert_eq!(spent, ["0.5 EUR", "0.25 EUR", "0.25 USD"]);
+}
+
+#[test]
 fn a_turn_tells_what_it_has_used_also_when_the_agent_says_so_late() {
     let used = |used: u64, cost: f64| json!({"method": "session/update", "params": {"sessionId": "s", "update": {"sessionUpdate": "usage_update", "used": used, "size": 200_000, "cost": {"amount": cost, "currency": "USD"}}}});
     let session = Journal::default()
@@ -989,7 +1014,10 @@ fn a_turn_tells_what_it_has_used_also_when_the_agent_says_so_late() {
     let told = |tokens, cost| {
         Some(Spent {
             tokens,
-            cost: Some(cost),
+            cost: Some(Cost {
+                amount: cost,
+                currency: Currency::USD,
+            }),
         })
     };
     assert_eq!(

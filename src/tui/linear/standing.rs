@@ -6,7 +6,7 @@
 use crate::attach::approval;
 use crate::attach::state::{Attached, Link, Posting};
 use crate::mirror::status::{MirrorState, Way};
-use crate::protocol::acp::PlanStatus;
+use crate::protocol::acp::{Currency, PlanStatus};
 use crate::protocol::entry::StepStatus;
 use crate::protocol::run::{Environment, Status};
 use crate::session::choices::Kind;
@@ -59,7 +59,10 @@ pub(super) fn whole(state: &State, attached: &Attached) -> Vec<String> {
     told.extend(others.into_iter().flat_map(|(_, _, lines)| lines));
     if let Some(usage) = attached.session.usage.filter(|usage| usage.size > 0) {
         let percent = usage.used.saturating_mul(100) / usage.size;
-        let cost = usage.cost.map(|cost| format!(", {cost:.2} dollars"));
+        let cost = usage.cost.map(|cost| match cost.currency {
+            Currency::USD => format!(", {:.2} dollars", cost.amount),
+            other => format!(", {:.2} {other}", cost.amount),
+        });
         told.push(format!(
             "context: {percent} percent{}",
             cost.unwrap_or_default()

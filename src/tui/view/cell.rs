@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use ratatui::text::{Line, Span};
 
+use crate::protocol::acp::{Cost, Currency};
 use crate::session::transcript::{Body, Cell, Level, Notice, Spent};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::view::block::Sheet;
@@ -300,10 +301,7 @@ fn turn_end(
     let cost = spent.and_then(|spent| spent.cost);
     let tokens = tokens.map(|tokens| format!("+{} tok", short(tokens)));
     let mut text = words;
-    for part in [took, files, tokens, cost.map(dollars)]
-        .into_iter()
-        .flatten()
-    {
+    for part in [took, files, tokens, cost.map(money)].into_iter().flatten() {
         if width(&text) + width(&part) + 6 <= look.columns {
             text.push_str(&format!(" · {part}"));
         }
@@ -332,11 +330,15 @@ fn short(number: u64) -> String {
     }
 }
 
-fn dollars(amount: f64) -> String {
-    if amount < 0.005 {
-        return "<$0.01".to_owned();
+/// `$0.83`, `0.83 EUR`.
+pub(crate) fn money(cost: Cost) -> String {
+    let Cost { amount, currency } = cost;
+    match (currency == Currency::USD, amount < 0.005) {
+        (true, true) => "<$0.01".to_owned(),
+        (true, false) => format!("${amount:.2}"),
+        (false, true) => format!("<0.01 {currency}"),
+        (false, false) => format!("{amount:.2} {currency}"),
     }
-    format!("${amount:.2}")
 }
 
 /// Never negative: the clocks of two machines differ.
@@ -382,8 +384,18 @@ mod tests {
         for (number, shown) in table {
             assert_eq!(short(number), shown);
         }
-        assert_eq!(dollars(0.084), "$0.08");
-        assert_eq!(dollars(0.001), "<$0.01");
+        let table = [
+            (0.084, "USD", "$0.08"),
+            (0.001, "usd", "<$0.01"),
+            (0.834, "EUR", "0.83 EUR"),
+            (0.001, "EUR", "<0.01 EUR"),
+            (12.0, "credits of ours", "12.00 CREDITSO"),
+        ];
+        for (amount, word, shown) in table {
+            let currency = Currency::of(word).unwrap();
+            assert_eq!(money(Cost { amount, currency }), shown);
+        }
+        assert_eq!(Currency::of("€"), None);
     }
 
     #[test]

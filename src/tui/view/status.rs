@@ -20,7 +20,7 @@ use crate::tui::keymap::Context;
 use crate::tui::on::{browse, cancel, queue};
 use crate::tui::state::{Focus, Scene, State};
 use crate::tui::theme::Role;
-use crate::tui::view::cell::{seconds, whole};
+use crate::tui::view::cell::{money, seconds, whole};
 use crate::tui::view::files;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{clean_line, fit, width};
@@ -173,7 +173,7 @@ fn fields(state: &State, attached: &Attached) -> Vec<Field> {
         let percent = usage.used.saturating_mul(100) / usage.size;
         let cost = usage
             .cost
-            .map(|cost| format!(" ${cost:.2}"))
+            .map(|cost| format!(" {}", money(cost)))
             .unwrap_or_default();
         fields.push(field(
             Role::Dim,
