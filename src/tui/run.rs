@@ -232,7 +232,12 @@ async fn step(
         return Ok(None);
     }
     let mut left = None;
-    for effect in face.step(state, event) {
+    let effects = face.step(state, event);
+    // What stands on the screen for seconds can be read again.
+    for toast in state.said.drain(..) {
+        tracing::info!("told: {toast}");
+    }
+    for effect in effects {
         match effect {
             Effect::Quit { message, code } => left = Some(Left { message, code }),
             // Keys that were pressed before it had the terminal.

@@ -70,6 +70,8 @@ pub struct State {
     /// Vim's keys in the draft, where they are wished for.
     pub vim: Option<Vim>,
     pub toasts: Vec<Toast>,
+    /// Every toast, for the log; whoever writes it takes them.
+    pub said: Vec<String>,
     /// When Ctrl+C was pressed on an empty draft.
     pub interrupted: Option<Instant>,
     /// Columns and rows.
@@ -283,6 +285,8 @@ pub struct Changing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Toast {
     pub text: String,
+    /// How often it was said while it stood.
+    pub times: u32,
     pub until: Instant,
 }
 
@@ -329,6 +333,7 @@ impl State {
             writing: Writing::default(),
             vim: None,
             toasts: Vec::new(),
+            said: Vec::new(),
             interrupted: None,
             size: start.size,
             focused: true,

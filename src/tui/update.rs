@@ -415,9 +415,13 @@ pub(crate) fn leave(state: &mut State, code: u8) -> Vec<Effect> {
 
 pub(crate) fn toast(state: &mut State, text: impl Into<String>) {
     let text = text.into();
+    let stands = state.toasts.iter().find(|toast| toast.text == text);
+    let times = stands.map_or(1, |toast| toast.times.saturating_add(1));
     state.toasts.retain(|toast| toast.text != text);
+    state.said.push(text.clone());
     state.toasts.push(Toast {
         text,
+        times,
         until: state.now + TOAST,
     });
     let over = state.toasts.len().saturating_sub(5);

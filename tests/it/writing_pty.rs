@@ -64,6 +64,12 @@ fn a_killed_screen_leaves_the_draft_and_what_goes_with_it() {
     killed.shows("○ idle");
     killed.write("/attach 'notes for me.md'\r");
     killed.shows("with notes for me.md 7 B");
+    killed.write("/attach nowhere\r");
+    killed.shows("nowhere cannot be read");
+    until("it is in the log", || {
+        let log = std::fs::read_to_string(home.state().join("logs/ashore.log")).ok()?;
+        log.contains("nowhere cannot be read").then_some(())
+    });
     killed.write("half a 漢 thought");
     until("it is on disk", || {
         let drafts = std::fs::read_dir(home.state().join("screen/drafts")).ok()?;

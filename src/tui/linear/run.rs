@@ -185,6 +185,9 @@ impl Face {
 
     async fn orders(&mut self, effects: Vec<Effect>) -> anyhow::Result<Option<Left>> {
         let mut left = None;
+        for told in self.state.said.drain(..) {
+            tracing::info!("told: {told}");
+        }
         for effect in effects {
             match effect {
                 Effect::Quit { message, code } => left = Some(Left { message, code }),

@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::attach::state::Link;
 use crate::tui::action::Action;
 use crate::tui::keymap::Context;
 use crate::tui::menu;
@@ -218,6 +219,12 @@ pub(crate) fn placeholder(state: &State) -> String {
                 key(Context::Browse, Action::SwapFocus)
             )
         }
+        (Scene::Run(attached), Focus::Edit) if is_away(&attached.link) => {
+            format!(
+                "{} keeps it here until the link is back",
+                key(Context::Edit, Action::Submit)
+            )
+        }
         (Scene::Run(_), Focus::Edit) if working => {
             format!("{} queues a message", key(Context::Edit, Action::Submit))
         }
@@ -225,6 +232,11 @@ pub(crate) fn placeholder(state: &State) -> String {
         (Scene::Run(_), Focus::Edit) => "a follow-up · / shows commands".to_owned(),
         (Scene::Composer(_) | Scene::Picker(_), _) => "what shall be done?".to_owned(),
     }
+}
+
+/// What is said now reaches nobody yet.
+fn is_away(link: &Link) -> bool {
+    matches!(link, Link::Reconnecting { .. } | Link::Offline { .. })
 }
 
 /// What may be written behind the command that is the draft.

@@ -62,8 +62,12 @@ pub(crate) fn remark(state: &State, paint: &Paint, area: Rect, buffer: &mut Buff
     let below = paint.drawn.is_some_and(|drawn| !drawn.at_end);
     let more = if below { " ↓ more " } else { "" };
     if let Some(toast) = state.toasts.last() {
-        let room = columns.saturating_sub(width(more) + 6);
-        let text = format!(" {} ", fit(&clean_line(&toast.text), room));
+        let times = match toast.times {
+            0 | 1 => String::new(),
+            times => format!("({times}×) "),
+        };
+        let room = columns.saturating_sub(width(more) + width(&times) + 6);
+        let text = format!(" {} {times}", fit(&clean_line(&toast.text), room));
         buffer.set_span(
             area.x + 1,
             area.y,

@@ -280,6 +280,25 @@ fn the_picker_goes_to_an_open_tab_and_escape_goes_back() {
 }
 
 #[test]
+fn what_is_said_again_while_it_stands_says_how_often() {
+    let mut screen = with(1, 80, 24);
+    screen.keys("<ctrl+x>9");
+    assert!(!screen.text().contains('×'), "{}", screen.text());
+    screen.keys("<ctrl+x>9<ctrl+x>9");
+    assert!(
+        screen
+            .text()
+            .contains("there is no tab 9: one run is open (3×)"),
+        "{}",
+        screen.text()
+    );
+    assert_eq!(screen.state.said.len(), 3, "each is for the log");
+    screen.after(20_000);
+    screen.keys("<ctrl+x>9");
+    assert!(!screen.text().contains('×'), "{}", screen.text());
+}
+
+#[test]
 fn the_list_of_runs_is_gone_through_with_the_keys_of_other_lists() {
     let mut screen = Screen::picker(80, 24);
     let named = |number: usize| {
