@@ -202,6 +202,7 @@ mod tests {
             options: vec![option("yes", "Allow once"), option("2", "Second by id")],
             raw_input: None,
             since: None,
+            seq: crate::protocol::ids::Seq(1),
         }
     }
 

@@ -100,6 +100,8 @@ pub struct OpenPermission {
     pub options: Vec<PermissionOption>,
     pub raw_input: Option<serde_json::Value>,
     pub since: Option<Timestamp>,
+    /// The line that asked.
+    pub seq: Seq,
 }
 
 #[derive(Debug, Clone, PartialEq)]

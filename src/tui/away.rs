@@ -91,10 +91,12 @@ fn words(session: &Session, after: Seen, until: Seen) -> Option<String> {
     new.peek()?;
     let turns = new.filter(|label| label.kind == Kind::TurnEnd).count();
     let files = session.files.iter().filter(|file| came(file.seq)).count();
+    let open = session.permissions.iter();
+    let asked = open.filter(|open| came(open.seq)).count();
     let counts = [
         (turns, "turn", "turns"),
         (files, "file", "files"),
-        (session.permissions.len(), "question", "questions"),
+        (asked, "question", "questions"),
     ];
     let mut words = format!("while you were away: {}", long(after.at, until.at));
     for (count, one, many) in counts {

@@ -18,6 +18,7 @@ impl Session {
                 options: request.options.clone(),
                 raw_input: request.raw_input.clone(),
                 since: at.time,
+                seq: at.seq,
             });
         }
     }

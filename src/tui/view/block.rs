@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::view::code;
 use crate::tui::view::ink::Ink;
-use crate::tui::view::text::{Break, clean, clean_line, pad, width, wrap};
+use crate::tui::view::text::{Break, clean, clean_line, width, wrap};
 
 /// Lists and quotes deeper than this are drawn as deep as this.
 const DEPTH: usize = 8;
@@ -59,7 +59,11 @@ struct Drawing<'a> {
 #[derive(Default)]
 struct Table {
     alignments: Vec<Alignment>,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Vec<Vec<Span<'static>>>>,
+}
+
+fn wide(cell: &[Span]) -> usize {
+    cell.iter().map(|span| width(&span.content)).sum()
 }
 
 impl<'a> Drawing<'a> {
@@ -233,13 +237,9 @@ impl<'a> Drawing<'a> {
                 self.indents.pop();
             }
             TagEnd::TableCell => {
-                let text: String = self
-                    .spans
-                    .drain(..)
-                    .map(|span| span.content.into_owned())
-                    .collect();
+                let cell = std::mem::take(&mut self.spans);
                 if let Some(row) = self.table.as_mut().and_then(|table| table.rows.last_mut()) {
-                    row.push(text);
+                    row.push(cell);
                 }
             }
             TagEnd::Table => self.end_table(lines),
@@ -341,7 +341,7 @@ impl<'a> Drawing<'a> {
         let widths: Vec<usize> = (0..count)
             .map(|column| {
                 let cells = table.rows.iter().filter_map(|row| row.get(column));
-                cells.map(|cell| width(cell)).max().unwrap_or(0)
+                cells.map(|cell| wide(cell)).max().unwrap_or(0)
             })
             .collect();
         let whole: usize = widths.iter().sum::<usize>() + 3 * count.saturating_sub(1);
@@ -356,22 +356,20 @@ impl<'a> Drawing<'a> {
     fn table_rows(&mut self, table: &Table, widths: &[usize], lines: &mut Vec<Line<'static>>) {
         let border = self.theme.style(Role::Border);
         for (index, row) in table.rows.iter().enumerate() {
-            let style = match index {
-                0 => self.style().add_modifier(Modifier::BOLD),
-                _ => self.style(),
-            };
-            for (column, wide) in widths.iter().enumerate() {
+            for (column, room) in widths.iter().enumerate() {
                 if column > 0 {
                     self.push(" │ ".to_owned(), border);
                 }
-                let cell = row.get(column).map_or("", String::as_str);
-                let space = wide.saturating_sub(width(cell));
+                let cell = row.get(column).map_or(&[][..], Vec::as_slice);
+                let space = room.saturating_sub(wide(cell));
                 let before = match table.alignments.get(column) {
                     Some(Alignment::Right) => space,
                     Some(Alignment::Center) => space / 2,
                     Some(Alignment::Left | Alignment::None) | None => 0,
                 };
-                self.push(pad(&format!("{}{cell}", " ".repeat(before)), *wide), style);
+                self.push(" ".repeat(before), self.style());
+                self.push_cell(cell, index == 0);
+                self.push(" ".repeat(space - before), self.style());
             }
             self.flush_at(lines, Break::Anywhere);
             if index == 0 {
@@ -394,15 +392,23 @@ impl<'a> Drawing<'a> {
                 self.flush(lines);
             }
             for (column, cell) in row.iter().enumerate() {
-                let name = head.get(column).map_or("", String::as_str);
-                self.push(
-                    format!("{name}: "),
-                    self.style().add_modifier(Modifier::BOLD),
-                );
-                self.push(cell.clone(), self.style());
+                let name = head.get(column).map_or(&[][..], Vec::as_slice);
+                self.push_cell(name, true);
+                self.push(": ".to_owned(), self.style().add_modifier(Modifier::BOLD));
+                self.push_cell(cell, false);
                 self.flush(lines);
             }
         }
+    }
+
+    /// As it looks in a paragraph; in the head bold as well.
+    fn push_cell(&mut self, cell: &[Span<'static>], is_head: bool) {
+        self.spans.extend(cell.iter().cloned().map(|mut span| {
+            if is_head {
+                span.style = span.style.add_modifier(Modifier::BOLD);
+            }
+            span
+        }));
     }
 
     fn style(&self) -> Style {

@@ -341,7 +341,9 @@ mod tests {
 
     use super::*;
     use crate::tui::colours::Colours;
-    use crate::tui::theme::{Depth, Theme};
+    use ratatui::style::Modifier;
+
+    use crate::tui::theme::{Depth, Role, Theme};
     use crate::tui::view::code;
     use crate::tui::view::ink::{Ink, Notes};
 
@@ -526,6 +528,28 @@ mod tests {
             shown("name|what it is\n-|-\nclock|a shared thing", 16),
             ["name: clock", "what it is: a", "shared thing"]
         );
+    }
+
+    #[test]
+    fn what_stands_in_a_table_looks_as_it_does_elsewhere() {
+        let text = "a|b\n-|-:\n**x** y|`漢`\n";
+        for columns in [40, 4] {
+            let theme = Theme::built_in("dark", Depth::Sixteen);
+            let lines = whole(text, columns);
+            let span = |wanted: &str| {
+                let mut spans = lines.iter().flat_map(|line| &line.spans);
+                let found = spans.find(|span| span.content.trim() == wanted);
+                found
+                    .unwrap_or_else(|| panic!("{wanted} in {lines:?}"))
+                    .style
+            };
+            let plain = theme.style(Role::Text);
+            if columns == 40 {
+                assert_eq!(span("x"), plain.add_modifier(Modifier::BOLD));
+            }
+            assert_eq!(span("y"), plain);
+            assert_eq!(span("漢"), plain.patch(theme.style(Role::Code)));
+        }
     }
 
     #[test]
