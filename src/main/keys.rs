@@ -32,6 +32,9 @@ pub(crate) fn run(context: &Context, format: Format) -> Result<Exit, Failure> {
         output::json(&json!({"v": 1, "keys": rows}))?;
         return Ok(Exit::Done);
     }
+    for told in keymap.shadowed(&context.settings.keys) {
+        output::say(context.quiet, &told);
+    }
     let mut table = "";
     for one in &keymap.bindings {
         let name = one.name();

@@ -176,6 +176,9 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
     // From here on stderr would write across the picture.
     port.context.asides.keep();
     let tastes = tastes::tastes(&port.context, global)?;
+    for told in tastes.keymap.shadowed(&port.context.settings.keys) {
+        port.context.asides.say(false, &told);
+    }
     let source = tastes::source(&port.context, global);
     let scheme = port.context.env.get("COLORFGBG");
     let scheme = scheme.and_then(Scheme::of_variable);

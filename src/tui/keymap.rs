@@ -326,6 +326,35 @@ impl Keymap {
         }
     }
 
+    /// One sentence for every key that was wished for everywhere and does something else somewhere: it is not heard
+    /// there.
+    pub fn shadowed(&self, wishes: &Wishes) -> Vec<String> {
+        let wished = |one: &&Binding| {
+            let path = (one.context.name().to_owned(), action_name(one.action));
+            one.context == Context::Everywhere && wishes.contains_key(&path)
+        };
+        let mut told = Vec::new();
+        for mine in self.bindings.iter().filter(wished) {
+            // After the leader key every key is another.
+            let others = self.bindings.iter().filter(|one| {
+                !matches!(one.context, Context::Everywhere | Context::Leader)
+                    && one.action != mine.action
+            });
+            for other in others {
+                let both = other.keys.iter().find(|key| mine.keys.contains(key));
+                told.extend(both.map(|key| {
+                    format!(
+                        "`{}` of `keys.{}` is not heard where `keys.{}` has it",
+                        key.word(),
+                        mine.name(),
+                        other.name()
+                    )
+                }));
+            }
+        }
+        told
+    }
+
     fn unknown(&self, path: &str) -> String {
         let names = self
             .bindings
@@ -615,6 +644,34 @@ mod tests {
         for (wishes, sentence) in table {
             let wishes = wishes.into_iter().collect();
             assert_eq!(Keymap::with(&wishes).unwrap_err().to_string(), sentence);
+        }
+    }
+
+    #[test]
+    fn a_wish_for_everywhere_that_is_not_heard_somewhere_is_told() {
+        let table: [(&str, &[&str], &[&str]); 4] = [
+            ("everywhere.redraw", &["f5"], &[]),
+            (
+                "everywhere.redraw",
+                &["ctrl+w"],
+                &[
+                    "`ctrl+w` of `keys.everywhere.redraw` is not heard where `keys.edit.kill_word_back` has it",
+                ],
+            ),
+            (
+                "everywhere.expand_all",
+                &["ctrl+e"],
+                &[
+                    "`ctrl+e` of `keys.everywhere.expand_all` is not heard where `keys.edit.line_end` has it",
+                ],
+            ),
+            // Our own table has such keys on purpose, and nobody is told of them.
+            ("edit.submit", &["ctrl+s"], &[]),
+        ];
+        for (path, keys, told) in table {
+            let wishes: Wishes = [wish(path, keys)].into();
+            let map = Keymap::with(&wishes).unwrap();
+            assert_eq!(map.shadowed(&wishes), told, "{path}");
         }
     }
 

@@ -16,7 +16,7 @@ use crate::protocol::ids::RunId;
 use crate::tui::citizen::Habits;
 use crate::tui::effect::Effect;
 use crate::tui::inline::screen::Inline;
-use crate::tui::on::draft;
+use crate::tui::on::{citizen, draft};
 use crate::tui::outside::{EVENTS, Hands, Harbour};
 use crate::tui::replay::Tape;
 use crate::tui::run::{Face, Left, Outside, run};
@@ -27,7 +27,7 @@ use crate::tui::tastes::{self, Source, Tastes};
 use crate::tui::terminal::{self, Modes};
 use crate::tui::tty::report::Scheme;
 use crate::tui::tty::{out, reader};
-use crate::tui::update::tell_notes;
+use crate::tui::update::{tell_notes, toast};
 use crate::tui::view::paint::Paint;
 use crate::tui::vim::Vim;
 
@@ -97,6 +97,7 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
         }
     }
     let mut paint = settle_in(&mut state, wish.tastes, wish.habits);
+    advise(&mut state, &wish.store);
     state.citizen.mouse &= !wish.inline;
     terminal::take_up(&state.citizen).context("this terminal cannot show the screen")?;
     let keys = terminal::inputs(early, said).context("cannot listen to the terminal")?;
@@ -134,6 +135,16 @@ fn face(inline: bool, pictures: out::Out) -> anyhow::Result<Box<dyn Face>> {
     let surface = Surface::new(pictures, terminal::size).marked(terminal::shows_whole);
     let terminal = Terminal::new(surface).context("this terminal cannot show the screen")?;
     Ok(Box::new(terminal))
+}
+
+/// Once in all.
+fn advise(state: &mut State, store: &Store) {
+    if let Some(advice) = citizen::advice(state).filter(|_| store.is_first("shift-enter")) {
+        match state.scene {
+            Scene::Composer(_) => state.welcome.lines.push(advice),
+            Scene::Picker(_) | Scene::Opening(_) | Scene::Run(_) => toast(state, advice),
+        }
+    }
 }
 
 fn settle_in(state: &mut State, tastes: Tastes, habits: Habits) -> Paint {

@@ -82,6 +82,14 @@ impl Store {
         self.folder.join("seen").join(format!("run-{of}"))
     }
 
+    /// True once for each of these words: what is said only the first time. A disk that refuses is not told of.
+    pub fn is_first(&self, word: &str) -> bool {
+        let folder = self.folder.join("told");
+        let done = std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::File::create_new(folder.join(word)));
+        done.is_ok()
+    }
+
     /// Oldest first.
     pub fn history(&self) -> Vec<String> {
         read(&self.history_file())
@@ -164,6 +172,7 @@ mod tests {
         assert_eq!(store.seen(&run), None);
         store.save_seen(&run, seen).unwrap();
         assert_eq!(store.seen(&run), Some(seen));
+        assert!(store.is_first("a") && store.is_first("b") && !store.is_first("a"));
         store.save_history("one\ntwo").unwrap();
         store.save_history("three").unwrap();
         store.save_history("three").unwrap();

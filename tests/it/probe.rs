@@ -184,3 +184,62 @@ fn what_is_saved_in_the_config_and_in_a_theme_is_seen_at_once() {
     terminal.write(CTRL_D);
     assert_eq!(terminal.ends().exit_code(), 0);
 }
+
+/// Every number of every sequence that sets a look.
+fn looks(bytes: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(bytes);
+    let sequences = text.split("\x1b[").skip(1);
+    let looks = sequences.filter_map(|rest| {
+        let end = rest.find(|char: char| !(char.is_ascii_digit() || char == ';' || char == ':'))?;
+        rest[end..].starts_with('m').then(|| rest[..end].to_owned())
+    });
+    let numbers: Vec<String> = looks.collect();
+    let numbers = numbers.iter().flat_map(|look| look.split([';', ':']));
+    numbers.filter_map(|number| number.parse().ok()).collect()
+}
+
+#[test]
+fn without_colours_the_screen_sets_none_and_tells_things_apart_all_the_same() {
+    let program = env!("CARGO_BIN_EXE_ashore");
+    let seen = |more: &[(&str, &str)]| {
+        let home = Home::new();
+        let mut terminal =
+            Terminal::start_with(&home, program, &["run", "/markdown"], (80, 24), more);
+        terminal.shows("○ idle");
+        terminal.write("\x04");
+        terminal.ends();
+        looks(&terminal.bytes())
+    };
+    let is_colour = |look: &u8| matches!(look, 30..=38 | 40..=48 | 90..=97 | 100..=107);
+    let plain = seen(&[("NO_COLOR", "1")]);
+    let colours: Vec<u8> = plain.iter().copied().filter(is_colour).collect();
+    assert!(colours.is_empty(), "{colours:?}");
+    assert!(plain.iter().any(|look| matches!(look, 1..=9)), "{plain:?}");
+    assert!(seen(&[]).iter().any(is_colour));
+}
+
+#[test]
+fn a_tmux_that_cannot_tell_shift_enter_is_told_of_once() {
+    let (home, program) = (Home::new(), env!("CARGO_BIN_EXE_ashore"));
+    let start = |answer| {
+        let more = [("TMUX", "/nowhere,1,0")];
+        Terminal::answering(&home, program, &["run"], (80, 24), &more, answer)
+    };
+    let advice = "In this tmux Shift+Enter is Enter, and sends: Ctrl+J makes a new line.";
+    for (answer, told) in [
+        ("\x1b[?0u\x1b[?62c", false),
+        ("\x1b[?62c", true),
+        ("\x1b[?62c", false),
+    ] {
+        let mut terminal = start(answer);
+        terminal.shows("what shall be done?");
+        assert_eq!(
+            terminal.text().contains(advice),
+            told,
+            "{}",
+            terminal.text()
+        );
+        terminal.write(CTRL_D);
+        assert_eq!(terminal.ends().exit_code(), 0);
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Pure.
 
+use crossterm::event::KeyModifiers;
 use jiff::Timestamp;
 
 use crate::attach::state::{Attached, Link};
@@ -9,6 +10,7 @@ use crate::protocol::run::Status;
 use crate::session::state::Turn;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
+use crate::tui::keymap::Context;
 use crate::tui::on::{browse, tabs};
 use crate::tui::state::{Pane, Scene, State};
 use crate::tui::tty::report::Report;
@@ -20,6 +22,18 @@ use crate::tui::view::text::clean_line;
 const STEP: i64 = 3;
 /// Seconds between two pictures of a clock where little is to move.
 const CALM: i64 = 10;
+
+/// What a terminal that cannot tell its keys apart does with the usual key for a new line.
+pub(crate) fn advice(state: &State) -> Option<String> {
+    let citizen = &state.citizen;
+    let plain = citizen.habits.place.tmux && !citizen.manners.keyboard;
+    let keys = state.keymap.bindings.iter();
+    let mut keys = keys
+        .filter(|one| one.context == Context::Edit && one.action == Action::Newline)
+        .flat_map(|one| &one.keys);
+    let key = keys.find(|key| !key.modifiers.contains(KeyModifiers::SHIFT))?;
+    plain.then(|| format!("In this tmux Shift+Enter is Enter, and sends: {key} makes a new line."))
+}
 
 /// An answer that came late, or a change that it tells by itself.
 pub(crate) fn told(state: &mut State, report: Report) -> Vec<Effect> {

@@ -107,7 +107,8 @@ impl Terminal {
         Self::answering(home, program, arguments, (80, 24), &[], answer)
     }
 
-    fn answering(
+    /// The same, that answers this when it is asked what it is.
+    pub(crate) fn answering(
         home: &Home,
         program: &str,
         arguments: &[&str],
