@@ -478,6 +478,38 @@ mod tests {
     }
 
     #[test]
+    fn names_are_those_of_a_scan_and_no_more_than_wished() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        for name in [
+            "a.txt",
+            "sub/b.rs",
+            "notes/c.md",
+            "keep/d.log",
+            "target/x",
+            ".git/config",
+            ".ashore/x",
+        ] {
+            write(root, name, b"x");
+        }
+        write(root, ".gitignore", b"target\n*.log\n");
+        let of_user = |lines: &[&str]| -> Vec<String> {
+            lines.iter().map(|line| (*line).to_owned()).collect()
+        };
+        let rules = Rules::new(root, &of_user(&["notes/"]), &of_user(&["keep/d.log"])).unwrap();
+        let (mut found, is_cut) = names(root, &rules, 100).unwrap();
+        found.sort();
+        let found: Vec<&str> = found.iter().map(RelPath::as_str).collect();
+        assert_eq!(found, [".gitignore", "a.txt", "keep/d.log", "sub/b.rs"]);
+        assert!(!is_cut);
+        let tree = scan(root, &rules, Limits::default(), &Cache::default()).unwrap();
+        let scanned: Vec<&str> = tree.files.keys().map(RelPath::as_str).collect();
+        assert_eq!(found, scanned);
+        let (found, is_cut) = names(root, &rules, 2).unwrap();
+        assert_eq!((found.len(), is_cut), (2, true));
+    }
+
+    #[test]
     fn a_tree_is_listed_with_modes_links_and_without_what_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use ashore::attach::state::Link;
+use ashore::mirror::status::MirrorState;
 use ashore::protocol::command::What as Said;
 use ashore::protocol::file::ChangeKind;
 use ashore::tui::away::Seen;
@@ -18,7 +19,7 @@ use serde_json::json;
 use crate::screens::scenes::{busy, each};
 use crate::screens::script::{Screen, at, morning, posted};
 
-const SIZES: [(u16, u16); 2] = [(120, 40), (40, 24)];
+const SIZES: [(u16, u16); 3] = [(120, 40), (80, 24), (40, 24)];
 
 /// Ten turns, each with an answer of many lines and a folded call.
 fn long(screen: &mut Screen) {
@@ -598,6 +599,29 @@ fn what_came_while_somebody_was_away_is_marked_and_counted() {
     // The mark is no match, and what is found below it is marked where it stands.
     screen.keys("/question 2");
     assert!(screen.text().contains("1 of 1"));
+}
+
+#[test]
+fn the_files_say_when_both_sides_were_last_compared_in_full() {
+    let mut screen = Screen::run(60, 24);
+    screen.attached().mirror.checked_at = Some(morning());
+    screen.attached().mirror.state = MirrorState::Live;
+    screen.keys("<tab>f");
+    assert!(screen.text().contains("⇅ live ✓14:02"), "{}", screen.text());
+    screen.attached().mirror.state = MirrorState::Paused;
+    assert!(!screen.text().contains("✓14:02"));
+}
+
+#[test]
+fn a_question_that_was_there_before_is_not_counted_as_one_that_came() {
+    let mut screen = Screen::run(80, 24);
+    screen.prompt(1, "fix it").asks(2, "q1", "run it");
+    let left = left(&screen);
+    screen.chunk(3, "Meanwhile.");
+    screen.event(left);
+    let text = screen.text();
+    assert!(text.contains("while you were away: 14 min"), "{text}");
+    assert!(!text.contains("1 question"), "{text}");
 }
 
 #[test]
