@@ -403,6 +403,9 @@ pub struct Keep {
     /// Mine in place, and the copy of theirs stays beside it
     #[arg(long)]
     pub both: bool,
+    /// What both have changed, line by line; refused where they changed the same lines
+    #[arg(long)]
+    pub merge: bool,
 }
 
 /// Which way changes travel.

@@ -51,6 +51,8 @@ impl Waiting {
             | Order::Undo { .. }
             | Order::Show(_)
             | Order::Weigh(_)
+            | Order::Versions(_)
+            | Order::Merge { .. }
             | Order::Rewrite { .. }
             | Order::Resolve { .. }
             | Order::Check => None,

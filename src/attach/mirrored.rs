@@ -62,6 +62,10 @@ pub(super) fn reported(attached: &mut Attached, report: Report) -> Vec<Effect> {
             attached.looks.shown = Some(shown);
             Vec::new()
         }
+        Report::Versions(versions) => {
+            attached.looks.versions = Some(versions);
+            Vec::new()
+        }
         Report::Weighed(weighed) => {
             for (path, weight) in weighed {
                 if let Some(known) = attached.looks.weights.get_mut(path.as_str()) {

@@ -12,6 +12,7 @@ use crate::client::retry::Retry;
 use crate::mirror::preview::Preview;
 use crate::mirror::show::{Shown, Weight};
 use crate::mirror::status::MirrorStatus;
+use crate::mirror::versions::Versions;
 use crate::protocol::command::Command;
 use crate::protocol::ids::{RunRef, Seq};
 use crate::protocol::presence::Client;
@@ -52,6 +53,8 @@ pub struct Looks {
     /// What an undo would do.
     pub preview: Option<Preview>,
     pub shown: Option<Box<Shown>>,
+    /// What stands in a conflict.
+    pub versions: Option<Box<Versions>>,
     /// By path: how much of it is new.
     pub weights: BTreeMap<String, Weighed>,
     /// The answer to the last question about weights has not come.

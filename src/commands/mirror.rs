@@ -8,8 +8,9 @@ use crate::commands::context::Context;
 use crate::commands::failure::{Exit, Failure};
 use crate::commands::{forecast, mirrored, output, undo, writes};
 use crate::mirror::control::{self, Answer, Keep, Request};
-use crate::mirror::status::{MirrorState, MirrorStatus, Way};
+use crate::mirror::status::{Conflict, MirrorState, MirrorStatus, States, Way};
 use crate::mirror::worker::{self, Resume, Setup};
+use crate::protocol::file::{FileState, size};
 use crate::protocol::ids::RunRef;
 use crate::protocol::path::RelPath;
 
@@ -37,10 +38,11 @@ pub async fn run(context: &Context, what: &Mirror, format: Format) -> Result<Exi
             },
         ),
         Mirror::Resolve { run, path, keep } => {
-            let keep = match (keep.mine, keep.theirs) {
-                (true, _) => Keep::Mine,
-                (false, true) => Keep::Theirs,
-                (false, false) => Keep::Both,
+            let keep = match keep {
+                keep if keep.mine => Keep::Mine,
+                keep if keep.theirs => Keep::Theirs,
+                keep if keep.merge => Keep::Merge,
+                _ => Keep::Both,
             };
             (
                 run,
@@ -167,12 +169,8 @@ fn show(
     match (format, request) {
         (Format::Json | Format::Ndjson, _) => output::json(&json(at, status))?,
         (Format::Text | Format::Md, Request::Conflicts) => {
-            for conflict in &status.conflicts {
-                let theirs = conflict.theirs.as_deref().unwrap_or("deleted there");
-                output::line(&output::plain(&format!(
-                    "{}    theirs: {theirs}",
-                    conflict.path
-                )))?;
+            for line in status.conflicts.iter().flat_map(|one| told(at, one)) {
+                output::line(&output::plain(&line))?;
             }
         }
         (Format::Text | Format::Md, Request::Status) => {
@@ -185,6 +183,34 @@ fn show(
     let open = matches!(request, Request::Conflicts | Request::Status)
         && (!status.conflicts.is_empty() || status.state == MirrorState::Halted);
     Ok(if open { Exit::Mirror } else { Exit::Done })
+}
+
+/// A conflict with its versions, and what ends it.
+fn told(at: &RunRef, conflict: &Conflict) -> Vec<String> {
+    let version = |name: &str, state: Option<FileState>, place: &str| match state {
+        Some(state) => format!(
+            "  {name:<6}  {:>9}  {}  {place}",
+            size(state.size),
+            state.hash.short()
+        ),
+        None => format!("  {name:<6}  nothing stands there"),
+    };
+    let mut lines = vec![conflict.path.clone()];
+    if let Some(States { base, mine, theirs }) = conflict.versions {
+        let beside = conflict.theirs.as_deref().unwrap_or_default();
+        lines.push(version("yours", mine, "in place").trim_end().to_owned());
+        lines.push(version("theirs", theirs, beside).trim_end().to_owned());
+        lines.push(version("base", base, "what both had last"));
+    } else {
+        let theirs = conflict.theirs.as_deref().unwrap_or("deleted there");
+        lines.push(format!("  theirs  {theirs}"));
+    }
+    lines.push(format!(
+        "  ashore mirror resolve {} {} --mine | --theirs | --both | --merge",
+        at.run.short(),
+        conflict.path
+    ));
+    lines
 }
 
 /// The mirror of a run as this machine knows it.
@@ -203,7 +229,7 @@ pub fn json(at: &RunRef, status: &MirrorStatus) -> Value {
     let conflicts: Vec<_> = status
         .conflicts
         .iter()
-        .map(|one| json!({"path": one.path, "theirs": one.theirs}))
+        .map(|one| json!({"path": one.path, "theirs": one.theirs, "versions": one.versions}))
         .collect();
     json!({
         "v": 1, "run": at.run, "state": status.state, "directory": status.directory, "down": status.down, "up": status.up,

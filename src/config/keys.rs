@@ -87,6 +87,11 @@ pub const KEYS: &[Key] = &[
         Holds::Number,
         "the local endpoint ends an idle run after this",
     ),
+    user(
+        &["merge_tool"],
+        Holds::Text,
+        "a shell's words: merges $BASE, $LOCAL and $REMOTE into $MERGED",
+    ),
     user(&["ca_file"], Holds::Text, "more root certificates, PEM"),
     user(&["keys", "*", "*"], Holds::TextOrTexts, "keys of an action"),
     project(

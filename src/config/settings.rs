@@ -34,6 +34,8 @@ pub struct Settings {
     pub notify: Option<String>,
     /// The same.
     pub clipboard: Option<String>,
+    /// A shell's words; it finds the versions of a conflict in `$BASE`, `$LOCAL`, `$REMOTE` and writes `$MERGED`.
+    pub merge_tool: Option<String>,
     pub ignore: Vec<String>,
     pub include: Vec<String>,
     /// In bytes.
@@ -81,6 +83,7 @@ impl Default for Settings {
             title: true,
             notify: None,
             clipboard: None,
+            merge_tool: None,
             ignore: Vec::new(),
             include: Vec::new(),
             max_file: 256 << 20,
@@ -175,6 +178,7 @@ fn set(settings: &mut Settings, found: &Found) {
         (["title"], Setting::Flag(flag)) => settings.title = *flag,
         (["notify"], Setting::Text(word)) => settings.notify = Some(word.clone()),
         (["clipboard"], Setting::Text(word)) => settings.clipboard = Some(word.clone()),
+        (["merge_tool"], Setting::Text(tool)) => settings.merge_tool = Some(tool.clone()),
         // The project's ignore rules come on top of the user's.
         (["mirror", "ignore"], Setting::Texts(texts)) => {
             settings.ignore.extend(texts.iter().cloned())
@@ -274,7 +278,7 @@ mod tests {
     #[test]
     fn every_known_key_finds_its_field() {
         let text = "endpoint='a'\nproject=1\npermissions='ask'\nidle_minutes=1\nca_file='c'\ntheme='t'\nascii=true\nmotion=false\nmouse=true\n\
-            title=false\nnotify='bell'\nclipboard='file'\n\
+            title=false\nnotify='bell'\nclipboard='file'\nmerge_tool='m'\n\
             [endpoints.w]\nurl='u'\nproject=3\ntoken_file='f'\n[agent]\nname='n'\nenv=['E']\n[keys.edit]\nsend='enter'\n\
             [composer]\nvim=true\n[layout]\ncolumn=false\n[mirror]\nignore=['i']\ninclude=['j']\nmax_file_mib=1\nseed_limit_mib=2\n";
         let found = file::parse(Path::new("c.toml"), text, Whose::User).expect("fits");
@@ -284,5 +288,6 @@ mod tests {
             (settings.max_file, settings.seed_limit, settings.column),
             (1 << 20, 2 << 20, false)
         );
+        assert_eq!(settings.merge_tool.as_deref(), Some("m"));
     }
 }

@@ -187,6 +187,7 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
     let env = &port.context.env;
     let editor = env.get("VISUAL").or_else(|| env.get("EDITOR"));
     let editor = editor.unwrap_or("vi").to_owned();
+    let merge_tool = port.context.settings.merge_tool.clone();
     let welcome = welcome(&port);
     // There is nothing to come back to.
     let plays = matches!(begin, Begin::Replay(_));
@@ -205,6 +206,7 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
         habits,
         store,
         editor,
+        merge_tool,
         inline: global.inline,
     };
     let left = if linear {

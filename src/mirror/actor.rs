@@ -24,6 +24,7 @@ use crate::mirror::status::{MirrorStatus, Way};
 use crate::mirror::tell::settled_as;
 use crate::mirror::undo::Undone;
 use crate::mirror::up::Ups;
+use crate::mirror::versions::Combined;
 use crate::mirror::watch::Batch;
 use crate::mirror::worker::{ORDERS, Order, Report, Resume};
 use crate::protocol::file::{ChangeKind, FileChange, FileManifest, FileState};
@@ -47,6 +48,7 @@ pub(super) enum Finished {
         path: RelPath,
         result: Result<Undone, String>,
     },
+    Merged(Combined),
     /// To be told as it is.
     Said(Report),
     Previewed {
@@ -260,10 +262,7 @@ impl Worker {
                     reason,
                     command,
                 } => {
-                    if self.inbox.pass(seq) {
-                        self.never(&path, &reason, &command, &mut facts);
-                        facts.push(Fact::Seen(seq));
-                    }
+                    self.never(seq, &path, &reason, &command, &mut facts);
                 }
                 Order::Posted(command) => self.posted(&command, None, &mut facts),
                 Order::NotPosted { command, why } => self.posted(&command, Some(&why), &mut facts),
@@ -285,6 +284,8 @@ impl Worker {
                 Order::Preview(scope) => self.preview(scope, None).await,
                 Order::Show(path) => self.show(path),
                 Order::Weigh(paths) => self.weigh(paths),
+                Order::Versions(path) => self.versions(path),
+                Order::Merge { path, put } => self.merge(path, Some(put), None),
                 Order::Rewrite {
                     path,
                     over,
@@ -537,6 +538,7 @@ impl Worker {
                 self.undone(std::slice::from_ref(&path), result, None).await;
                 self.show(path);
             }
+            Finished::Merged(combined) => self.merged(combined).await,
             Finished::Said(report) => self.outbox.push_back(report),
             Finished::Previewed { preview, reply } => self.previewed(preview, reply),
             Finished::Scanned(Ok(tree)) => self.compare(&tree).await,

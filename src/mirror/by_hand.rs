@@ -143,20 +143,16 @@ impl Worker {
         keep: Keep,
         reply: Option<oneshot::Sender<Answer>>,
     ) {
-        let open = self
-            .known
-            .conflicts
-            .get(&path)
-            .filter(|noted| !noted.resolved)
-            .cloned();
-        let Some(noted) = open else {
-            return self.reply(reply, Err(format!("{path} is not in conflict")));
+        let noted = match self.open_conflict(&path) {
+            Ok(noted) => noted,
+            Err(why) => return self.reply(reply, Err(why)),
         };
         if let Some(why) = self.hindrance(&path) {
             return self.reply(reply, Err(why));
         }
         match keep {
             Keep::Theirs => self.force(path, noted, reply),
+            Keep::Merge => self.merge(path, None, reply),
             Keep::Mine | Keep::Both => {
                 if keep == Keep::Mine {
                     let ours = self.ups.here(&path);
@@ -207,7 +203,7 @@ impl Worker {
     }
 
     /// Why nothing can be done to this path by hand now.
-    fn hindrance(&self, path: &RelPath) -> Option<String> {
+    pub(super) fn hindrance(&self, path: &RelPath) -> Option<String> {
         match &self.halted {
             Some(halt @ (Halt::Gone | Halt::Replaced)) => Some(halt.to_string()),
             Some(

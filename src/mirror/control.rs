@@ -69,6 +69,8 @@ pub enum Keep {
     Theirs,
     /// Mine in place, and the copy of theirs stays where it is.
     Both,
+    /// What both have changed, line by line; refused where they changed the same lines.
+    Merge,
 }
 
 /// What the holder says.

@@ -26,6 +26,7 @@ mod lift;
 pub mod link;
 pub mod lock;
 mod look;
+pub mod merge;
 mod notice;
 pub(crate) mod plan;
 #[cfg(test)]
@@ -48,6 +49,9 @@ mod undo_tests;
 mod up;
 #[cfg(test)]
 mod up_tests;
+pub mod versions;
+#[cfg(test)]
+mod versions_tests;
 pub mod watch;
 pub mod worker;
 #[cfg(test)]

@@ -425,11 +425,16 @@ impl Worker {
     /// A change that the agent side can never make.
     pub(super) fn never(
         &mut self,
+        seq: Seq,
         path: &str,
         why: &str,
         command: &CommandId,
         facts: &mut Vec<Fact>,
     ) {
+        if !self.inbox.pass(seq) {
+            return;
+        }
+        facts.push(Fact::Seen(seq));
         let Ok(path) = path.parse::<RelPath>() else {
             return;
         };

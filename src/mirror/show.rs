@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,13 +44,21 @@ pub enum Side {
     Other(String),
 }
 
+impl Side {
+    /// `None` where no text stands.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Gone | Self::Other(_) => None,
+        }
+    }
+}
+
 /// A file as it was when the run began and as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
     pub path: RelPath,
     pub start: Side,
-    /// What both sides had last.
-    pub base: Side,
     pub now: Side,
     /// What was read as `now`; a write over anything else is refused.
     pub here: Option<FileState>,
@@ -119,7 +127,10 @@ fn side(state: FileState, bytes: Option<Vec<u8>>) -> Side {
 }
 
 impl Hand {
-    async fn here(self: &Arc<Self>, path: &RelPath) -> Result<Option<FileState>, String> {
+    pub(super) async fn here(
+        self: &Arc<Self>,
+        path: &RelPath,
+    ) -> Result<Option<FileState>, String> {
         let at = path.clone();
         match self.blocking(move |hand| hand.look(&at)).await {
             Local::Ignored(why) => Err(why.to_string()),
@@ -128,17 +139,32 @@ impl Hand {
         }
     }
 
-    /// What once stood there: kept here, or else at the endpoint.
-    async fn once(self: &Arc<Self>, path: &RelPath, state: Option<FileState>) -> Side {
-        let Some(state) = state else {
+    /// What stands there, unless it has changed since it was looked at.
+    pub(super) async fn now(self: &Arc<Self>, path: &RelPath, here: Option<FileState>) -> Side {
+        let Some(here) = here else {
             return Side::Gone;
         };
         let at = path.below(&self.root);
+        let read = self.blocking(move |_| bytes(&at, SHOWN)).await;
+        side(here, read.filter(|read| ContentHash::of(read) == here.hash))
+    }
+
+    /// What once stood somewhere: kept here, or in one of these places, or else at the endpoint.
+    pub(super) async fn recall(
+        self: &Arc<Self>,
+        state: Option<FileState>,
+        places: Vec<PathBuf>,
+        storage_path: Option<String>,
+    ) -> Side {
+        let Some(state) = state else {
+            return Side::Gone;
+        };
         let found = self
             .blocking(move |hand| {
                 let kept = bytes(&hand.kept.path(state.hash), SHOWN);
                 let is_it = |bytes: &Vec<u8>| ContentHash::of(bytes) == state.hash;
-                kept.or_else(|| bytes(&at, SHOWN).filter(is_it))
+                let there = |at: &PathBuf| bytes(at, SHOWN).filter(is_it);
+                kept.or_else(|| places.iter().find_map(there))
             })
             .await;
         if found.is_some() || state.size > SHOWN || state.mode == Mode::Directory {
@@ -147,7 +173,7 @@ impl Hand {
         let wanted = Wanted {
             hash: state.hash,
             size: state.size,
-            storage_path: None,
+            storage_path,
         };
         let Ok(staged) = self.blocking(|hand| hand.disk.staged()).await else {
             return side(state, None);
@@ -168,16 +194,10 @@ impl Hand {
         let notes = notes.map_err(|error| error.to_string())?;
         let first = notes.get(&path).and_then(|notes| notes.first());
         let start = first.map_or(base, |first| first.before);
-        let at = path.below(&self.root);
-        let read = self.blocking(move |_| bytes(&at, SHOWN)).await;
-        let now = match here {
-            None => Side::Gone,
-            Some(here) => side(here, read.filter(|read| ContentHash::of(read) == here.hash)),
-        };
+        let places = || vec![path.below(&self.root)];
         Ok(Shown {
-            start: self.once(&path, start).await,
-            base: self.once(&path, base).await,
-            now,
+            start: self.recall(start, places(), None).await,
+            now: self.now(&path, here).await,
             here,
             mode: start.map_or(Mode::File, |start| start.mode),
             path,
@@ -225,7 +245,7 @@ impl Hand {
     }
 
     /// Over exactly what was looked at; `None` takes the file away.
-    async fn rewrite(
+    pub(super) async fn rewrite(
         self: &Arc<Self>,
         path: &RelPath,
         over: Option<FileState>,

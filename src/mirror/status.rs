@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::file::ChangeKind;
+use crate::protocol::file::{ChangeKind, FileState};
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::Seq;
 
@@ -90,11 +90,22 @@ pub struct MirrorStatus {
     pub settled: Seq,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
     pub path: String,
     /// The copy of theirs that stands beside it; `None` when theirs is a delete.
     pub theirs: Option<String>,
+    /// What the three versions are; `None` from a holder that does not say it.
+    #[serde(default)]
+    pub versions: Option<States>,
+}
+
+/// Base, yours and theirs; `None`: nothing stands there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct States {
+    pub base: Option<FileState>,
+    pub mine: Option<FileState>,
+    pub theirs: Option<FileState>,
 }
 
 /// What became of one file entry.

@@ -9,7 +9,9 @@ use crate::mirror::base::{Fact, Waiting};
 use crate::mirror::control::{Answer, Ask, Request};
 use crate::mirror::hand::End;
 use crate::mirror::inbox::Taken;
-use crate::mirror::status::{Conflict, Direction, FileReport, MirrorState, MirrorStatus, Outcome};
+use crate::mirror::status::{
+    Conflict, Direction, FileReport, MirrorState, MirrorStatus, Outcome, States,
+};
 use crate::mirror::worker::Report;
 use crate::protocol::path::RelPath;
 
@@ -58,6 +60,14 @@ impl Worker {
             .map(|(path, noted)| Conflict {
                 path: path.to_string(),
                 theirs: noted.copy.as_ref().map(ToString::to_string),
+                versions: Some(States {
+                    base: self.known.base.get(path).copied(),
+                    mine: self
+                        .ups
+                        .here(path)
+                        .unwrap_or_else(|| self.known.base.get(path).copied()),
+                    theirs: noted.theirs,
+                }),
             })
             .collect();
         let state = match () {

@@ -25,6 +25,7 @@ use crate::mirror::preview::{Preview, Scope};
 use crate::mirror::scan::{Cache, Limits};
 use crate::mirror::show::{Shown, Weight};
 use crate::mirror::status::{FileReport, MirrorStatus, Way};
+use crate::mirror::versions::{Put, Versions};
 use crate::mirror::watch::watch;
 use crate::protocol::command::Command;
 use crate::protocol::file::{Applied, FileChange, FileManifest, FileState, Mode, Stale};
@@ -95,6 +96,13 @@ pub enum Order {
         /// Where nothing stands there now.
         mode: Mode,
     },
+    /// Say what stands in a conflict.
+    Versions(RelPath),
+    /// End a conflict with what somebody made of both.
+    Merge {
+        path: RelPath,
+        put: Put,
+    },
     /// End a conflict.
     Resolve {
         path: RelPath,
@@ -127,6 +135,7 @@ pub enum Report {
     Flushed(u64),
     Preview(Box<Preview>),
     Shown(Box<Shown>),
+    Versions(Box<Versions>),
     /// `None`: nothing is known of how it was.
     Weighed(Vec<(RelPath, Option<Weight>)>),
     /// One line for the user.

@@ -18,6 +18,7 @@ use crate::mirror::preview::{Preview, Scope};
 use crate::mirror::scan::Limits;
 use crate::mirror::show::{Shown, Weight};
 use crate::mirror::status::{FileReport, MirrorState, MirrorStatus, Outcome, Way};
+use crate::mirror::versions::Versions;
 use crate::mirror::worker::{self, Order, Report, Resume, Setup, ask_or_act, start};
 use crate::protocol::command::Command;
 use crate::protocol::file::{ChangeKind, FileChange, FileManifest, Mode};
@@ -209,6 +210,7 @@ impl World {
             flushed: 0,
             previews: Vec::new(),
             shown: None,
+            versions: None,
             weighed: Vec::new(),
             status: MirrorStatus::default(),
         }
@@ -264,6 +266,7 @@ pub(super) struct Live {
     pub(super) flushed: u64,
     pub(super) previews: Vec<Preview>,
     pub(super) shown: Option<Shown>,
+    pub(super) versions: Option<Versions>,
     pub(super) weighed: Vec<(RelPath, Option<Weight>)>,
     pub(super) status: MirrorStatus,
 }
@@ -284,6 +287,7 @@ impl Live {
                     Report::Flushed(token) => self.flushed = token,
                     Report::Preview(preview) => self.previews.push(*preview),
                     Report::Shown(shown) => self.shown = Some(*shown),
+                    Report::Versions(versions) => self.versions = Some(*versions),
                     Report::Weighed(weighed) => self.weighed.extend(weighed),
                 }
             }

@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::protocol::file::size;
+
 /// One `session/update`, whatever shape it came in.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(
@@ -99,8 +101,8 @@ impl Block {
     /// What stands in the place of one that is no text: `image image/png, 42.0 kB`.
     pub fn stand_in(&self) -> String {
         match self {
-            Self::Image { mime, bytes, .. } => format!("image {mime}, {}", size(*bytes)),
-            Self::Audio { mime, bytes } => format!("audio {mime}, {}", size(*bytes)),
+            Self::Image { mime, bytes, .. } => format!("image {mime}, {}", size(*bytes as u64)),
+            Self::Audio { mime, bytes } => format!("audio {mime}, {}", size(*bytes as u64)),
             Self::Link { uri, name } if uri != name => format!("{name} ({uri})"),
             Self::Link { name: text, .. } | Self::Resource { uri: text, .. } | Self::Text(text) => {
                 text.clone()
@@ -121,15 +123,6 @@ impl Block {
             Self::Resource { uri, .. } => format!("[{uri}]"),
             Self::Unknown(_) => "[content of an unknown kind]".to_owned(),
         }
-    }
-}
-
-/// In three digits or four.
-fn size(bytes: usize) -> String {
-    match bytes {
-        0..1000 => format!("{bytes} B"),
-        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
     }
 }
 

@@ -23,6 +23,11 @@ impl ContentHash {
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
     }
+
+    /// The first eight digits: what people tell two apart by.
+    pub fn short(&self) -> String {
+        self.to_string()[..8].to_owned()
+    }
 }
 
 /// Hashes a content that comes in pieces.

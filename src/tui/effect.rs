@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::attach;
-use crate::mirror::status::Conflict;
+use crate::mirror::versions::Versions;
 use crate::protocol::ids::{RunId, RunRef};
 use crate::tui::away::Seen;
 use crate::tui::colours::Snippet;
@@ -52,6 +52,12 @@ pub enum Effect {
         editor: String,
         place: Place,
     },
+    /// The terminal to this program, a shell's words, with the versions of a conflict. Answer `Combined`.
+    Combine {
+        of: RunRef,
+        tool: String,
+        versions: Box<Versions>,
+    },
     /// A command of the user on this machine, in the directory of the run or of a new one. Answers `Here`.
     RunHere {
         number: u64,
@@ -72,11 +78,6 @@ pub enum Effect {
     },
     /// Answer `PathsListed`; `None` is the directory that a new run would be given.
     ListPaths(Option<PathBuf>),
-    /// Answer `SidesRead`.
-    ReadSides {
-        directory: PathBuf,
-        conflict: Conflict,
-    },
     /// Answer `HistoryRead`.
     ReadHistory,
     /// To the clipboard, through the terminal and into a file; what was done is said.
@@ -98,6 +99,16 @@ pub enum Effect {
         /// 0, or 143 after a signal.
         code: u8,
     },
+}
+
+impl Effect {
+    /// Somebody else has the terminal meanwhile.
+    pub(crate) fn takes_terminal(&self) -> bool {
+        matches!(
+            self,
+            Self::Edit { .. } | Self::OpenAt { .. } | Self::Combine { .. } | Self::Suspend
+        )
+    }
 }
 
 /// What a new run is made from; everything else was said on the command line.

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 
 use crate::attach;
 use crate::attach::state::Attached;
-use crate::mirror::status::Conflict;
+use crate::protocol::file::FileState;
 use crate::protocol::ids::RunRef;
+use crate::protocol::path::RelPath;
 use crate::protocol::run::Status;
 use crate::tui::attachment::Attachment;
 use crate::tui::away::Seen;
@@ -64,8 +65,8 @@ pub enum Event {
     Visited(Result<(), String>),
     Here(Here),
     PathsListed(Listing),
-    /// Asked for by `ReadSides`.
-    SidesRead(Sides),
+    /// Asked for by `Combine`.
+    Combined(Combined),
     /// The prompts of all screens, oldest first.
     HistoryRead(Vec<String>),
     /// A file for the next message, or a sentence on why it cannot go with it.
@@ -124,21 +125,15 @@ pub enum Said {
     Ended(String),
 }
 
-/// A conflict, and what its two sides are on this disk.
+/// What a program made of the versions of a conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sides {
-    pub conflict: Conflict,
-    pub mine: Side,
-    pub theirs: Side,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Side {
-    Text(String),
-    /// Deleted.
-    Gone,
-    /// What it is, when that is no text to be looked at.
-    Other(String),
+pub struct Combined {
+    pub of: RunRef,
+    pub path: RelPath,
+    /// The version of this side that it was made from.
+    pub over: Option<FileState>,
+    /// Or a sentence on why nothing was merged.
+    pub text: Result<String, String>,
 }
 
 /// The files of a directory that a draft may name, by the rules of the mirror.

@@ -15,7 +15,6 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::attach::perform::{Opened, Performer};
-use crate::mirror::status::Conflict;
 use crate::protocol::ids::{RunId, RunRef};
 use crate::tui::attachment::{self, Attachment};
 use crate::tui::citizen::Habits;
@@ -28,7 +27,6 @@ use crate::tui::replay::{self, Clock, Tape};
 use crate::tui::run::Outside;
 use crate::tui::saved;
 use crate::tui::seats::{Place, Seats};
-use crate::tui::sides;
 use crate::tui::store::Store;
 use crate::tui::terminal;
 use crate::tui::tty::out::Free;
@@ -304,16 +302,6 @@ impl Hands {
         });
     }
 
-    fn read_sides(&mut self, directory: PathBuf, conflict: Conflict) {
-        let events = self.events.clone();
-        self.tasks.spawn(async move {
-            let read = tokio::task::spawn_blocking(move || sides::read(&directory, conflict)).await;
-            if let Ok(read) = read {
-                tell(&events, Event::SidesRead(read)).await;
-            }
-        });
-    }
-
     fn read_history(&mut self) {
         let (store, events) = (self.store.clone(), self.events.clone());
         self.tasks.spawn(async move {
@@ -393,10 +381,6 @@ impl Outside for Hands {
             Effect::ListPaths(of) => self.list_paths(of),
             Effect::ReadHistory => self.read_history(),
             Effect::SavePieces { of, wanted } => self.save(&of, wanted),
-            Effect::ReadSides {
-                directory,
-                conflict,
-            } => self.read_sides(directory, conflict),
             Effect::Copy(text) => self.copy(&text),
             Effect::Bell => self.say(notify::bell(self.habits.notify)),
             Effect::Notify(words) => {
@@ -412,6 +396,7 @@ impl Outside for Hands {
             }
             // The loop does these itself.
             Effect::Edit { .. }
+            | Effect::Combine { .. }
             | Effect::OpenAt { .. }
             | Effect::Redraw
             | Effect::Suspend

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::mirror::preview::Scope;
 use crate::mirror::show::{Shown, Side};
+use crate::mirror::versions::Versions;
 use crate::protocol::path::RelPath;
 use crate::tui::view::diff::{AROUND, Diff, Row, diff};
 
@@ -15,6 +16,7 @@ use crate::tui::view::diff::{AROUND, Diff, Row, diff};
 pub enum Review {
     File(FilePage),
     Undo(UndoPage),
+    Conflict(ConflictPage),
 }
 
 /// One file against what it was when the run began.
@@ -60,10 +62,11 @@ impl Changes {
         let whole = match (&shown.start, &shown.now) {
             (Side::Other(what), _) => note(format!("before: {what}")),
             (_, Side::Other(what)) => note(format!("now: {what}")),
-            (old, new) => {
-                let old = text(old).unwrap_or_default();
-                diff(Some(old), text(new).unwrap_or_default(), AROUND)
-            }
+            (old, new) => diff(
+                Some(old.text().unwrap_or("")),
+                new.text().unwrap_or(""),
+                AROUND,
+            ),
         };
         let (added, removed) = (whole.added, whole.removed);
         let mut parts: Vec<Diff> = Vec::new();
@@ -97,11 +100,104 @@ impl Changes {
     }
 }
 
-/// The text of a side; nothing where no file stands.
-pub(crate) fn text(side: &Side) -> Option<&str> {
-    match side {
-        Side::Text(text) => Some(text),
-        Side::Gone | Side::Other(_) => None,
+/// A conflict; two of its versions stand side against side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConflictPage {
+    pub path: RelPath,
+    /// `None` until it was read.
+    pub read: Option<Arc<Contest>>,
+    pub between: Between,
+    pub top: usize,
+}
+
+impl ConflictPage {
+    pub(crate) fn new(path: RelPath) -> Self {
+        Self {
+            path,
+            read: None,
+            between: Between::Sides,
+            top: 0,
+        }
+    }
+}
+
+/// Which two versions are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Between {
+    /// Yours and theirs.
+    Sides,
+    /// What both had last, and yours.
+    Mine,
+    Theirs,
+}
+
+impl Between {
+    pub(crate) fn next(self) -> Self {
+        match self {
+            Self::Sides => Self::Mine,
+            Self::Mine => Self::Theirs,
+            Self::Theirs => Self::Sides,
+        }
+    }
+}
+
+/// A conflict as it was read, with what its versions differ in.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Contest {
+    pub versions: Versions,
+    diffs: [Diff; 3],
+}
+
+impl Contest {
+    pub(crate) fn of(versions: Versions) -> Self {
+        let Versions {
+            base, mine, theirs, ..
+        } = &versions;
+        let between = |old: &Side, new: &Side| match (old, new) {
+            (Side::Other(what), _) => note(format!("before: {what}")),
+            (_, Side::Other(what)) => note(format!("now: {what}")),
+            (Side::Gone, Side::Gone) => note("deleted on both sides".to_owned()),
+            (old, new) => diff(
+                Some(old.text().unwrap_or("")),
+                new.text().unwrap_or(""),
+                AROUND,
+            ),
+        };
+        let diffs = [
+            between(&mine.side, &theirs.side),
+            between(&base.side, &mine.side),
+            between(&base.side, &theirs.side),
+        ];
+        Self { versions, diffs }
+    }
+
+    pub(crate) fn diff(&self, between: Between) -> &Diff {
+        match between {
+            Between::Sides => &self.diffs[0],
+            Between::Mine => &self.diffs[1],
+            Between::Theirs => &self.diffs[2],
+        }
+    }
+
+    /// Both, and their names.
+    pub(crate) fn compared(&self, between: Between) -> (&Side, &Side, &'static str) {
+        let Versions {
+            base, mine, theirs, ..
+        } = &self.versions;
+        match between {
+            Between::Sides => (
+                &mine.side,
+                &theirs.side,
+                "− only in yours  + only in theirs",
+            ),
+            Between::Mine => (&base.side, &mine.side, "what you changed"),
+            Between::Theirs => (&base.side, &theirs.side, "what they changed"),
+        }
+    }
+
+    /// How many lines the page has at least.
+    pub(crate) fn lines(&self, between: Between) -> usize {
+        self.diff(between).rows.len() + 5
     }
 }
 

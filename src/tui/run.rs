@@ -15,6 +15,7 @@ use ratatui::backend::Backend;
 use ratatui::layout::{Position, Rect, Size};
 use tokio::time::{Instant, sleep_until};
 
+use crate::tui::combine::combined;
 use crate::tui::editor;
 use crate::tui::effect::Effect;
 use crate::tui::event::Event;
@@ -219,6 +220,11 @@ async fn steps(
     Ok(None)
 }
 
+/// The terminal is somebody else's until this is over.
+fn lend(lent: &mut Lent, until: impl Future<Output = Event> + Send + 'static) {
+    *lent = Some((terminal::lend(), Box::pin(until)));
+}
+
 /// One event through `update`, and what it orders. What concerns the terminal is done here.
 async fn step(
     face: &mut dyn Face,
@@ -241,7 +247,7 @@ async fn step(
         match effect {
             Effect::Quit { message, code } => left = Some(Left { message, code }),
             // Keys that were pressed before it had the terminal.
-            Effect::Edit { .. } | Effect::OpenAt { .. } | Effect::Suspend if lent.is_some() => (),
+            effect if lent.is_some() && effect.takes_terminal() => (),
             Effect::Suspend => {
                 terminal::suspend(&state.citizen)
                     .await
@@ -251,11 +257,14 @@ async fn step(
             }
             Effect::Edit { editor, text } => {
                 let edit = async move { Event::Edited(editor::edit(&editor, &text).await) };
-                *lent = Some((terminal::lend(), Box::pin(edit)));
+                lend(lent, edit);
             }
             Effect::OpenAt { editor, place } => {
                 let visit = async move { Event::Visited(editor::visit(&editor, &place).await) };
-                *lent = Some((terminal::lend(), Box::pin(visit)));
+                lend(lent, visit);
+            }
+            Effect::Combine { of, tool, versions } => {
+                lend(lent, async move { combined(of, &tool, &versions).await });
             }
             Effect::Redraw => {
                 face.forget()?;
@@ -272,7 +281,6 @@ async fn step(
             | Effect::SaveSeen { .. }
             | Effect::SaveHistory(_)
             | Effect::ReadHistory
-            | Effect::ReadSides { .. }
             | Effect::SavePieces { .. }
             | Effect::ListPaths(_)
             | Effect::RunHere { .. }

@@ -44,6 +44,8 @@ pub struct Wish {
     pub store: Store,
     /// For drafts: a shell's words.
     pub editor: String,
+    /// For conflicts: a shell's words.
+    pub merge_tool: Option<String>,
     /// Below what stands in the terminal, without a screen of its own.
     pub inline: bool,
 }
@@ -90,6 +92,7 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
     state.citizen.manners = manners;
     state.citizen.manners.scheme = manners.scheme.or(wish.scheme);
     state.writing.editor = wish.editor;
+    state.writing.merge_tool = wish.merge_tool;
     tell_notes(&mut state);
     if at_once {
         for effect in draft::launch(&mut state, false) {

@@ -16,7 +16,7 @@ use crate::tui::away::Away;
 use crate::tui::citizen::Citizen;
 use crate::tui::colours::Colours;
 use crate::tui::composer::Composer;
-use crate::tui::event::{Drawn, Place, RunRow, Sides};
+use crate::tui::event::{Drawn, Place, RunRow};
 use crate::tui::find::Find;
 use crate::tui::keymap::Keymap;
 use crate::tui::palette::Palette;
@@ -222,11 +222,6 @@ pub enum Popup {
         back: usize,
     },
     Palette(Palette),
-    /// Both sides of a conflict, from this line on.
-    Sides {
-        sides: Box<Sides>,
-        top: usize,
-    },
     /// Places in files that a call tells; which line is chosen.
     Places {
         chosen: usize,
@@ -485,7 +480,7 @@ pub const OURS: [(&str, &str); 19] = [
     ("find", "search what was said"),
     ("away", "to what came while you were away"),
     ("attach", "a file with the message: /attach PATH"),
-    ("conflict", "both sides of a conflict, to decide it"),
+    ("conflict", "the versions of a conflict, to decide it"),
     ("copy", "copy a piece of what was said"),
     ("files", "what changed in the directory"),
     ("tools", "the tool calls"),

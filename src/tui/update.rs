@@ -9,9 +9,9 @@ use crate::tui::event::Event;
 use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
 use crate::tui::on::{
-    attachment, away, browse, cancel, choose, citizen, code, copy, draft, editor, find, here,
-    history, jump, launch, link, mention, palette, picker, place, popup, question, queue, review,
-    sides, tabs, tastes, vim, writing,
+    attachment, away, browse, cancel, choose, citizen, code, conflict, copy, draft, editor, find,
+    here, history, jump, launch, link, mention, palette, picker, place, popup, question, queue,
+    review, tabs, tastes, vim, writing,
 };
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
@@ -91,7 +91,7 @@ pub(crate) fn step(state: &mut State, event: Event) -> Vec<Effect> {
         Event::Visited(done) => place::back(state, done),
         Event::PathsListed(listing) => mention::listed(state, listing),
         Event::HistoryRead(prompts) => history::read(state, prompts),
-        Event::SidesRead(read) => sides::told(state, read),
+        Event::Combined(combined) => conflict::back(state, combined),
         Event::RunsListed(rows) => picker::listed(state, rows),
         Event::FileRead(read) => attachment::read(state, *read),
         Event::Tastes(told) => tastes::told(state, *told),
@@ -156,7 +156,6 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
         .or_else(|| find::write(state, key))
         .or_else(|| palette::write(state, key))
         .or_else(|| copy::write(state, key))
-        .or_else(|| sides::write(state, key))
         .or_else(|| review::write(state, key))
         .or_else(|| (context == Context::Edit).then(|| vim::write(state, key))?);
     if let Some(effects) = written {

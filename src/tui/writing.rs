@@ -23,6 +23,8 @@ pub struct Writing {
     pub attachments: Vec<Attachment>,
     /// The user's own, as a shell's words.
     pub editor: String,
+    /// For conflicts: the same.
+    pub merge_tool: Option<String>,
     /// The draft is in the editor; what it was.
     pub edited: Option<String>,
 }

@@ -364,7 +364,6 @@ impl Page {
                 | Popup::Palette(_)
                 | Popup::Copy { .. }
                 | Popup::Places { .. }
-                | Popup::Sides { .. }
                 | Popup::Review(_),
             )
             | None => (),

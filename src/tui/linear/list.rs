@@ -4,20 +4,20 @@
 
 use crate::protocol::acp::PlanStatus;
 use crate::protocol::file::ChangeKind;
+use crate::protocol::file::size;
 use crate::protocol::run::Status;
 use crate::session::state::{FileEntry, OpenPermission};
 use crate::tui::ask::Writing;
-use crate::tui::event::{RunRow, Sides};
+use crate::tui::event::RunRow;
 use crate::tui::keymap::{Context, action_name};
 use crate::tui::linear::cell::{brief, counted, spoken};
 use crate::tui::on::{choose, copy, writing};
 use crate::tui::palette::{self, Row, What};
 use crate::tui::state::{Confirm, OURS, Picker, State};
+use crate::tui::view::asked;
 use crate::tui::view::cell::seconds;
 use crate::tui::view::picker::facts;
-use crate::tui::view::popup::size;
 use crate::tui::view::text::clean_line;
-use crate::tui::view::{self, asked};
 use ratatui::style::Style;
 
 /// Wider than anything: what is read out is not wrapped.
@@ -207,17 +207,6 @@ pub(super) fn places(state: &State) -> Vec<String> {
         .iter()
         .enumerate()
         .map(|(at, place)| numbered(at + 1, &clean_line(&crate::tui::place::told(place))))
-        .collect();
-    told.push(CHOOSE.to_owned());
-    told
-}
-
-/// Both sides of a conflict, and what can be done about it.
-pub(super) fn sides(sides: &Sides) -> Vec<String> {
-    let said = view::sides::said(sides).into_iter();
-    let mut told: Vec<String> = said
-        .map(|(_, line)| line)
-        .filter(|line| !line.is_empty())
         .collect();
     told.push(CHOOSE.to_owned());
     told

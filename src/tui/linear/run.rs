@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::tui::citizen::Habits;
+use crate::tui::combine::combined;
 use crate::tui::editor;
 use crate::tui::effect::Effect;
 use crate::tui::event::Event;
@@ -69,6 +70,7 @@ pub async fn run(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Left> 
     state.keymap.by_name = true;
     state.away.seen = of.as_ref().and_then(|run| wish.store.seen(run));
     state.writing.editor = wish.editor;
+    state.writing.merge_tool = wish.merge_tool;
     state.citizen.habits = habits;
     tell_notes(&mut state);
     let mut face = Face {
@@ -205,6 +207,15 @@ impl Face {
                     let done = editor::visit(&editor, &place).await;
                     drop(held);
                     update(&mut self.state, Event::Visited(done));
+                }
+                Effect::Combine { of, tool, versions } => {
+                    let held = reader::hold();
+                    let done = combined(of, &tool, &versions).await;
+                    drop(held);
+                    let effects = update(&mut self.state, done);
+                    effects
+                        .into_iter()
+                        .for_each(|effect| self.hands.perform(effect));
                 }
                 Effect::Suspend => {
                     kill_current_process_group(Signal::TSTP).context("cannot suspend")?;

@@ -192,7 +192,7 @@ fn choose(state: &mut State, words: &str) -> Taken {
             }
             None => Taken::say("a number chooses, an empty line leaves it"),
         },
-        Some(Popup::Copy { .. } | Popup::Sides { .. } | Popup::Review(_)) => {
+        Some(Popup::Copy { .. } | Popup::Review(_)) => {
             let mut keys = words.chars();
             let letter = keys.next().filter(|_| keys.next().is_none());
             let key = letter.map(|char| Key::normal(KeyCode::Char(char), KeyModifiers::NONE));
@@ -200,9 +200,6 @@ fn choose(state: &mut State, words: &str) -> Taken {
             match effects {
                 Some(effects) if state.popup.is_none() => effects.into(),
                 Some(effects) if matches!(state.popup, Some(Popup::Review(_))) => effects.into(),
-                _ if matches!(state.popup, Some(Popup::Sides { .. })) => Taken::say(
-                    "1 keeps yours, 2 takes theirs, 3 keeps both; an empty line decides nothing",
-                ),
                 _ => Taken::say("a letter of the list copies, an empty line does not"),
             }
         }
@@ -622,7 +619,6 @@ fn settle(state: &mut State, taken: &mut Taken) {
             | Popup::Palette(_)
             | Popup::Copy { .. }
             | Popup::Places { .. }
-            | Popup::Sides { .. }
             | Popup::Review(_),
         )
         | None => (),

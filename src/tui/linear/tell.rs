@@ -432,7 +432,6 @@ impl Teller {
             }
             Some(Popup::Copy { .. }) => list::copies(state),
             Some(Popup::Places { .. }) => list::places(state),
-            Some(Popup::Sides { sides, .. }) => list::sides(sides),
             Some(Popup::Review(page)) => crate::tui::view::review::said(state, page),
             Some(Popup::Help { .. } | Popup::Asked { .. } | Popup::Here { .. }) | None => {
                 Vec::new()

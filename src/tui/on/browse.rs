@@ -8,7 +8,7 @@ use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::{Drawn, Place};
 use crate::tui::keymap::Context;
-use crate::tui::on::{copy, link, place, review, save, sides};
+use crate::tui::on::{conflict, copy, link, place, review, save};
 use crate::tui::state::{Focus, Pane, Scene, Scroll, State, Tier};
 use crate::tui::update::{show, toast};
 
@@ -49,7 +49,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::PaneRight => neighbour(state, 1),
         Action::PutBack => return review::undo(state),
         Action::Review => return review::open(state),
-        Action::Conflict => return sides::open(state),
+        Action::Conflict => return conflict::open(state),
         Action::Save => return save::save(state),
         Action::OpenAt => return place::open(state),
         Action::Direction => return turn(state),

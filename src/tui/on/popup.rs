@@ -5,7 +5,7 @@
 use crate::protocol::command::What;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
-use crate::tui::on::{choose, copy, draft, here, link, place, question, review, sides};
+use crate::tui::on::{choose, copy, draft, here, link, place, question, review};
 use crate::tui::state::{Confirm, Popup, Scene, State};
 use crate::tui::update::toast;
 use crate::tui::view::popup::scrolls;
@@ -18,9 +18,6 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         }
         (Some(Popup::Asked { top }), action) if action != Action::Redraw => {
             return question::on_page(state, top, action);
-        }
-        (Some(Popup::Sides { sides, top }), action) if action != Action::Redraw => {
-            sides::act(state, sides, top, action);
         }
         (Some(Popup::Review(review)), action) if action != Action::Redraw => {
             return review::act(state, review, action);

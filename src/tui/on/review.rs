@@ -15,8 +15,8 @@ use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::hunks;
 use crate::tui::keymap::{Context, Key};
-use crate::tui::on::link;
-use crate::tui::review::{Changes, FilePage, Review, UndoPage, text};
+use crate::tui::on::{conflict, link};
+use crate::tui::review::{Changes, FilePage, Review, UndoPage};
 use crate::tui::state::{Pane, Popup, State};
 use crate::tui::update::toast;
 
@@ -46,7 +46,7 @@ fn chosen(state: &State) -> Option<&FileEntry> {
 }
 
 /// Whether the files lie here; else says why nothing of them is shown.
-fn is_mirrored(state: &mut State) -> bool {
+pub(crate) fn is_mirrored(state: &mut State) -> bool {
     let Some(attached) = state.attached() else {
         return false;
     };
@@ -59,7 +59,7 @@ fn is_mirrored(state: &mut State) -> bool {
     false
 }
 
-fn order(state: &mut State, order: Order) -> Vec<Effect> {
+pub(crate) fn order(state: &mut State, order: Order) -> Vec<Effect> {
     link::step(state, attach::event::Event::MirrorOrder(order))
 }
 
@@ -143,6 +143,15 @@ pub(crate) fn look(state: &mut State) -> Vec<Effect> {
         page.read = Some(Arc::new(changes));
         page.waits = false;
     }
+    let versions = state
+        .attached_mut()
+        .and_then(|one| one.looks.versions.take());
+    if let (Some(versions), Some(Popup::Review(review))) = (versions, &mut state.popup)
+        && let Review::Conflict(page) = &mut **review
+    {
+        conflict::told(page, *versions);
+    }
+    conflict::look(state);
     weigh(state)
 }
 
@@ -205,6 +214,7 @@ pub(crate) fn write(state: &mut State, key: Key) -> Option<Vec<Effect>> {
         (Review::File(page), 'z') => Some(take_back(state, page)),
         (Review::File(page), ']') => Some(go(state, page, 1)),
         (Review::File(page), '[') => Some(go(state, page, -1)),
+        (Review::Conflict(page), key) => conflict::write(state, page, key),
         (Review::Undo(page), 'y') => Some(sure(state, &page)),
         (Review::Undo(page), 'f') => {
             let path = page.file.clone()?;
@@ -250,7 +260,7 @@ fn take_back(state: &mut State, mut page: FilePage) -> Vec<Effect> {
         return Vec::new();
     };
     let shown = &read.shown;
-    let (old, new) = (text(&shown.start), text(&shown.now));
+    let (old, new) = (shown.start.text(), shown.now.text());
     let Some(text) = hunks::without(old.unwrap_or(""), new.unwrap_or(""), page.at) else {
         toast(state, "this change is too large to be taken back by itself");
         return Vec::new();
@@ -299,9 +309,12 @@ pub(crate) fn act(state: &mut State, mut review: Box<Review>, action: Action) ->
             return match *review {
                 Review::File(page) => keep(state, page),
                 Review::Undo(page) => sure(state, &page),
+                Review::Conflict(_) => Vec::new(),
             };
         }
-        Action::Escape | Action::Interrupt | Action::Leave => return Vec::new(),
+        Action::Escape | Action::Interrupt | Action::Leave | Action::Conflict => {
+            return Vec::new();
+        }
         _ => 0,
     };
     match &mut *review {
@@ -314,6 +327,7 @@ pub(crate) fn act(state: &mut State, mut review: Box<Review>, action: Action) ->
             let above = rows(&parts[..page.at.min(parts.len())]);
             page.shift = (page.shift + by).clamp(-above, rows(parts) - above);
         }
+        Review::Conflict(shown) => conflict::scroll(shown, action, page),
         Review::Undo(page) => {
             let by = isize::try_from(by).unwrap_or(0);
             page.top = page.top.saturating_add_signed(by).min(1 << 16);

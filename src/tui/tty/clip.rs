@@ -3,7 +3,7 @@
 //! Pure. No terminal confirms a copy, and some take none: so it is called sent and never copied, it is not cut, and it
 //! lies in a file as well.
 
-use crate::tui::view::popup::size;
+use crate::protocol::file::size;
 
 /// More than this (in base64) terminals drop or cut.
 const MOST: usize = 74_994;

@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 
 use crate::protocol::acp::{Cost, Currency};
 use crate::session::transcript::{Body, Cell, Level, Notice, Spent};
+use crate::tui::state::State;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::view::block::Sheet;
 use crate::tui::view::call;
@@ -35,6 +36,31 @@ pub(crate) struct Look<'a> {
     /// The key that saves what is no text.
     pub(crate) save: &'a str,
     pub(crate) zone: &'a jiff::tz::TimeZone,
+}
+
+impl<'a> Look<'a> {
+    /// Of what stands on a page of its own.
+    pub(crate) fn page(
+        theme: &'a Theme,
+        ink: &'a Ink<'a>,
+        columns: usize,
+        state: &'a State,
+    ) -> Self {
+        Self {
+            theme,
+            ink,
+            columns,
+            open: true,
+            around: crate::tui::view::diff::AROUND,
+            live: false,
+            first: false,
+            running: false,
+            wall: state.wall,
+            unfold: "",
+            save: "",
+            zone: &state.zone,
+        }
+    }
 }
 
 impl Look<'_> {

@@ -104,7 +104,6 @@ fn wish(state: &State, paint: &Paint, room: usize) -> Wish {
                 asks("open", "", clean_line(&told.unwrap_or_default()))
             }
             Popup::Review(_) => asks("y/Esc", "", String::new()),
-            Popup::Sides { .. } => asks("1–3", "", "Esc decides nothing".to_owned()),
             Popup::Help { .. } | Popup::Asked { .. } | Popup::Here { .. } => {
                 asks("…", "", String::new())
             }

@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Widget};
 
+use crate::protocol::file::size;
 use crate::tui::action::Action;
 use crate::tui::keymap::{Binding, Context, Keymap};
 use crate::tui::state::{Confirm, OURS, Popup, State};
@@ -14,7 +15,7 @@ use crate::tui::theme::Role;
 use crate::tui::view::copy;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{Break, clean, clean_line, fit, fit_end, pad, width, wrap};
-use crate::tui::view::{asked, choose, review, sides};
+use crate::tui::view::{asked, choose, review};
 
 pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buffer: &mut Buffer) {
     let columns = columns(area);
@@ -30,10 +31,6 @@ pub(crate) fn draw(state: &State, popup: &Popup, paint: &Paint, area: Rect, buff
                 lines,
                 (chosen + 3).saturating_sub(rows),
             )
-        }
-        Popup::Sides { sides, top } => {
-            let lines = sides::lines(sides, *top, paint, columns);
-            (" conflict ", lines, 0)
         }
         Popup::Here { .. } => (" LOCAL ", here(state, span, columns), 0),
         Popup::Confirm(confirm) => (" really? ", question(state, confirm, paint, columns), 0),
@@ -285,14 +282,4 @@ fn question(state: &State, confirm: &Confirm, paint: &Paint, columns: usize) -> 
         paint.span(Role::Text, " no"),
     ]));
     lines
-}
-
-/// Decimal units, as disks are sold.
-pub(crate) fn size(bytes: u64) -> String {
-    match bytes {
-        0..1000 => format!("{bytes} B"),
-        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
-    }
 }

@@ -8,11 +8,12 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 
 use crate::mirror::preview::Preview;
-use crate::tui::review::{Changes, FilePage, Review, UndoPage, text};
+use crate::tui::review::{Changes, FilePage, Review, UndoPage};
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 use crate::tui::view::cell::Look;
 use crate::tui::view::change::{self, Inks};
+use crate::tui::view::conflict;
 use crate::tui::view::ink::Ink;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::rows::{Rows, print, rule};
@@ -28,6 +29,12 @@ pub(crate) fn draw(state: &State, review: &Review, paint: &Paint, area: Rect, bu
             let (lines, top) = file(state, page, paint, columns);
             (file_head(page, paint, columns), lines, top, file_foot(page))
         }
+        Review::Conflict(page) => (
+            conflict::head(page, paint, columns),
+            conflict::lines(state, page, paint, columns),
+            page.top,
+            conflict::foot(state, page),
+        ),
         Review::Undo(page) => {
             let said = undo(state, page);
             let lines = said.iter().flat_map(|(role, text)| {
@@ -117,21 +124,8 @@ fn changes(
     columns: usize,
 ) -> (Vec<Line<'static>>, Vec<usize>) {
     let ink = Ink::new(&state.colours);
-    let look = Look {
-        theme: &paint.theme,
-        ink: &ink,
-        columns,
-        open: true,
-        around: crate::tui::view::diff::AROUND,
-        live: false,
-        first: false,
-        running: false,
-        wall: state.wall,
-        unfold: "",
-        save: "",
-        zone: &state.zone,
-    };
-    let (old, new) = (text(&read.shown.start), text(&read.shown.now));
+    let look = Look::page(&paint.theme, &ink, columns, state);
+    let (old, new) = (read.shown.start.text(), read.shown.now.text());
     let inks = Inks::of(page.path.as_str(), old, new.unwrap_or(""), look);
     let (mut lines, mut starts) = (Vec::new(), Vec::new());
     if read.hunks() == 0 && read.parts.is_empty() {
@@ -256,6 +250,7 @@ pub(crate) fn said(state: &State, review: &Review) -> Vec<String> {
             let lines = undo(state, page).into_iter().chain(undo_foot(state, page));
             return lines.map(|(_, text)| text.trim().to_owned()).collect();
         }
+        Review::Conflict(page) => return conflict::said(state, page),
         Review::File(page) => page,
     };
     let Some(read) = &page.read else {

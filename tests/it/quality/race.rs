@@ -187,7 +187,8 @@ async fn life(dir: &Path, number: u64, changes: u64, attack: &Attack, begins: bo
                 | Report::Flushed(_)
                 | Report::Preview(_)
                 | Report::Shown(_)
-                | Report::Weighed(_) => (),
+                | Report::Weighed(_)
+                | Report::Versions(_) => (),
             }
         }
     };

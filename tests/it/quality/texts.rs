@@ -143,6 +143,7 @@ fn around(screen: &mut Screen, texts: &mut Texts, name: &mut impl FnMut(&mut Tex
         .map(|_| Conflict {
             path: name(texts),
             theirs: Some(name(texts)),
+            ..Conflict::default()
         })
         .collect();
     let mirror = &mut screen.attached().mirror;

@@ -69,7 +69,6 @@ fn shown(start: &str, now: &str) -> Report {
     Report::Shown(Box::new(Shown {
         path: "src/clock.rs".parse().expect("a path"),
         start: Side::Text(start.into()),
-        base: Side::Gone,
         now: Side::Text(now.into()),
         here: state(now),
         mode: Mode::File,

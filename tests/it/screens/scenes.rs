@@ -49,6 +49,7 @@ pub(crate) fn busy(screen: &mut Screen) {
     mirror.conflicts = vec![Conflict {
         path: "Cargo.lock".into(),
         theirs: Some("Cargo.lock.theirs".into()),
+        ..Conflict::default()
     }];
     screen.after(30_000);
 }

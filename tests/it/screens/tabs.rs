@@ -532,6 +532,7 @@ fn standing(screen: &mut Screen) {
     screen.attached().mirror.conflicts.push(Conflict {
         path: "Cargo.lock".into(),
         theirs: None,
+        ..Conflict::default()
     });
     screen.after(10_000);
     screen.keys("<ctrl+x>1");
@@ -573,6 +574,7 @@ fn the_list_tells_what_is_known_of_every_run() {
     screen.attached().mirror.conflicts.push(Conflict {
         path: "Cargo.lock".into(),
         theirs: None,
+        ..Conflict::default()
     });
     screen.keys("<ctrl+x>l");
     screen.event(Event::RunsListed(Ok(rows)));
