@@ -255,16 +255,14 @@ async fn step(
                 face.forget()?;
                 state.changed = true;
             }
-            Effect::Edit { editor, text } => {
-                let edit = async move { Event::Edited(editor::edit(&editor, &text).await) };
-                lend(lent, edit);
-            }
-            Effect::OpenAt { editor, place } => {
-                let visit = async move { Event::Visited(editor::visit(&editor, &place).await) };
-                lend(lent, visit);
-            }
+            Effect::Edit { editor, text } => lend(lent, async move {
+                Event::Edited(editor::edit(&editor, &text).await)
+            }),
+            Effect::OpenAt { editor, place } => lend(lent, async move {
+                Event::Visited(editor::visit(&editor, &place).await)
+            }),
             Effect::Combine { of, tool, versions } => {
-                lend(lent, async move { combined(of, &tool, &versions).await });
+                lend(lent, async move { combined(of, &tool, &versions).await })
             }
             Effect::Redraw => {
                 face.forget()?;
