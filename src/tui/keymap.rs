@@ -327,11 +327,17 @@ impl Keymap {
     }
 
     /// One sentence for every key that was wished for everywhere and does something else somewhere: it is not heard
-    /// there.
+    /// there. Of our own keys that is known.
     pub fn shadowed(&self, wishes: &Wishes) -> Vec<String> {
         let wished = |one: &&Binding| {
             let path = (one.context.name().to_owned(), action_name(one.action));
             one.context == Context::Everywhere && wishes.contains_key(&path)
+        };
+        let ours = Self::default();
+        let is_ours = |mine: &Binding, key: &Key| {
+            let same = |one: &&Binding| one.context == mine.context && one.action == mine.action;
+            let known = ours.bindings.iter().find(same);
+            known.is_some_and(|known| known.keys.contains(key))
         };
         let mut told = Vec::new();
         for mine in self.bindings.iter().filter(wished) {
@@ -342,6 +348,7 @@ impl Keymap {
             });
             for other in others {
                 let both = other.keys.iter().find(|key| mine.keys.contains(key));
+                let both = both.filter(|key| !is_ours(mine, key));
                 told.extend(both.map(|key| {
                     format!(
                         "`{}` of `keys.{}` is not heard where `keys.{}` has it",
@@ -649,7 +656,7 @@ mod tests {
 
     #[test]
     fn a_wish_for_everywhere_that_is_not_heard_somewhere_is_told() {
-        let table: [(&str, &[&str], &[&str]); 4] = [
+        let table: [(&str, &[&str], &[&str]); 5] = [
             ("everywhere.redraw", &["f5"], &[]),
             (
                 "everywhere.redraw",
@@ -665,8 +672,9 @@ mod tests {
                     "`ctrl+e` of `keys.everywhere.expand_all` is not heard where `keys.edit.line_end` has it",
                 ],
             ),
-            // Our own table has such keys on purpose, and nobody is told of them.
             ("edit.submit", &["ctrl+s"], &[]),
+            // Our own table has such keys on purpose.
+            ("everywhere.leave", &["ctrl+d"], &[]),
         ];
         for (path, keys, told) in table {
             let wishes: Wishes = [wish(path, keys)].into();

@@ -94,8 +94,19 @@ fn the_table_of_keys_can_be_put_into_the_config() {
         let row = |row: &serde_json::Value| (row["path"].to_string(), row["keys"].to_string());
         rows.iter().map(row).collect()
     };
+    assert_eq!(home.run(&["keys"]).exits(0).stderr(), "");
     let set = home.run(&["keys", "--json"]).exits(0).stdout();
     assert!(set.contains("config.toml:"), "{set}");
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the user's own editor, in a test"
+    )]
+    std::fs::write(&config, "[keys.everywhere]\nredraw = [\"ctrl+w\"]\n").expect("a file");
+    let told = home.run(&["keys"]).exits(0).stderr();
+    assert!(
+        told.contains("is not heard where `keys.edit.kill_word_back` has it"),
+        "{told}"
+    );
     #[expect(
         clippy::disallowed_methods,
         reason = "the user's own editor, in a test"

@@ -95,7 +95,11 @@ fn wish(state: &State, paint: &Paint, room: usize) -> Wish {
     if let Some(popup) = &state.popup {
         return match popup {
             Popup::Palette(open) => asks(":", &open.words, offered(state, open)),
-            Popup::Confirm(_) => asks("y/n", "", String::new()),
+            Popup::Confirm(_) => {
+                let key = |action| state.keymap.key_of(Context::Popup, action);
+                let sign = format!("{}/{}", key(Action::Yes), key(Action::Escape));
+                asks(&sign, "", String::new())
+            }
             Popup::Choose { row } => asks("choose", "", chosen(state, *row)),
             Popup::Copy { chosen } => asks("copy", "", copied(state, *chosen)),
             Popup::Places { chosen } => {
