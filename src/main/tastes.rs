@@ -123,10 +123,11 @@ pub(crate) fn theme(context: &Context, name: &str, depth: Depth) -> Result<Theme
 
 /// How many colours; `NO_COLOR` is none, unless colours are asked for.
 pub(crate) fn depth(context: &Context, global: &Global) -> Depth {
-    let env = |name| context.env.get(name);
-    let never =
-        global.color == Color::Never || (global.color == Color::Auto && env("NO_COLOR").is_some());
-    if never {
+    depth_of(global.color, |name| context.env.get(name))
+}
+
+fn depth_of<'a>(wish: Color, env: impl Fn(&str) -> Option<&'a str>) -> Depth {
+    if wish == Color::Never || (wish == Color::Auto && env("NO_COLOR").is_some()) {
         return Depth::None;
     }
     if matches!(env("COLORTERM"), Some("truecolor" | "24bit")) {
@@ -161,6 +162,35 @@ mod tests {
             key: key.to_owned(),
             value: value.to_owned(),
             from: String::new(),
+        }
+    }
+
+    #[test]
+    fn how_many_colours_there_are_is_told_by_the_wish_and_the_environment() {
+        type Variables = &'static [(&'static str, &'static str)];
+        const MANY: (&str, &str) = ("TERM", "xterm-256color");
+        let (auto, always, never) = (Color::Auto, Color::Always, Color::Never);
+        let table: [(Color, Variables, Depth); 9] = [
+            (auto, &[], Depth::Sixteen),
+            (auto, &[("TERM", "xterm")], Depth::Sixteen),
+            (auto, &[MANY], Depth::Many),
+            (auto, &[MANY, ("COLORTERM", "truecolor")], Depth::True),
+            (auto, &[("COLORTERM", "24bit")], Depth::True),
+            (auto, &[MANY, ("COLORTERM", "yes")], Depth::Many),
+            (
+                auto,
+                &[("COLORTERM", "truecolor"), ("NO_COLOR", "1")],
+                Depth::None,
+            ),
+            (always, &[MANY, ("NO_COLOR", "1")], Depth::Many),
+            (never, &[("COLORTERM", "truecolor")], Depth::None),
+        ];
+        for (wish, variables, depth) in table {
+            let env = |name: &str| {
+                let found = variables.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| *value)
+            };
+            assert_eq!(depth_of(wish, env), depth, "{wish:?} {variables:?}");
         }
     }
 
