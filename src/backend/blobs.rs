@@ -10,12 +10,12 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, PutPayload, WriteMultipart};
+use object_store::{GetOptions, GetRange, ObjectStore};
 
+use crate::backend::doubt::Doubt;
+use crate::backend::incoming::{self, ToFolder, ToStore};
 use crate::protocol::hash::{ContentHash, Hasher};
 
-/// Uploads above this go to the store in parts, so that no blob is ever held in memory.
-const PART: usize = 4 * 1024 * 1024;
 /// The largest blob.
 pub const LARGEST: u64 = 2 * 1024 * 1024 * 1024;
 
@@ -34,6 +34,14 @@ pub enum Error {
     Missing,
     #[error("the range lies outside the blob")]
     Range,
+    #[error("what was kept of blob {0} was damaged and is gone: send it again")]
+    Torn(ContentHash),
+    #[error("cannot write blob {hash}: {source}")]
+    Disk {
+        hash: ContentHash,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("cannot {what} blob {hash}")]
     Store {
         what: &'static str,
@@ -53,8 +61,21 @@ pub enum Error {
 #[derive(Clone)]
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
-    /// Set when the store is a folder here: its files are synced before they count as stored.
-    folder: Option<PathBuf>,
+    /// Set when the store is a folder here.
+    folder: Option<Arc<Folder>>,
+}
+
+struct Folder {
+    path: PathBuf,
+    doubt: Doubt,
+}
+
+/// Where the bytes of an upload go.
+enum Incoming {
+    /// It is there already: they are only looked at.
+    Nowhere,
+    Folder(ToFolder),
+    Store(ToStore),
 }
 
 /// A blob, or a part of it, on its way out.
@@ -72,21 +93,46 @@ impl Blobs {
             source,
         };
         std::fs::create_dir_all(folder).map_err(|source| refused(source.into()))?;
+        incoming::sweep(folder).map_err(|source| refused(source.into()))?;
+        let doubt = Doubt::open(folder).map_err(|source| refused(source.into()))?;
         let store =
             LocalFileSystem::new_with_prefix(folder).map_err(|source| refused(source.into()))?;
+        let path = folder.to_owned();
         Ok(Self {
             store: Arc::new(store),
-            folder: Some(folder.to_owned()),
+            folder: Some(Arc::new(Folder { path, doubt })),
         })
     }
 
-    /// The size of a blob that is there.
+    /// The size of a blob that is there: whole, as far as there is a reason to look.
     pub async fn size(&self, hash: ContentHash) -> Result<Option<u64>, Error> {
-        match self.store.head(&place(hash)).await {
-            Ok(meta) => Ok(Some(meta.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(failed("look up", hash, source)),
+        let meta = match self.store.head(&place(hash)).await {
+            Ok(meta) => meta,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(source) => return Err(failed("look up", hash, source)),
+        };
+        let written = meta.last_modified.timestamp_millis();
+        let doubted = |folder: &&Arc<Folder>| folder.doubt.is_about(hash, meta.size, written);
+        if self.folder.as_ref().is_some_and(|folder| doubted(&folder))
+            && !self.is_whole(hash).await?
+        {
+            return Ok(None);
         }
+        Ok(Some(meta.size))
+    }
+
+    /// Looks at one that is there, and takes it away where it is not what its name says.
+    async fn is_whole(&self, hash: ContentHash) -> Result<bool, Error> {
+        let Some(folder) = &self.folder else {
+            let removed = self.store.delete(&place(hash)).await;
+            return match removed {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(false),
+                Err(source) => Err(failed("remove", hash, source)),
+            };
+        };
+        let at = folder.path.join(place(hash).as_ref());
+        let whole = folder.doubt.is_whole(hash, at).await;
+        whole.map_err(|source| Error::Disk { hash, source })
     }
 
     pub async fn put(&self, bytes: Bytes) -> Result<ContentHash, Error> {
@@ -102,11 +148,12 @@ impl Blobs {
         hash: ContentHash,
         mut bytes: impl Stream<Item = Result<Bytes, E>> + Unpin,
     ) -> Result<(), Error> {
-        let known = self.size(hash).await?.is_some();
-        let mut hasher = Hasher::default();
-        let mut size: u64 = 0;
-        let mut held: Vec<u8> = Vec::new();
-        let mut upload: Option<WriteMultipart> = None;
+        let known = self.size(hash).await?;
+        let mut to = match known {
+            Some(_) => Incoming::Nowhere,
+            None => self.begin(hash).await?,
+        };
+        let (mut hasher, mut size) = (Hasher::default(), 0_u64);
         let outcome = loop {
             let piece = match bytes.next().await {
                 None => break check(hash, hasher.finish()),
@@ -118,84 +165,65 @@ impl Blobs {
                 break Err(Error::TooLarge);
             }
             hasher.update(&piece);
-            if known {
-                continue;
-            }
-            held.extend_from_slice(&piece);
-            if held.len() >= PART {
-                let parts = match &mut upload {
-                    Some(parts) => parts,
-                    None => upload.insert(self.begin(hash).await?),
-                };
-                if let Err(source) = parts.wait_for_capacity(2).await {
-                    break Err(failed("store", hash, source));
-                }
-                parts.put(std::mem::take(&mut held).into());
+            if let Err(error) = self.take(hash, &mut to, &piece).await {
+                break Err(error);
             }
         };
-        match (outcome, upload) {
-            (Ok(()), _) if known => Ok(()),
-            (Ok(()), upload) => self.finish(hash, upload, held).await,
-            (Err(error), Some(upload)) => {
-                if let Err(cause) = upload.abort().await {
-                    tracing::warn!(%cause, "an upload left its staged bytes behind");
+        match (outcome, to) {
+            (Ok(()), to) => {
+                self.finish(hash, to).await?;
+                match known {
+                    Some(there) if there != size && !self.is_whole(hash).await? => {
+                        Err(Error::Torn(hash))
+                    }
+                    _ => Ok(()),
                 }
+            }
+            (Err(error), Incoming::Store(parts)) => {
+                parts.abort().await;
                 Err(error)
             }
-            (Err(error), None) => Err(error),
+            (Err(error), _) => Err(error),
         }
     }
 
-    async fn begin(&self, hash: ContentHash) -> Result<WriteMultipart, Error> {
-        let upload = self
-            .store
-            .put_multipart(&place(hash))
-            .await
-            .map_err(|source| failed("store", hash, source))?;
-        Ok(WriteMultipart::new_with_chunk_size(upload, PART))
-    }
-
-    async fn finish(
-        &self,
-        hash: ContentHash,
-        upload: Option<WriteMultipart>,
-        held: Vec<u8>,
-    ) -> Result<(), Error> {
-        let stored = match upload {
-            None => self
-                .store
-                .put(&place(hash), PutPayload::from(held))
-                .await
-                .map(drop),
-            Some(mut parts) => {
-                parts.put(held.into());
-                parts.finish().await.map(drop)
-            }
-        };
-        stored.map_err(|source| failed("store", hash, source))?;
-        self.sync(hash).await
-    }
-
-    /// The store's own writes stop at the page cache; a `file_sync` may name the blob only once it survives a crash.
-    async fn sync(&self, hash: ContentHash) -> Result<(), Error> {
+    async fn begin(&self, hash: ContentHash) -> Result<Incoming, Error> {
         let Some(folder) = &self.folder else {
-            return Ok(());
+            return Ok(Incoming::Store(ToStore::new()));
         };
-        let file = folder.join(place(hash).as_ref());
-        let synced = async {
-            tokio::fs::File::open(&file).await?.sync_all().await?;
-            match file.parent() {
-                Some(parent) => tokio::fs::File::open(parent).await?.sync_all().await,
-                None => Ok(()),
+        let begun = ToFolder::begin(&folder.path).await;
+        begun
+            .map(Incoming::Folder)
+            .map_err(|source| Error::Disk { hash, source })
+    }
+
+    async fn take(&self, hash: ContentHash, to: &mut Incoming, piece: &Bytes) -> Result<(), Error> {
+        match to {
+            Incoming::Nowhere => Ok(()),
+            Incoming::Folder(file) => {
+                let taken = file.take(piece).await;
+                taken.map_err(|source| Error::Disk { hash, source })
             }
-        };
-        synced.await.map_err(|source| {
-            let source = object_store::Error::Generic {
-                store: "folder",
-                source: source.into(),
-            };
-            failed("sync", hash, source)
-        })
+            Incoming::Store(parts) => {
+                let taken = parts.take(&*self.store, &place(hash), piece).await;
+                taken.map_err(|source| failed("store", hash, source))
+            }
+        }
+    }
+
+    /// All bytes are here and right: now they get their name, durably. A `file_sync` may name it from here on.
+    async fn finish(&self, hash: ContentHash, to: Incoming) -> Result<(), Error> {
+        match (to, &self.folder) {
+            (Incoming::Folder(file), Some(folder)) => {
+                let kept = file.keep(&folder.path, place(hash).as_ref()).await;
+                kept.map_err(|source| Error::Disk { hash, source })
+            }
+            (Incoming::Store(parts), _) => {
+                let kept = parts.keep(&*self.store, &place(hash)).await;
+                kept.map_err(|source| failed("store", hash, source))
+            }
+            (Incoming::Nowhere | Incoming::Folder(_), _) => Ok(()),
+        }
     }
 
     pub async fn get(&self, hash: ContentHash, range: Option<GetRange>) -> Result<Reading, Error> {
@@ -304,7 +332,75 @@ mod tests {
         }
         assert!(matches!(blobs.get(named, None).await, Err(Error::Missing)));
         let files = walk(folder.path());
-        assert_eq!(files, Vec::<PathBuf>::new());
+        assert_eq!(files, [folder.path().join("life")]);
+    }
+
+    /// As an older version, or a disk that lies, left it when the machine went down.
+    fn tear(folder: &FilePath, hash: ContentHash, left: &[u8]) {
+        let at = folder.join(place(hash).as_ref());
+        #[expect(clippy::disallowed_methods, reason = "a file of the test's own")]
+        std::fs::write(at, left).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_torn_blob_is_missing_and_comes_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = b"whole";
+        let hash = ContentHash::of(text);
+        Blobs::in_folder(folder.path())
+            .unwrap()
+            .put(Bytes::from_static(text))
+            .await
+            .unwrap();
+        for left in [b"".as_slice(), b"\0\0\0\0\0", b"who"] {
+            tear(folder.path(), hash, left);
+            // The machine has come up in another life.
+            std::fs::remove_file(folder.path().join("life")).unwrap();
+            let blobs = Blobs::in_folder(folder.path()).unwrap();
+            assert_eq!(blobs.size(hash).await.unwrap(), None, "{left:?}");
+            assert!(matches!(blobs.get(hash, None).await, Err(Error::Missing)));
+            blobs.put_stream(hash, pieces(text)).await.unwrap();
+            assert_eq!(read(&blobs, hash, None).await, text);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_blob_of_another_size_than_what_comes_is_taken_away_and_asked_for_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut here = Blobs::in_folder(folder.path()).unwrap();
+        here.folder = Some(Arc::new(Folder {
+            path: folder.path().to_owned(),
+            doubt: Doubt::none(),
+        }));
+        let elsewhere = Blobs {
+            store: Arc::new(object_store::memory::InMemory::new()),
+            folder: None,
+        };
+        let text = b"whole";
+        let hash = ContentHash::of(text);
+        for blobs in [here, elsewhere] {
+            blobs.put_stream(hash, pieces(text)).await.unwrap();
+            let torn = object_store::PutPayload::from_static(b"who");
+            blobs.store.put(&place(hash), torn).await.unwrap();
+            let put = blobs.put_stream(hash, pieces(text)).await;
+            assert!(matches!(put, Err(Error::Torn(_))), "{put:?}");
+            assert_eq!(blobs.size(hash).await.unwrap(), None);
+            blobs.put_stream(hash, pieces(text)).await.unwrap();
+            assert_eq!(read(&blobs, hash, None).await, text);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_endpoint_left_of_an_upload_goes_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::in_folder(folder.path()).unwrap();
+        let mut cut = ToFolder::begin(folder.path()).await.unwrap();
+        cut.take(b"half of").await.unwrap();
+        std::mem::forget(cut);
+        assert_eq!(walk(&folder.path().join("incoming")).len(), 1);
+        drop(blobs);
+        Blobs::in_folder(folder.path()).unwrap();
+        assert!(walk(&folder.path().join("incoming")).is_empty());
     }
 
     fn walk(folder: &FilePath) -> Vec<PathBuf> {

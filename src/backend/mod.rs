@@ -3,9 +3,11 @@
 //! Uses `protocol` and `config`. Never `client`, `attach`, `tui`, `agent`.
 
 pub mod blobs;
+mod doubt;
 pub mod follow;
 pub mod follower;
 pub mod http;
+mod incoming;
 pub mod journal;
 pub mod ledger;
 pub mod lifecycle;

@@ -230,7 +230,13 @@ impl From<blobs::Error> for Refusal {
             blobs::Error::Range => {
                 Self::plain(StatusCode::RANGE_NOT_SATISFIABLE, error.to_string())
             }
-            blobs::Error::Store { .. } | blobs::Error::Folder { .. } => Self::internal(&error),
+            // Worth another try, in which it is new.
+            blobs::Error::Torn(_) => {
+                Self::plain(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
+            blobs::Error::Store { .. }
+            | blobs::Error::Folder { .. }
+            | blobs::Error::Disk { .. } => Self::internal(&error),
         }
     }
 }
