@@ -17,7 +17,7 @@ use crate::attach::history::{self, History};
 use crate::client::api::Api;
 use crate::client::error::Error as Road;
 use crate::client::retry::{Next, Retry};
-use crate::client::runs::{self, Known};
+use crate::client::runs::{self, DirectoryId, Known};
 use crate::config::places::Places;
 use crate::mirror::blobs::{self, Blobs};
 use crate::mirror::ignore::{BadPattern, Rules};
@@ -268,13 +268,15 @@ fn new_run(plan: &Plan, seeds: bool) -> NewRun {
 
 /// Before the upload, so that a run whose seeding was cut off can be found.
 fn remember(api: &Api, places: &Places, plan: &Plan, at: &RunRef, task: &Task) {
+    let seeds = plan.environment != Environment::Local;
     let known = Known {
         at: at.clone(),
         endpoint: api.endpoint().name.clone(),
         url: api.endpoint().url.to_string(),
         local: api.endpoint().local,
         directory: Some(plan.directory.clone()),
-        seeded_from: (plan.environment != Environment::Local).then(|| plan.directory.clone()),
+        seeded_from: seeds.then(|| plan.directory.clone()),
+        seeded_id: DirectoryId::of(&plan.directory).filter(|_| seeds),
         mirrored: plan.mirrored,
         title: task.title.clone(),
         agent: plan.agent.clone().or_else(|| plan.agent_command.clone()),

@@ -9,6 +9,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::protocol::ids::{RunId, RunRef};
 
+/// Which directory a path leads to: one that stands in its place later is another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryId {
+    pub device: u64,
+    pub inode: u64,
+    /// When it was made, in milliseconds since 1970, where the file system says so: numbers are given again.
+    #[serde(default)]
+    pub born: Option<u64>,
+}
+
+impl DirectoryId {
+    /// `None`: there stands none.
+    pub fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let found = std::fs::metadata(path)
+            .ok()
+            .filter(std::fs::Metadata::is_dir)?;
+        let born = found.created().ok();
+        let born = born.and_then(|born| born.duration_since(std::time::UNIX_EPOCH).ok());
+        Some(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            born: born.and_then(|born| u64::try_from(born.as_millis()).ok()),
+        })
+    }
+}
+
 /// What is remembered of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
@@ -23,6 +50,9 @@ pub struct Known {
     /// The directory its sandbox was seeded from, wherever it is mirrored later.
     #[serde(default)]
     pub seeded_from: Option<PathBuf>,
+    /// And which one that was.
+    #[serde(default)]
+    pub seeded_id: Option<DirectoryId>,
     /// Its files are mirrored there.
     #[serde(default)]
     pub mirrored: bool,
@@ -118,6 +148,7 @@ mod tests {
             local: true,
             directory: Some(directory.into()),
             seeded_from: Some(directory.into()),
+            seeded_id: None,
             mirrored: true,
             title: "a title".into(),
             agent: None,

@@ -365,6 +365,7 @@ pub fn remember(
         local: api.endpoint().local,
         directory: None,
         seeded_from: None,
+        seeded_id: None,
         mirrored: false,
         title: String::new(),
         agent: None,

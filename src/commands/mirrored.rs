@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::attach::effect::Effect;
 use crate::attach::perform::Opened;
-use crate::client::runs::Known;
+use crate::client::runs::{DirectoryId, Known};
 use crate::commands::context::Context;
 use crate::commands::failure::{Exit, Failure};
 use crate::mirror::blobs::{self, Blobs, Wanted};
@@ -51,14 +51,11 @@ pub fn recorded(known: Option<&Known>) -> Option<&Path> {
 }
 
 /// Whether the run's sandbox was made from this very directory: then a file that is missing here was deleted here, else
-/// it has yet to come.
+/// it has yet to come. Another directory in its place, a new clone perhaps, is not it.
 pub fn is_seeded_from(known: Option<&Known>, directory: Option<&Path>) -> bool {
-    let real = |path: &Path| path.canonicalize().ok();
-    let from = known.and_then(|known| known.seeded_from.as_deref());
-    match (from.and_then(real), directory.and_then(real)) {
-        (Some(from), Some(here)) => from == here,
-        (None, _) | (_, None) => false,
-    }
+    let from = known.and_then(|known| known.seeded_id.as_ref());
+    let here = directory.and_then(DirectoryId::of);
+    from.is_some() && from == here.as_ref()
 }
 
 /// The run's contents, for a command that may not need them: nobody is asked before the first one is wanted.
@@ -161,5 +158,50 @@ pub fn refused(error: &Error) -> Failure {
             Failure::new(Exit::Mirror, error.to_string()).hint("--no-mirror does without")
         }
         Error::Pattern(_) => Failure::usage(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ids::ProjectId;
+
+    #[test]
+    fn a_run_is_seeded_from_a_directory_and_not_from_whatever_stands_in_its_place() {
+        let place = tempfile::tempdir().unwrap();
+        let [here, moved] = ["here", "moved"].map(|name| place.path().join(name));
+        std::fs::create_dir(&here).unwrap();
+        let known = Known {
+            at: RunRef {
+                project: ProjectId(1),
+                task: "t".parse().unwrap(),
+                run: RunId::random(),
+            },
+            endpoint: "local".to_owned(),
+            url: "http://127.0.0.1:1/".to_owned(),
+            local: true,
+            directory: Some(here.clone()),
+            seeded_from: Some(here.clone()),
+            seeded_id: DirectoryId::of(&here),
+            mirrored: true,
+            title: String::new(),
+            agent: None,
+            created: String::new(),
+        };
+        assert!(is_seeded_from(Some(&known), Some(&here)));
+        // The same one under another name, and a new clone where it was.
+        #[expect(clippy::disallowed_methods, reason = "a directory of the test's own")]
+        std::fs::rename(&here, &moved).unwrap();
+        assert!(!is_seeded_from(Some(&known), Some(&here)));
+        std::fs::create_dir(&here).unwrap();
+        assert!(!is_seeded_from(Some(&known), Some(&here)));
+        assert!(is_seeded_from(Some(&known), Some(&moved)));
+        // One that an older version remembered.
+        let older = Known {
+            seeded_id: None,
+            ..known
+        };
+        assert!(!is_seeded_from(Some(&older), Some(&moved)));
+        assert!(!is_seeded_from(None, Some(&moved)));
     }
 }
