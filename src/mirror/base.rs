@@ -48,6 +48,14 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
+    #[error(
+        "the mirror's state in {path} cannot be trusted: what it says of {what} does not read ({why}). Nothing was changed. Use the ashore that wrote it, or move that file away to begin with a first look"
+    )]
+    Unreadable {
+        path: PathBuf,
+        what: String,
+        why: String,
+    },
     #[error("cannot make {path}")]
     Folder {
         path: PathBuf,
@@ -409,20 +417,17 @@ impl Base {
 
     pub(crate) async fn load(&self) -> Result<Known, Error> {
         simulated!(self, load());
-        let waiting: Vec<(i64, Waiting)> =
-            self.rows("SELECT seq AS key, value FROM waiting").await?;
+        let waiting: Vec<(i64, Waiting)> = self.rows("waiting", "seq").await?;
         Ok(Known {
-            base: self.by_path("SELECT path AS key, value FROM base").await?,
+            base: self.by_path("base").await?,
             waiting: waiting
                 .into_iter()
                 .map(|(seq, w)| ((Seq(seq.cast_unsigned()), w.path.clone()), w))
                 .collect(),
-            conflicts: self
-                .by_path("SELECT path AS key, value FROM conflicts")
-                .await?,
+            conflicts: self.by_path("conflicts").await?,
             folders: self.paths("SELECT path FROM folders").await?,
             edited: self.paths("SELECT path FROM edited").await?,
-            sent: self.by_path("SELECT path AS key, value FROM sent").await?,
+            sent: self.by_path("sent").await?,
             way: self.meta("way").await?.unwrap_or_default(),
             seed: self.paths("SELECT path FROM seed").await?,
             seen: self.meta("seen").await?.unwrap_or_default(),
@@ -553,29 +558,43 @@ impl Base {
         self.pool.close().await;
     }
 
-    /// A row that does not read is passed over: the next scan and the journal tell it again.
-    async fn rows<K, V>(&self, query: &str) -> Result<Vec<(K, V)>, Error>
+    fn unreadable(&self, what: String, why: impl std::fmt::Display) -> Error {
+        Error::Unreadable {
+            path: self.path.clone(),
+            what,
+            why: why.to_string(),
+        }
+    }
+
+    /// A row that does not read may be the only word of a change that waits: nobody says it again.
+    async fn rows<K, V>(&self, table: &str, key: &str) -> Result<Vec<(K, V)>, Error>
     where
-        K: for<'r> sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
+        K: for<'r> sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite> + std::fmt::Display,
         V: DeserializeOwned,
     {
-        let rows = self.tried(sqlx::query(query).fetch_all(&self.pool).await)?;
-        let read = rows.iter().filter_map(|row| {
-            let value = serde_json::from_str(row.get::<&str, _>("value")).ok()?;
-            Some((row.get::<K, _>("key"), value))
+        let query = format!("SELECT {key} AS key, value FROM {table}");
+        let rows = self.tried(sqlx::query(&query).fetch_all(&self.pool).await)?;
+        let read = rows.iter().map(|row| {
+            let key = self.tried(row.try_get::<K, _>("key"))?;
+            let value = self.tried(row.try_get::<&str, _>("value"))?;
+            let value = serde_json::from_str(value);
+            let value = value.map_err(|why| self.unreadable(format!("{table} {key}"), why))?;
+            Ok((key, value))
         });
-        Ok(read.collect())
+        read.collect()
     }
 
     async fn by_path<V: DeserializeOwned>(
         &self,
-        query: &str,
+        table: &str,
     ) -> Result<BTreeMap<RelPath, V>, Error> {
-        let rows: Vec<(String, V)> = self.rows(query).await?;
-        let parsed = rows
-            .into_iter()
-            .filter_map(|(path, value)| Some((RelPath::from_str(&path).ok()?, value)));
-        Ok(parsed.collect())
+        let rows: Vec<(String, V)> = self.rows(table, "path").await?;
+        let parsed = rows.into_iter().map(|(path, value)| {
+            let parsed = RelPath::from_str(&path);
+            let parsed = parsed.map_err(|why| self.unreadable(format!("{table} {path}"), why))?;
+            Ok((parsed, value))
+        });
+        parsed.collect()
     }
 
     async fn paths(&self, query: &str) -> Result<BTreeSet<RelPath>, Error> {
@@ -588,7 +607,9 @@ impl Base {
         let query =
             sqlx::query_scalar::<_, String>("SELECT value FROM meta WHERE key = ?").bind(key);
         let value = self.tried(query.fetch_optional(&self.pool).await)?;
-        Ok(value.and_then(|value| serde_json::from_str(&value).ok()))
+        let read = value.map(|value| serde_json::from_str(&value));
+        let read = read.transpose();
+        read.map_err(|why| self.unreadable(key.to_owned(), why))
     }
 }
 
@@ -812,6 +833,43 @@ mod tests {
             .unwrap();
         let other = Base::open(dir.path(), Path::new("/y")).await.unwrap();
         assert_eq!(other.load().await.unwrap(), Known::default());
+    }
+
+    #[tokio::test]
+    async fn a_row_that_does_not_read_is_named_and_not_passed_over() {
+        for (sql, named) in [
+            (
+                "INSERT INTO waiting (seq, path, value) VALUES (7, 'a', '{')",
+                "waiting 7",
+            ),
+            (
+                "INSERT INTO base (path, value) VALUES ('a', '{}')",
+                "base a",
+            ),
+            (
+                "INSERT INTO base (path, value) VALUES ('../a', '{}')",
+                "base ../a",
+            ),
+            (
+                "INSERT INTO sent (path, value) VALUES ('b', '[]')",
+                "sent b",
+            ),
+            (
+                "INSERT INTO conflicts (path, value) VALUES ('c', '')",
+                "conflicts c",
+            ),
+            ("INSERT INTO meta (key, value) VALUES ('root', 'x')", "root"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let base = Base::open(dir.path(), Path::new("/x")).await.unwrap();
+            sqlx::raw_sql(sql).execute(&base.pool).await.unwrap();
+            let error = base.load().await.unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("of {named} does not read")),
+                "{error}"
+            );
+            assert!(error.contains("base.sqlite") && error.contains("move that file away"));
+        }
     }
 
     #[tokio::test]
