@@ -423,6 +423,7 @@ mod tests {
             resume: false,
             recover: false,
             idle_seconds: 60,
+            max_file: None,
         }
     }
 

@@ -61,6 +61,7 @@ pub(crate) struct Files {
     stage: PathBuf,
     rules: Arc<Rules>,
     cache: Arc<Cache>,
+    limits: Limits,
     pub(super) known: BTreeMap<RelPath, FileState>,
     /// Told as failed, and why, so that it is told once.
     failed: BTreeMap<String, String>,
@@ -90,6 +91,7 @@ impl Files {
             stage,
             rules: Arc::new(rules),
             cache: Arc::default(),
+            limits: Limits::default(),
             known,
             failed: BTreeMap::new(),
             blobs,
@@ -100,10 +102,16 @@ impl Files {
         })
     }
 
+    /// What is too much here; whoever takes changes from outside is told first.
+    pub(crate) fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Takes changes from outside; what they replace is kept below `kept`, and in `folder` what is known of the machine.
     pub(crate) fn with_applier(mut self, folder: &Path, kept: &Path) -> Result<Self, disk::Error> {
         let (rules, cache) = (Arc::clone(&self.rules), Arc::clone(&self.cache));
-        let applier = Applier::open(&self.root, kept, rules, cache)?;
+        let applier = Applier::open(&self.root, kept, rules, cache, self.limits)?;
         applier.own_folders(self.known.keys());
         self.applier = Some(Arc::new(applier));
         self.life = Some(Life::of(folder));
@@ -284,6 +292,7 @@ impl Files {
             root: self.root.clone(),
             rules: Arc::clone(&self.rules),
             cache: Arc::clone(&self.cache),
+            limits: self.limits,
         }
     }
 
@@ -421,12 +430,12 @@ pub(super) struct Eyes {
     root: PathBuf,
     rules: Arc<Rules>,
     cache: Arc<Cache>,
+    limits: Limits,
 }
 
 impl Eyes {
     fn at(&self, path: &RelPath) -> Local {
-        let limits = Limits::default();
-        scan::look(&self.root, path, &self.rules, limits, &self.cache)
+        scan::look(&self.root, path, &self.rules, self.limits, &self.cache)
     }
 
     fn is_gone(&self, path: &RelPath) -> bool {
@@ -437,7 +446,7 @@ impl Eyes {
         &self,
         known: &BTreeMap<RelPath, FileState>,
     ) -> Result<(Vec<Difference>, Tree), scan::Error> {
-        let tree = scan::scan(&self.root, &self.rules, Limits::default(), &self.cache)?;
+        let tree = scan::scan(&self.root, &self.rules, self.limits, &self.cache)?;
         Ok((differences(known, &tree, |path| self.is_gone(path)), tree))
     }
 
@@ -727,6 +736,29 @@ mod tests {
             "created y 100644",
         ];
         assert_eq!(place.told().await, expected);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_named_until_the_limit_is_raised() {
+        let mut place = place(Memory::default());
+        let small = Limits {
+            file: 4,
+            ..Limits::default()
+        };
+        place.write("large", "12345");
+        let (root, stage) = (
+            place.folder.path().join("work"),
+            place.folder.path().join("stage"),
+        );
+        let files = |limits| {
+            let files = Files::new(&root, stage.clone(), BTreeMap::new(), place.blobs.clone());
+            files.unwrap().with_limits(limits)
+        };
+        let (before, after) = (files(small), files(Limits { file: 5, ..small }));
+        place.files = before;
+        assert_eq!(place.told().await, ["! large"]);
+        place.files = after;
+        assert_eq!(place.told().await, ["created large 100644"]);
     }
 
     #[tokio::test]

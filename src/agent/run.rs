@@ -28,7 +28,7 @@ use crate::agent::turns::Event;
 use crate::agent::wishes::{self, Places};
 use crate::agent::workspace::{self, Workspace};
 use crate::client::stream::Heard;
-use crate::mirror::watch;
+use crate::mirror::{scan, watch};
 use crate::protocol::amend::Amend;
 use crate::protocol::command::{Command, What};
 use crate::protocol::entry::{Decoded, Entry, Said, Step, StepStatus};
@@ -337,6 +337,7 @@ fn files(
     let stage = launch.folder.join("stage");
     let files = Files::new(&workspace.root, stage, known, workspace::blobs(road));
     let files = files.context("cannot watch the workspace")?;
+    let files = files.with_limits(scan::Limits::at_least(launch.max_file));
     if launch.directory.is_some() {
         return Ok(files);
     }

@@ -399,8 +399,9 @@ async fn first_look(launch: &Launch, root: &Path) -> Result<BTreeMap<RelPath, Fi
     let rules = Rules::new(root, &[], &[])?;
     rules.keep(&tracked(root).await);
     let directory = root.to_owned();
+    let limits = Limits::at_least(launch.max_file);
     let scanned = tokio::task::spawn_blocking(move || {
-        scan::scan(&directory, &rules, Limits::default(), &Cache::default())
+        scan::scan(&directory, &rules, limits, &Cache::default())
     });
     let tree = scanned.await.map_err(|error| Error::Write {
         path: "baseline.json".to_owned(),

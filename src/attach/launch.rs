@@ -60,6 +60,8 @@ pub struct Plan {
     pub size_limit: u64,
     /// Bytes of git history above which only the files travel.
     pub history_limit: u64,
+    /// Bytes of the largest file that is mirrored.
+    pub max_file: u64,
     /// gitignore patterns of the config.
     pub ignore: Vec<String>,
     pub include: Vec<String>,
@@ -255,6 +257,10 @@ fn new_run(plan: &Plan, seeds: bool) -> NewRun {
     // Said in any case: without it a named preset counts as the user's own wish.
     set("agent_named", json!(plan.agent_named));
     set("permissions", json!(plan.permissions));
+    // The far side has a limit of its own: a larger one has to be said.
+    if plan.max_file > Limits::default().file {
+        set("max_file", json!(plan.max_file));
+    }
     if plan.environment == Environment::Local {
         set("directory", json!(plan.directory.display().to_string()));
     }

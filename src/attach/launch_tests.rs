@@ -71,6 +71,7 @@ fn plan(directory: &Path) -> Plan {
         branch: None,
         secrets: BTreeMap::new(),
         size_limit: 1 << 20,
+        max_file: 1 << 30,
         history_limit: 1 << 20,
         ignore: Vec::new(),
         include: Vec::new(),
@@ -131,7 +132,7 @@ async fn a_directory_arrives_whole_task_run_contents_manifest_in_that_order() {
     let run: serde_json::Value = serde_json::from_slice(&asked[2].body).unwrap();
     assert_eq!(
         run["state"],
-        json!({"seed": "manifest", "agent": "demo", "agent_named": true, "permissions": "deny"})
+        json!({"seed": "manifest", "agent": "demo", "agent_named": true, "permissions": "deny", "max_file": 1 << 30})
     );
     assert_eq!(told.last(), Some(&Progress::Seeded));
     let known = runs::known(&Places::below(state.path()).runs());
@@ -145,6 +146,7 @@ async fn too_large_a_directory_creates_nothing() {
     let (server, _) = endpoint().await;
     let small = Plan {
         size_limit: 99,
+        max_file: 0,
         ..plan(folder.path())
     };
     let (result, _) = go(&server, state.path(), small).await;

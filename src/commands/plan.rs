@@ -52,6 +52,7 @@ pub fn plan(
         branch: wish.branch.clone(),
         secrets: choice.secrets,
         size_limit: context.settings.seed_limit,
+        max_file: context.settings.max_file,
         history_limit: HISTORY_LIMIT,
         ignore: context.settings.ignore.clone(),
         include: context.settings.include.clone(),

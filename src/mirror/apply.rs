@@ -83,6 +83,7 @@ impl Applier {
         kept: &Path,
         rules: Arc<Rules>,
         cache: Arc<Cache>,
+        limits: Limits,
     ) -> Result<Self, disk::Error> {
         let kept = Preimages::open(kept).map_err(disk::fail("make the folder of pre-images"))?;
         Ok(Self {
@@ -91,7 +92,7 @@ impl Applier {
             kept,
             rules,
             cache,
-            limits: Limits::default(),
+            limits,
             folders: Mutex::default(),
         })
     }
@@ -242,6 +243,9 @@ mod tests {
     use super::*;
     use crate::protocol::hash::ContentHash;
 
+    /// The limit of these tests.
+    const SMALL: u64 = 100;
+
     struct Place {
         folder: tempfile::TempDir,
         applier: Applier,
@@ -253,7 +257,11 @@ mod tests {
         std::fs::create_dir(&root).unwrap();
         let rules = Arc::new(Rules::new(&root, &[], &[]).unwrap());
         let kept = folder.path().join("kept");
-        let applier = Applier::open(&root, &kept, rules, Arc::default()).unwrap();
+        let small = Limits {
+            file: SMALL,
+            ..Limits::default()
+        };
+        let applier = Applier::open(&root, &kept, rules, Arc::default(), small).unwrap();
         Place { folder, applier }
     }
 
@@ -396,11 +404,12 @@ mod tests {
         failed("link", Mode::Symlink, "/etc/passwd");
         failed("link", Mode::Symlink, "../outside/x");
         failed("link", Mode::Symlink, ".git/config");
+        failed("large", Mode::File, &"x".repeat(101));
         let lie = change("lie", Some(("said", Mode::File)), None);
         assert!(matches!(place.apply(&lie, "other"), Outcome::Failed(_)));
         let outside = std::fs::read_dir(place.folder.path().join("outside"));
         assert_eq!(outside.unwrap().count(), 0);
-        for path in ["x.log", "link", "lie"] {
+        for path in ["x.log", "link", "lie", "large"] {
             assert!(std::fs::symlink_metadata(place.at(path)).is_err());
         }
     }

@@ -44,6 +44,17 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// For who takes files for another one, who asked for files of up to `file` bytes, or said nothing of it.
+    pub(crate) fn at_least(file: Option<u64>) -> Self {
+        let own = Self::default();
+        Self {
+            file: file.unwrap_or_default().max(own.file),
+            ..own
+        }
+    }
+}
+
 /// Every mirrored path of a folder at (about) one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {

@@ -42,6 +42,9 @@ pub struct Launch {
     /// The agent server before this one died in a turn: close that turn first (design decision 7).
     #[serde(default)]
     pub recover: bool,
+    /// Bytes of the largest file that whoever started the run wants mirrored; none: as everybody has it.
+    #[serde(default)]
+    pub max_file: Option<u64>,
     /// Ends itself when cut off without a running turn for this long.
     pub idle_seconds: u64,
 }

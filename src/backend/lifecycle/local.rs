@@ -492,6 +492,7 @@ impl Driver {
             resume,
             recover,
             idle_seconds: settings.limits.idle.as_secs(),
+            max_file: run.state.get("max_file").and_then(Value::as_u64),
         })
     }
 

@@ -403,6 +403,7 @@ mod tests {
             resume: false,
             recover: false,
             idle_seconds: 900,
+            max_file: None,
         };
         Scene {
             _folder: folder,

@@ -153,6 +153,7 @@ impl Scene {
             resume: false,
             recover: false,
             idle_seconds: 600,
+            max_file: None,
         }
     }
 

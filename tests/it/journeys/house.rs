@@ -133,6 +133,7 @@ impl House {
                 .into_iter()
                 .collect(),
             size_limit: 1 << 30,
+            max_file: 256 << 20,
             history_limit: 1 << 30,
             ignore: Vec::new(),
             include: Vec::new(),
