@@ -58,6 +58,7 @@ fn start(cli: Cli) -> Result<Exit, Failure> {
         .build()
         .map_err(|error| Failure::new(Exit::Other, format!("cannot start the runtime: {error}")))?;
     let exit = runtime.block_on(perform(cli));
+    ashore::mirror::aside::part();
     // A read of stdin that nobody waits for any more must not hold the end up.
     runtime.shutdown_background();
     exit

@@ -46,6 +46,7 @@ pub(crate) enum Bug {
     ChangedFileDeleted,
     EchoNotKnown,
     EditsBehindPrompt,
+    SwappedOutForgotten,
 }
 
 #[cfg(not(test))]

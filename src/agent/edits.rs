@@ -62,11 +62,24 @@ impl Files {
                 }
             }
         }
+        self.tidy().await;
+        told.send(Told::Answered(edits.seq)).await.ok()
+    }
+
+    pub(super) async fn tidy(&self) {
         if let Some(applier) = self.applier.clone() {
             let tidied = ground::blocking(move || applier.tidy()).await;
             tracing::trace!(?tidied, "the stage is cleared");
         }
-        told.send(Told::Answered(edits.seq)).await.ok()
+    }
+
+    /// Until what was replaced is to be looked at once more.
+    pub(super) async fn untidy(&self) {
+        let applier = self.applier.as_ref();
+        match applier.and_then(|applier| applier.next_tidy()) {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Several at once, since most of the time is spent in waiting for the endpoint and the disk.

@@ -125,7 +125,16 @@ impl Files {
 
     /// Grants wishes in order, until nobody wishes or listens any more.
     pub(crate) async fn run(mut self, mut wishes: Wishes, told: mpsc::Sender<Told>) {
-        while let Some(wish) = wishes.next().await {
+        loop {
+            let wish = tokio::select! {
+                biased;
+                wish = wishes.next() => wish,
+                () = self.untidy() => {
+                    self.tidy().await;
+                    continue;
+                }
+            };
+            let Some(wish) = wish else { return };
             let done = match wish {
                 Wish::Look(look) => self.grant(look, &told).await,
                 Wish::Take(edits) => self.take(edits, &told).await,

@@ -9,12 +9,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::mirror::aside::Aside;
 use crate::mirror::base::{Fact, Known, Noted, Waiting};
 use crate::mirror::control::{Answer, Ask};
 use crate::mirror::disk::{self, Disk, id_of};
 use crate::mirror::guard::{self, Halt};
 use crate::mirror::hand::{Done, End, Hand, Job};
 use crate::mirror::inbox::{Inbox, Taken};
+use crate::mirror::late::Brought;
 use crate::mirror::lift::Lifted;
 use crate::mirror::preview::Preview;
 use crate::mirror::push::{Flush, Wave};
@@ -60,6 +62,9 @@ pub(super) enum Finished {
     Lifted(Lifted),
     /// The copy of theirs that was removed.
     Dropped(RelPath),
+    /// What lay aside and was written to.
+    LookedAside(Vec<Aside>),
+    Brought(Box<Brought>),
 }
 
 /// What a look saw at one path.
@@ -109,7 +114,10 @@ pub(crate) struct Worker {
     /// How much of the files that were asked for is new.
     pub(super) weights: Weights,
     /// Something was staged since our folder was last cleared away.
-    untidy: bool,
+    pub(super) untidy: bool,
+    /// When what lies aside is looked at next.
+    pub(super) aside_at: Option<Instant>,
+    pub(super) looking_aside: bool,
 }
 
 /// For ever when there is no such time.
@@ -152,6 +160,8 @@ impl Worker {
             again: BTreeSet::new(),
             weights: Weights::default(),
             untidy: false,
+            aside_at: None,
+            looking_aside: false,
         }
     }
 
@@ -189,6 +199,7 @@ impl Worker {
                 },
                 () = until(self.going) => self.gone(),
                 () = until(self.again_at) => self.offer_again(),
+                () = until(self.aside_at) => self.look_aside(),
                 batch = batches.recv(), if watched => match batch {
                     Some(batch) => self.batch(batch),
                     None => watched = false,
@@ -210,6 +221,7 @@ impl Worker {
         } else if std::mem::take(&mut self.untidy) {
             self.hand.blocking(|hand| hand.disk.tidy()).await;
         }
+        self.mind_asides();
     }
 
     pub(super) fn note(&mut self, line: String) {
@@ -441,7 +453,8 @@ impl Worker {
             lock: old.lock.clone(),
         });
         self.save(&[Fact::Root(id)]).await;
-        Ok(())
+        let left = self.take_up_left().await;
+        left.map_err(|error| error.to_string())
     }
 
     /// Starts what can be started.
@@ -550,6 +563,8 @@ impl Worker {
             }
             Finished::Looked(seen) => self.looked(seen).await,
             Finished::Dropped(copy) => drop(self.busy.remove(&copy)),
+            Finished::LookedAside(written) => self.looked_aside(written),
+            Finished::Brought(brought) => self.brought(*brought).await,
         }
     }
 

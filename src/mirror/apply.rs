@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::mirror::blobs::Wanted;
 use crate::mirror::disk::{self, Disk, Staged};
 use crate::mirror::ground;
-use crate::mirror::hand::standing;
+use crate::mirror::hand::{LATE, beside, standing};
 use crate::mirror::ignore::Rules;
 use crate::mirror::plan::{Move, decide, same};
 use crate::mirror::preimage::Preimages;
@@ -19,6 +20,7 @@ use crate::mirror::scan::{Cache, Limits, Local, look};
 use crate::plant::planted;
 use crate::protocol::command::LocalChange;
 use crate::protocol::file::{FileState, Mode};
+use crate::protocol::ids::Seq;
 use crate::protocol::path::RelPath;
 
 /// A root that changes are put into.
@@ -86,9 +88,12 @@ impl Applier {
         limits: Limits,
     ) -> Result<Self, disk::Error> {
         let kept = Preimages::open(kept).map_err(disk::fail("make the folder of pre-images"))?;
+        let disk = Disk::open(root, &kept)?;
+        // Nobody here can say what they were; they are among the pre-images.
+        disk.left().iter().for_each(|left| disk.forget_left(left));
         Ok(Self {
             root: root.to_owned(),
-            disk: Disk::open(root, &kept)?,
+            disk,
             kept,
             rules,
             cache,
@@ -118,9 +123,24 @@ impl Applier {
         self.disk.settle(paths)
     }
 
-    /// Between two changes nothing of ours stands in the root.
+    /// Between two changes nothing of ours stands in the root, but what may be written to yet.
     pub(crate) fn tidy(&self) {
+        for aside in self.disk.look_aside(self.disk.due()) {
+            let beside =
+                |_: bool, number: usize| beside(&aside.path, LATE, "sandbox", Seq::ZERO, number);
+            match self.disk.bring_back(&aside, None, &beside, &self.kept) {
+                Err(error) if !error.may_be_done() => self.disk.put_off(aside.clone()),
+                done => {
+                    tracing::warn!(path = %aside.path, ?done, "was saved after it was replaced");
+                }
+            }
+        }
         self.disk.tidy();
+    }
+
+    /// How long until it is to be tidied again.
+    pub(crate) fn next_tidy(&self) -> Option<Duration> {
+        self.disk.next_aside()
     }
 
     /// Looks, decides, and does what needs no content.
@@ -331,7 +351,9 @@ mod tests {
         let gone = change("a", None, Some(("mine", Mode::File)));
         assert_eq!(place.apply(&gone, ""), Outcome::Stale(None));
         assert_eq!(std::fs::read_to_string(place.at("a")).unwrap(), "theirs");
-        assert!(!place.at(".ashore").exists());
+        let ours = place.at(".ashore");
+        drop(place.applier);
+        assert!(!ours.exists());
     }
 
     #[test]

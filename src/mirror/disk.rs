@@ -5,11 +5,11 @@
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-#[cfg(test)]
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
 
+use crate::mirror::aside::{Asides, Left};
 use crate::mirror::ground::{self, Folder, Handle};
 use crate::mirror::guard::RootId;
 use crate::mirror::link::{self, BadLink};
@@ -100,6 +100,9 @@ pub(super) fn fail<E: Into<io::Error>>(what: &str) -> impl Fn(E) -> Error + '_ {
 pub(crate) struct Disk {
     pub(super) root: Folder,
     pub(super) path: PathBuf,
+    /// What was swapped out and may be written to yet; a look at the end.
+    pub(super) asides: Arc<Asides>,
+    pub(super) left: Mutex<Vec<Left>>,
     /// What happens between the last look and the swap, in tests.
     #[cfg(test)]
     pub(crate) between: Mutex<Option<Box<dyn FnMut() + Send>>>,
@@ -144,6 +147,7 @@ pub(crate) struct Prepared {
     pub(super) stage: Folder,
     pub(super) parent: Folder,
     pub(super) name: String,
+    pub(super) path: RelPath,
     pub(super) ready: Ready,
     pub(super) found: Found,
     /// What stood there: its bytes are among the pre-images now.
@@ -153,16 +157,21 @@ pub(crate) struct Prepared {
 }
 
 impl Disk {
-    /// Opens the root and clears the stage. What a swap left there in an earlier life goes to the pre-images first.
+    /// Opens the root and clears the stage. What a swap left there in an earlier life goes to the pre-images first, and
+    /// stays for whoever can say what it is.
     pub(crate) fn open(root: &Path, kept: &Preimages) -> Result<Self, Error> {
+        let path = root.to_owned();
+        let root = Folder::open(root).map_err(fail(&format!("open {}", root.display())))?;
         let disk = Self {
-            root: Folder::open(root).map_err(fail(&format!("open {}", root.display())))?,
-            path: root.to_owned(),
+            asides: Asides::of(&root)?,
+            root,
+            path,
+            left: Mutex::default(),
             #[cfg(test)]
             between: Mutex::default(),
         };
         match disk.root.below(STAGE) {
-            Ok(stage) => match Self::clear(&stage, kept) {
+            Ok(stage) => match disk.clear(&stage, kept) {
                 // An unwritable root can still be looked at; each write will say what is wrong.
                 Ok(()) | Err(Error::ReadOnly | Error::Denied(_)) => disk.tidy(),
                 Err(error) => return Err(error),
@@ -173,42 +182,32 @@ impl Disk {
         Ok(disk)
     }
 
-    fn clear(stage: &Folder, kept: &Preimages) -> Result<(), Error> {
+    fn clear(&self, stage: &Folder, kept: &Preimages) -> Result<(), Error> {
         let what = "clear the stage";
         let names = stage.names().map_err(fail(what))?;
+        let mut left = Vec::new();
         for name in names.into_iter().filter_map(|name| name.into_string().ok()) {
-            if name.starts_with(SWAP) {
-                look(stage, &name, Some(kept))?;
+            if let Some(swapped) = name.strip_prefix(SWAP) {
+                let found = match look(stage, &name, Some(kept)) {
+                    Ok(found) => Some(found),
+                    Err(Error::Changed) => None,
+                    Err(error) => return Err(error),
+                };
+                if swapped.contains('-') {
+                    left.push(Left { name, found });
+                    continue;
+                }
             }
             stage.remove_file(&name).map_err(fail(what))?;
         }
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = left;
         Ok(())
     }
 
     /// Takes the stage away while nothing lies in it, and `.ashore` with it when nothing else lies there: between two
     /// writes nothing of ours stands in the directory. What cannot be removed stays, and is in nobody's way.
     pub(crate) fn tidy(&self) {
-        let Ok(ours) = self.root.below(OURS) else {
-            return;
-        };
-        if !matches!(ours.remove_folder("stage"), Ok(()) | Err(Errno::NOENT)) {
-            return;
-        }
-        let Ok(names) = ours.names() else {
-            return;
-        };
-        let alone = names.iter().all(|name| name == GITIGNORE);
-        let gitignore = gitignore(&ours);
-        if alone && gitignore != Gitignore::Theirs {
-            let removed = match gitignore {
-                // A kill between the two leaves the folder alone.
-                Gitignore::None => Ok(()),
-                _ => ours.remove_file(GITIGNORE),
-            };
-            if let Err(error) = removed.and_then(|()| self.root.remove_folder(OURS)) {
-                tracing::debug!(%error, "our folder stays");
-            }
-        }
+        tidy(&self.root);
     }
 
     pub(crate) fn id(&self) -> Result<RootId, Error> {
@@ -300,6 +299,7 @@ impl Disk {
             stage: self.stage()?,
             parent,
             name: path.name().to_owned(),
+            path: path.clone(),
             ready,
             found,
             before: found.state,
@@ -402,6 +402,31 @@ impl Disk {
             }
         }
         Ok((handle, created))
+    }
+}
+
+/// As [`Disk::tidy`].
+pub(super) fn tidy(root: &Folder) {
+    let Ok(ours) = root.below(OURS) else {
+        return;
+    };
+    if !matches!(ours.remove_folder("stage"), Ok(()) | Err(Errno::NOENT)) {
+        return;
+    }
+    let Ok(names) = ours.names() else {
+        return;
+    };
+    let alone = names.iter().all(|name| name == GITIGNORE);
+    let gitignore = gitignore(&ours);
+    if alone && gitignore != Gitignore::Theirs {
+        let removed = match gitignore {
+            // A kill between the two leaves the folder alone.
+            Gitignore::None => Ok(()),
+            _ => ours.remove_file(GITIGNORE),
+        };
+        if let Err(error) = removed.and_then(|()| root.remove_folder(OURS)) {
+            tracing::debug!(%error, "our folder stays");
+        }
     }
 }
 

@@ -82,7 +82,9 @@ impl Place {
         self.kept.path(ContentHash::of(text.as_bytes())).exists()
     }
 
+    /// When what lies aside has gone.
     fn stage_is_empty(&self) -> bool {
+        self.disk.over();
         std::fs::read_dir(self.root().join(STAGE)).map_or(0, Iterator::count) == 0
     }
 
@@ -129,6 +131,9 @@ fn between_two_writes_nothing_of_ours_stands_in_the_directory() {
     place
         .write("a", b"new", Mode::File, Some(text("old")))
         .unwrap();
+    place.disk.tidy();
+    assert!(ours.exists(), "who has it open may write yet");
+    place.disk.over();
     place.disk.tidy();
     assert!(!ours.exists());
     // A content on its way, what was rescued, and what a user put there keep it standing.

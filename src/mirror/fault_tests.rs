@@ -83,8 +83,11 @@ async fn place() -> Place {
 fn hand(dir: &Path, base: &Base) -> Arc<Hand> {
     let root = dir.join("root");
     let kept = Preimages::open(&dir.join("pre-images")).unwrap();
+    let disk = Disk::open(&root, &kept).unwrap();
+    // They are among the pre-images.
+    disk.left().iter().for_each(|left| disk.forget_left(left));
     Arc::new(Hand {
-        disk: Disk::open(&root, &kept).unwrap(),
+        disk,
         rules: Arc::new(Rules::new(&root, &[], &[]).unwrap()),
         root,
         run: "7d0c2f9e-3b1a-4c58-9f6e-5a2b8c1d4e70".parse().unwrap(),

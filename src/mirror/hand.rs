@@ -138,7 +138,25 @@ pub(super) fn is_empty_folder(at: &std::path::Path) -> bool {
 
 /// `NAME.remote-<run8>-<seq>` beside it; a name too long for that is cut.
 pub(crate) fn copy_of(path: &RelPath, run: &RunId, seq: Seq) -> Option<RelPath> {
-    let tail = format!(".remote-{}-{seq}", run.short());
+    beside(path, REMOTE, run.short(), seq, 0)
+}
+
+/// What stands there on the other side, and what was saved here too late.
+pub(crate) const REMOTE: &str = "remote";
+pub(crate) const LATE: &str = "late";
+
+/// A name beside it for one of these; with a number, where the one without is taken.
+pub(crate) fn beside(
+    path: &RelPath,
+    what: &str,
+    of: &str,
+    seq: Seq,
+    number: usize,
+) -> Option<RelPath> {
+    let mut tail = format!(".{what}-{of}-{seq}");
+    if number > 0 {
+        tail = format!(".{}{tail}", number + 1);
+    }
     let name = path.name();
     let mut end = name.len().min(255 - tail.len());
     while !name.is_char_boundary(end) {

@@ -195,7 +195,10 @@ fn verdict(file: &Gitignore, full: &Path, is_dir: bool) -> Option<Option<Why>> {
 
 /// `NAME.remote-<run8>-<seq>`.
 pub fn is_conflict_copy(name: &str) -> bool {
-    let Some((_, tail)) = name.rsplit_once(".remote-") else {
+    let tail = name
+        .rsplit_once(".remote-")
+        .or_else(|| name.rsplit_once(".late-"));
+    let Some((_, tail)) = tail else {
         return false;
     };
     let Some((run, seq)) = tail.rsplit_once('-') else {

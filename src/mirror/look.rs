@@ -3,6 +3,7 @@
 //! Follows no link. Writes nothing but the pre-image of what it reads, when asked to keep one. Blocking.
 
 use std::io::Read;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -40,10 +41,10 @@ impl Stamp {
         }
     }
 
-    /// So young that a write may have left no trace in the times.
-    fn racy(&self) -> bool {
+    /// So young at this time that a write may have left no trace in the times.
+    fn racy(&self, at: Duration) -> bool {
         let seconds = self.modified.div_euclid(1_000_000_000);
-        i128::from(ground::now().as_secs()) - seconds < 3
+        i128::from(at.as_secs()) - seconds < 3
     }
 }
 
@@ -103,14 +104,32 @@ pub(super) fn look(parent: &Folder, name: &str, kept: Option<&Preimages>) -> Res
     Ok(found(FileState { hash, size, mode }, &stat))
 }
 
+impl Found {
+    /// Whatever was written into it since.
+    pub(super) fn is_same_file(&self, stat: &Stat) -> bool {
+        let same = |stamp: Stamp| (stamp.device, stamp.inode) == (stat.device, stat.inode);
+        self.stamp.is_some_and(same)
+    }
+}
+
 /// Whether what now lies at `name` is what was looked at.
 pub(super) fn unchanged(folder: &Folder, name: &str, found: &Found) -> Result<bool, Error> {
+    still(folder, name, found, ground::now())
+}
+
+/// The same of what was looked at at this time, since 1970.
+pub(super) fn still(
+    folder: &Folder,
+    name: &str,
+    found: &Found,
+    at: Duration,
+) -> Result<bool, Error> {
     let stat = folder.stat(name).map_err(fail("look back"))?;
     let stamp = Stamp::of(&stat);
     if Some(stamp) != found.stamp || stat.mode != found.permissions {
         return Ok(false);
     }
-    if !stamp.racy() {
+    if !stamp.racy(at) {
         return Ok(true);
     }
     match look(folder, name, None) {

@@ -4,6 +4,9 @@
 
 mod actor;
 pub(crate) mod apply;
+pub mod aside;
+#[cfg(test)]
+mod aside_tests;
 pub mod base;
 pub mod blobs;
 mod by_hand;
@@ -21,6 +24,7 @@ mod handles;
 pub mod history;
 pub mod ignore;
 mod inbox;
+mod late;
 pub(crate) mod life;
 mod lift;
 pub mod link;

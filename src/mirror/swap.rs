@@ -5,19 +5,28 @@
 
 use rustix::io::Errno;
 
+use crate::mirror::aside::tag;
 use crate::mirror::disk::{
     Disk, Error, OURS, Prepared, Ready, STAGE, SWAP, Staged, fail, remove_folder,
 };
 use crate::mirror::ground::Folder;
 use crate::mirror::look::{Found, Stamp, unchanged};
 use crate::protocol::file::Mode;
+use crate::protocol::path::RelPath;
 
 /// The name that is written to, and what was found there.
-struct Target<'p> {
-    stage: &'p Folder,
-    parent: &'p Folder,
-    name: &'p str,
-    found: &'p Found,
+pub(super) struct Target<'p> {
+    pub(super) stage: &'p Folder,
+    pub(super) parent: &'p Folder,
+    pub(super) name: &'p str,
+    pub(super) found: &'p Found,
+}
+
+/// A name of the stage.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lying<'l> {
+    pub(super) stage: &'l Folder,
+    pub(super) name: &'l str,
 }
 
 /// What lies under a name of the stage.
@@ -33,8 +42,8 @@ enum Lies {
 
 impl Staged {
     /// From here on a file of the user may lie under this name: a start that finds it keeps it.
-    fn becomes_swap(&mut self) -> Result<(), Error> {
-        let name = format!("{SWAP}{}", self.name);
+    fn becomes_swap(&mut self, path: &RelPath) -> Result<(), Error> {
+        let name = format!("{SWAP}{}-{}", self.name, tag(path));
         let renamed = self.stage.rename(&self.name, &self.stage, &name);
         if renamed.is_err() {
             // It may have been done all the same.
@@ -43,6 +52,13 @@ impl Staged {
         renamed.map_err(fail("use the stage"))?;
         self.name = name;
         Ok(())
+    }
+
+    fn lying(&self) -> Lying<'_> {
+        Lying {
+            stage: &self.stage,
+            name: &self.name,
+        }
     }
 
     fn lies(&self) -> Lies {
@@ -56,11 +72,11 @@ impl Staged {
 }
 
 impl Disk {
-    /// The swap, and a look back. An editor that holds the old file open writes on into a file without a name, as with
-    /// every atomic replacement; the pre-image has it as it was. `Changed` means that everything stands as before.
+    /// The swap, and a look back. What was swapped out lies aside for a while, for who holds it open. `Changed` means that
+    /// everything stands as before.
     pub(crate) fn commit(&self, mut prepared: Prepared) -> Result<(), Error> {
         if let Ready::Staged(staged) | Ready::Nothing(staged) = &mut prepared.ready {
-            staged.becomes_swap()?;
+            staged.becomes_swap(&prepared.path)?;
         }
         #[cfg(test)]
         if let Some(between) = self.between.lock().unwrap().as_mut() {
@@ -70,6 +86,7 @@ impl Disk {
             stage,
             parent,
             name,
+            path,
             ready,
             found,
             ..
@@ -81,8 +98,14 @@ impl Disk {
             found: &found,
         };
         match ready {
-            Ready::Staged(mut staged) => self.put(&at, &mut staged)?,
-            Ready::Nothing(mut staged) => self.take(&at, &mut staged)?,
+            Ready::Staged(mut staged) => {
+                self.put(&at, &mut staged)?;
+                self.set_aside(&mut staged, &path, found);
+            }
+            Ready::Nothing(mut staged) => {
+                self.take(&at, &mut staged)?;
+                self.set_aside(&mut staged, &path, found);
+            }
             Ready::Folder => make_folder(&parent, &name)?,
         }
         parent.sync().map_err(|error| Error::Unsure(error.into()))
@@ -90,10 +113,10 @@ impl Disk {
 
     fn put(&self, at: &Target<'_>, staged: &mut Staged) -> Result<(), Error> {
         match at.found.state {
-            None => return place(staged, at),
+            None => return staged.lying().placed(at.parent, at.name),
             Some(state) if state.mode == Mode::Directory => {
                 remove_folder(at.parent, at.name)?;
-                return place(staged, at);
+                return staged.lying().placed(at.parent, at.name);
             }
             Some(_) => (),
         }
@@ -119,7 +142,7 @@ impl Disk {
             staged.is_ours = true;
             Err(why)
         } else {
-            Err(self.stranded(staged))
+            Err(self.stranded(&staged.stage, &staged.name))
         }
     }
 
@@ -146,23 +169,23 @@ impl Disk {
             staged.is_ours = true;
             return Ok(());
         };
-        match place(staged, at) {
+        match staged.lying().placed(at.parent, at.name) {
             Ok(()) => Err(why),
-            Err(_) => Err(self.stranded(staged)),
+            Err(_) => Err(self.stranded(&staged.stage, &staged.name)),
         }
     }
 
     /// Moves what we could not put back out of the reach of the stage's clearing; what stays in the stage is kept by the
     /// next start.
-    fn stranded(&self, staged: &Staged) -> Error {
-        let safe = format!("rescued-{}", staged.name);
+    pub(super) fn stranded(&self, stage: &Folder, name: &str) -> Error {
+        let safe = format!("rescued-{name}");
         let moved = self
             .root
             .below(OURS)
-            .and_then(|ours| staged.stage.rename(&staged.name, &ours, &safe));
+            .and_then(|ours| stage.rename(name, &ours, &safe));
         match moved {
             Ok(()) => Error::Stranded(self.path.join(OURS).join(safe)),
-            Err(_) => Error::Stranded(self.path.join(STAGE).join(&staged.name)),
+            Err(_) => Error::Stranded(self.path.join(STAGE).join(name)),
         }
     }
 }
@@ -182,28 +205,50 @@ fn look_back(staged: &Staged, found: &Found) -> Result<(), Error> {
     }
 }
 
-/// Puts it where nothing may stand.
-fn place(staged: &Staged, at: &Target<'_>) -> Result<(), Error> {
-    let what = "put it in place";
-    match at.stage.place(&staged.name, at.parent, at.name) {
-        Ok(()) => Ok(()),
-        Err(Errno::EXIST) => Err(Error::Changed),
-        // A link is refused where a name stands, so nothing is replaced here either; the stage is cleared later.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            match at.stage.link(&staged.name, at.parent, at.name) {
-                Ok(()) => {
-                    at.stage.remove_file(&staged.name).ok();
-                    Ok(())
+impl Lying<'_> {
+    /// Put where nothing may stand.
+    pub(super) fn placed(&self, parent: &Folder, name: &str) -> Result<(), Error> {
+        let what = "put it in place";
+        match self.stage.place(self.name, parent, name) {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => Err(Error::Changed),
+            // A link is refused where a name stands, so nothing is replaced here either; the stage is cleared later.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                match self.stage.link(self.name, parent, name) {
+                    Ok(()) => {
+                        self.stage.remove_file(self.name).ok();
+                        Ok(())
+                    }
+                    Err(Errno::EXIST) => Err(Error::Changed),
+                    Err(error) => Err(Error::of(what, error)),
                 }
-                Err(Errno::EXIST) => Err(Error::Changed),
-                Err(error) => Err(Error::of(what, error)),
             }
+            Err(error) => match self.stage.stat(self.name) {
+                Ok(_) => Err(Error::of(what, error)),
+                Err(Errno::NOENT) => Ok(()),
+                Err(_) => Err(Error::Unsure(error.into())),
+            },
         }
-        Err(error) => match staged.lies() {
-            Lies::Nothing => Ok(()),
-            Lies::Ours | Lies::Other => Err(Error::of(what, error)),
-            Lies::Unknown => Err(Error::Unsure(error.into())),
-        },
+    }
+
+    /// Takes the place of exactly what was found there. `false`: it lies where it lay.
+    pub(super) fn goes_to(&self, at: &Target<'_>, file: &Found) -> bool {
+        if at.found.state.is_none() {
+            return self.placed(at.parent, at.name).is_ok();
+        }
+        let swap = || self.stage.swap(self.name, at.parent, at.name);
+        let lies_here = || {
+            let stat = self.stage.stat(self.name);
+            stat.is_ok_and(|stat| file.is_same_file(&stat))
+        };
+        if swap().is_err() && lies_here() {
+            return false;
+        }
+        if matches!(unchanged(self.stage, self.name, at.found), Ok(true)) {
+            return true;
+        }
+        swap().ok();
+        !lies_here()
     }
 }
 

@@ -373,6 +373,8 @@ async fn a_change_of_theirs_over_ours_comes_down_though_the_echo_comes_with_it()
     there.settles(&mut live).await;
     assert_eq!(world.read("a").as_deref(), Some("2"));
     assert!(live.status.conflicts.is_empty(), "{:?}", live.status);
+    live.killed().await;
+    world.is_tidied().await;
     assert_eq!(std::fs::read_dir(world.root()).unwrap().count(), 1);
 }
 

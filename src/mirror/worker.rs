@@ -239,6 +239,7 @@ pub(crate) async fn take_up(
 ) -> Result<Worker, base::Error> {
     let mut worker = Worker::new(hand, known, seeded_here);
     worker.check_identity().await;
+    worker.take_up_left().await?;
     worker.take_up().await?;
     worker.tell_again();
     Ok(worker)

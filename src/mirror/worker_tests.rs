@@ -193,6 +193,18 @@ impl World {
             .expect("the holder answers")
     }
 
+    /// Until nothing of ours stands in the directory: the last who has it clears it away.
+    pub(super) async fn is_tidied(&self) {
+        let ours = self.root().join(".ashore");
+        let gone = async {
+            while ours.exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let gone = tokio::time::timeout(LONG, gone).await;
+        assert!(gone.is_ok(), "our folder is still there");
+    }
+
     pub(super) async fn live(&self) -> Live {
         self.live_as(self.setup()).await
     }
@@ -744,10 +756,8 @@ async fn a_kill_at_any_step_leaves_the_rest_to_do_and_nothing_twice() {
             world.blobs.gets.load(Ordering::SeqCst) - before <= 5 - first,
             "killed after {step}"
         );
-        assert!(
-            !world.root().join(".ashore").exists(),
-            "killed after {step}"
-        );
+        live.killed().await;
+        world.is_tidied().await;
     }
 }
 
