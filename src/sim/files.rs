@@ -140,7 +140,8 @@ pub(super) fn judge(trees: &Trees, lines: &[Vec<u8>], words: &[Words]) -> Result
     nothing_torn_is_told(lines)?;
     for tree in &trees.all {
         for (path, content) in tree.taken() {
-            if !told.contents.contains(&content.to_string()) && !tree.is_torn(content) {
+            let nobodys = tree.is_torn(content) || tree.is_late(content);
+            if !told.contents.contains(&content.to_string()) && !nobodys {
                 return Err(format!(
                     "{} gave up {content} at {path}, of which nobody was told",
                     tree.name

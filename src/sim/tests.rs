@@ -50,6 +50,7 @@ const PLANTED: &[(Bug, u64)] = &[
     (Bug::ChangedFileDeleted, 46),
     (Bug::EchoNotKnown, 3),
     (Bug::EditsBehindPrompt, 0),
+    (Bug::SwappedOutForgotten, 0),
 ];
 
 /// Seeds that once failed for a reason. A change of what a seed draws gives them other lives, which cost as little.

@@ -56,6 +56,15 @@ pub(super) enum Act {
     Flip,
 }
 
+/// A file that a user holds open.
+#[derive(Debug)]
+pub(super) struct Open {
+    number: u64,
+    path: RelPath,
+    /// Of its time.
+    deaths: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct State {
     dice: Dice,
@@ -78,6 +87,11 @@ pub(super) struct State {
     stood: BTreeSet<(RelPath, ContentHash, Mode)>,
     /// What the mirror took away for good.
     taken: Vec<(RelPath, ContentHash)>,
+    /// Files of theirs, and what was saved into files that no longer stood where they had been opened.
+    removed: BTreeSet<u64>,
+    late: BTreeSet<ContentHash>,
+    /// Everybody who held a file open is gone.
+    deaths: u64,
     powers: u64,
     /// What is done here is left to the system to write down, as programs do that care for nothing.
     careless: bool,
@@ -323,6 +337,7 @@ impl State {
             && let (Some(path), Some(state)) = (node.stood.clone(), node.state())
         {
             self.taken.push((path, state.hash));
+            self.removed.insert(number);
         }
         self.set(vec![(folder, name.to_owned(), None)]);
         Ok(())
@@ -541,6 +556,39 @@ impl State {
         }
     }
 
+    fn save(&mut self, open: &Open, text: &str, now: i128) -> bool {
+        let number = open.number;
+        let mut all = Vec::new();
+        self.below(TOP, "", &mut all);
+        let at = all.into_iter().find(|(_, at)| *at == number);
+        let at = at.map(|(path, _)| path);
+        let is_gone = at.is_none() && !self.removed.contains(&number);
+        if open.deaths != self.deaths || is_gone || !self.nodes.contains_key(&number) {
+            return false;
+        }
+        self.replaced_at(number);
+        if let Some(node) = self.nodes.get_mut(&number) {
+            node.kind = Kind::File(text.as_bytes().to_vec());
+            (node.modified, node.changed) = (now, now);
+        }
+        let ours = format!("root/{OURS}/");
+        let stands = at.filter(|at| !at.starts_with(&ours));
+        let stands = stands.and_then(|at| at.strip_prefix("root/")?.parse().ok());
+        match stands {
+            Some(path) => {
+                self.wrote_at(number);
+                self.settle(&path, number);
+            }
+            None => {
+                self.written(number);
+                let content = ContentHash::of(text.as_bytes());
+                self.late.insert(content);
+                self.wrote.insert(content, open.path.clone());
+            }
+        }
+        true
+    }
+
     /// Whether there was anything to do.
     fn act(&mut self, path: &RelPath, act: &Act, now: i128) -> bool {
         let here = self.find(path);
@@ -619,6 +667,9 @@ impl Tree {
             replaced: BTreeSet::new(),
             stood: BTreeSet::new(),
             taken: Vec::new(),
+            removed: BTreeSet::new(),
+            late: BTreeSet::new(),
+            deaths: 0,
             powers: 0,
             careless,
             lost: Vec::new(),
@@ -694,6 +745,8 @@ impl Tree {
     pub(super) fn stop(&self, power: bool) -> Result<(), String> {
         let mut state = self.lock();
         state.dead = true;
+        // The child dies with its server, a user's editor with the power.
+        state.deaths += u64::from(power || state.careless);
         if !power {
             return Ok(());
         }
@@ -724,6 +777,31 @@ impl Tree {
         let done = state.act(path, act, self.now());
         self.ring(&state);
         done
+    }
+
+    /// A user opens a file to write into it later.
+    pub(super) fn open(&self, path: &RelPath) -> Option<Open> {
+        let state = self.lock();
+        let number = state.find(path)?;
+        let is_file = matches!(state.nodes[&number].kind, Kind::File(_));
+        is_file.then(|| Open {
+            number,
+            path: path.clone(),
+            deaths: state.deaths,
+        })
+    }
+
+    /// Saves what was opened, wherever it stands by now; `false`: nobody is there to save it, or its own side's users have
+    /// removed it.
+    pub(super) fn save(&self, open: &Open, text: &str) -> bool {
+        let mut state = self.lock();
+        let done = state.save(open, text, self.now());
+        self.ring(&state);
+        done
+    }
+
+    pub(super) fn is_late(&self, content: ContentHash) -> bool {
+        self.lock().late.contains(&content)
     }
 
     /// A user's edit at the n-th call from now.

@@ -27,6 +27,8 @@ pub(super) const AGENT: usize = super::CLIENTS;
 /// Paths that both sides edit; some stand in each other's way.
 const SHARED: &[&str] = &["a", "b", "d/x", "d/y", "e/f/g", "d", "e/f"];
 const SEED: &[&str] = &["a", "d/x", "seed/one", "seed/two"];
+/// Milliseconds that a user holds a file open before saving it, at most: less than a mirror waits for.
+const HELD: u64 = 4_000;
 /// As `mirror::watch` waits for quiet.
 const QUIET: Duration = Duration::from_millis(30);
 
@@ -44,6 +46,8 @@ pub(super) struct Habits {
     pub(super) meetings: u64,
     /// Edits that fall between two calls of a mirror at work.
     pub(super) ambushes: u64,
+    /// Edits through a file that was opened a while before.
+    pub(super) handles: u64,
     /// Milliseconds that a piece of work waits for the disk, at most.
     pub(super) disk: u64,
     /// Notices of the watch that are lost, so that only "something" is known.
@@ -57,6 +61,7 @@ impl Habits {
             turn: dice.pick(&[0, 2, 4]),
             meetings: dice.pick(&[100, 400, 800]),
             ambushes: dice.pick(&[0, 200, 500]),
+            handles: dice.pick(&[0, 0, 200, 500]),
             disk: dice.pick(&[0, 1, 5, 60]),
             overflows: dice.pick(&[0, 0, 100]),
         }
@@ -213,11 +218,26 @@ impl Trees {
         let tree = &self.all[number];
         let (path, act) = self.choose(number);
         let path = at.cloned().unwrap_or(path);
-        let (ambush, calls) = {
+        let (ambush, calls, held, wait) = {
             let mut dice = self.dice();
-            (dice.chance(self.habits.ambushes), dice.below(40))
+            let ambush = dice.chance(self.habits.ambushes);
+            let calls = dice.below(40);
+            let held = dice.chance(self.habits.handles);
+            (ambush, calls, held, dice.millis(0, HELD))
         };
-        if ambush {
+        let open = match &act {
+            Act::Write { fresh: false, text } if held => tree.open(&path).zip(Some(text)),
+            _ => None,
+        };
+        if let Some((open, text)) = open {
+            world.note(format_args!("{} opens {path}", tree.name));
+            sleep(wait).await;
+            let saved = tree.save(&open, text);
+            world.note(format_args!(
+                "{} saves {path} through it: {text:?}, {saved}",
+                tree.name
+            ));
+        } else if ambush {
             world.note(format_args!(
                 "{} lies in wait at {path}: {act:?}",
                 tree.name
