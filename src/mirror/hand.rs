@@ -30,6 +30,8 @@ use crate::protocol::path::RelPath;
 
 /// How often a path that changes under our hands is decided anew.
 const TRIES: usize = 5;
+/// How many names beside a file are tried for a copy.
+const COPIES: usize = 100;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -297,9 +299,10 @@ impl Hand {
             .filter(|noted| same(noted.theirs, Some(want)))
             .and_then(|noted| noted.copy.clone());
         if let Some(copy) = copy.filter(|_| want.mode != Mode::Symlink) {
-            let at = copy.below(&self.root);
-            if ground::stat(&at).is_ok_and(|stat| stat.is_file()) {
-                return Source::Here(at);
+            // Somebody may have written into it.
+            let stands = self.standing_at(&copy).await.flatten();
+            if stands.is_some_and(|state| state.hash == want.hash) {
+                return Source::Here(copy.below(&self.root));
             }
         }
         Source::Blob(Wanted {
@@ -477,18 +480,11 @@ impl Hand {
         }
         let mut copy = None;
         if let Some(want) = theirs.filter(|want| want.mode != Mode::Directory) {
-            copy = copy_of(&change.path, &self.run, *seq);
-            let put = match &copy {
-                Some(at) => self.put_copy(at, change, want).await,
-                None => Ok(()),
-            };
-            match put {
+            copy = match self.put_copy(*seq, change, want).await {
                 // Ours stands in the way of its folder as well.
-                Err(Trouble::Disk(disk::Error::FolderIsFile | disk::Error::BehindLink)) => {
-                    copy = None;
-                }
+                Err(Trouble::Disk(disk::Error::FolderIsFile | disk::Error::BehindLink)) => None,
                 put => put?,
-            }
+            };
         }
         if let Some(older) = &job.noted {
             self.drop_copy(older).await;
@@ -507,26 +503,41 @@ impl Hand {
         Ok(end)
     }
 
+    /// Puts theirs under the first name that is free, or has it already.
     async fn put_copy(
         self: &Arc<Self>,
-        at: &RelPath,
+        seq: Seq,
         change: &Waiting,
         want: FileState,
-    ) -> Result<(), Trouble> {
-        let source = Source::Blob(Wanted {
-            hash: want.hash,
-            size: want.size,
-            storage_path: change.storage_path.clone(),
-        });
-        match self.write(at, want, source, None, None).await {
-            // It was put there before a kill.
-            Err(Trouble::Disk(disk::Error::Changed))
-                if ground::stat(&at.below(&self.root)).is_ok() =>
-            {
-                Ok(())
+    ) -> Result<Option<RelPath>, Trouble> {
+        for number in 0..COPIES {
+            let Some(at) = beside(&change.path, REMOTE, self.run.short(), seq, number) else {
+                break;
+            };
+            match self.standing_at(&at).await {
+                // It was put there before a kill.
+                Some(Some(state)) if state.hash == want.hash => return Ok(Some(at)),
+                Some(Some(_)) => continue,
+                Some(None) | None => (),
             }
-            result => result.map(drop),
+            let source = Source::Blob(Wanted {
+                hash: want.hash,
+                size: want.size,
+                storage_path: change.storage_path.clone(),
+            });
+            match self.write(&at, want, source, None, None).await {
+                // Somebody has just taken that name.
+                Err(Trouble::Disk(disk::Error::Changed)) => (),
+                result => return result.map(|_| Some(at)),
+            }
         }
+        Err(Trouble::Disk(disk::Error::Changed))
+    }
+
+    /// What stands there now; `None`: it cannot be said.
+    async fn standing_at(self: &Arc<Self>, path: &RelPath) -> Option<Option<FileState>> {
+        let at = path.clone();
+        self.blocking(move |hand| hand.disk.stands(&at)).await
     }
 
     /// Removes the copy of theirs, unless somebody has edited it; its bytes are among the pre-images.

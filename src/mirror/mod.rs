@@ -11,6 +11,8 @@ pub mod base;
 pub mod blobs;
 mod by_hand;
 pub mod control;
+#[cfg(test)]
+mod copy_tests;
 pub(crate) mod disk;
 #[cfg(test)]
 mod disk_tests;
