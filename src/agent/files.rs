@@ -112,6 +112,7 @@ impl Files {
     pub(crate) fn with_applier(mut self, folder: &Path, kept: &Path) -> Result<Self, disk::Error> {
         let (rules, cache) = (Arc::clone(&self.rules), Arc::clone(&self.cache));
         let applier = Applier::open(&self.root, kept, rules, cache, self.limits)?;
+        applier.take_up_left(&self.known);
         applier.own_folders(self.known.keys());
         self.applier = Some(Arc::new(applier));
         self.life = Some(Life::of(folder));

@@ -4,7 +4,7 @@
 //! Keeps no base of its own: each change brings it. Decides with `plan`, writes through `disk`, which keeps a pre-image of
 //! whatever it replaces. Blocking; the caller fetches contents in between.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -89,8 +89,6 @@ impl Applier {
     ) -> Result<Self, disk::Error> {
         let kept = Preimages::open(kept).map_err(disk::fail("make the folder of pre-images"))?;
         let disk = Disk::open(root, &kept)?;
-        // Nobody here can say what they were; they are among the pre-images.
-        disk.left().iter().for_each(|left| disk.forget_left(left));
         Ok(Self {
             root: root.to_owned(),
             disk,
@@ -100,6 +98,20 @@ impl Applier {
             limits,
             folders: Mutex::default(),
         })
+    }
+
+    /// What a kill left in the stage, where these files were known to stand: a file system that cannot swap two names has
+    /// one of them away while it writes. All of it is among the pre-images.
+    pub(crate) fn take_up_left(&self, known: &BTreeMap<RelPath, FileState>) {
+        for left in self.disk.left() {
+            let stood = known.iter().find(|(path, _)| left.is_of(path));
+            let is_back = stood.is_some_and(|(path, state)| {
+                same(left.state(), Some(*state)) && self.disk.return_left(&left, path)
+            });
+            if !is_back {
+                self.disk.forget_left(&left);
+            }
+        }
     }
 
     /// The folders of these files came with them, and go with the last of them.

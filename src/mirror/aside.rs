@@ -288,6 +288,7 @@ impl Disk {
                 parent: &parent,
                 name: aside.path.name(),
                 found: stands,
+                path: &aside.path,
             };
             let is_folder = stands
                 .state
@@ -347,6 +348,19 @@ impl Disk {
     /// What an earlier life left in the stage.
     pub(super) fn left(&self) -> Vec<Left> {
         std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where it stood nothing stands any more: there it goes. `false`: it stays where it is.
+    pub(super) fn return_left(&self, left: &Left, path: &RelPath) -> bool {
+        let (Ok(stage), Ok((parent, _))) = (self.root.below(STAGE), self.parent(path, false))
+        else {
+            return false;
+        };
+        let lying = Lying {
+            stage: &stage,
+            name: &left.name,
+        };
+        lying.placed(&parent, path.name()).is_ok() && parent.sync().is_ok()
     }
 
     pub(super) fn forget_left(&self, left: &Left) {

@@ -76,16 +76,23 @@ async fn place() -> Place {
     std::fs::create_dir(dir.path().join("up")).unwrap();
     let base = Base::open(&dir.path().join("run"), &dir.path().join("root")).await;
     let base = base.unwrap();
-    let hand = hand(dir.path(), &base);
+    let hand = hand(dir.path(), &base, None);
     Place { dir, base, hand }
 }
 
-fn hand(dir: &Path, base: &Base) -> Arc<Hand> {
+/// A start; what stood at this path may be away.
+fn hand(dir: &Path, base: &Base, away: Option<&RelPath>) -> Arc<Hand> {
     let root = dir.join("root");
     let kept = Preimages::open(&dir.join("pre-images")).unwrap();
     let disk = Disk::open(&root, &kept).unwrap();
-    // They are among the pre-images.
-    disk.left().iter().for_each(|left| disk.forget_left(left));
+    for left in disk.left() {
+        let is_away = |path: &&RelPath| left.is_of(path) && disk.stands(path) == Some(None);
+        let away = away.filter(is_away);
+        if !away.is_some_and(|path| disk.return_left(&left, path)) {
+            // It is among the pre-images.
+            disk.forget_left(&left);
+        }
+    }
     Arc::new(Hand {
         disk,
         rules: Arc::new(Rules::new(&root, &[], &[]).unwrap()),
@@ -109,6 +116,8 @@ struct Life {
     path: RelPath,
     old: String,
     edit: Option<String>,
+    /// Its name may be away for a moment.
+    plain: bool,
     said: String,
 }
 
@@ -203,7 +212,9 @@ impl Place {
         inject(Some(Arc::clone(faults)));
         let done = self.settle(life).await;
         inject(None);
-        *self.hand.disk.between.lock().unwrap() = None;
+        if life.edit.is_some() {
+            *self.hand.disk.between.lock().unwrap() = None;
+        }
         (done, edited.load(Ordering::SeqCst))
     }
 
@@ -217,6 +228,7 @@ impl Place {
         }
         let mut whole = theirs || (life.kind == Kind::Write && stands.is_none());
         whole |= life.kind != Kind::Write && is(life.old.as_bytes());
+        whole |= life.plain && stands.is_none() && *end != End::Settled;
         if let Some(edit) = life.edit.as_ref().filter(|_| edited) {
             assert!(self.exists(edit), "{said}: the edit is gone");
             whole |= is(edit.as_bytes());
@@ -243,16 +255,17 @@ impl Place {
 }
 
 /// Every call of a change fails once in every way; then the mirror starts anew, and tries again.
-async fn every_fault(kind: Kind, edits: bool) {
+async fn every_fault(kind: Kind, edits: bool, lacks: &'static [&'static str]) {
     let mut place = place().await;
     let life = |number: usize, said: String| Life {
         kind,
         path: format!("d{number}/f").parse().unwrap(),
         old: format!("what stood there {number}"),
         edit: edits.then(|| format!("what the user wrote meanwhile {number}")),
+        plain: !lacks.is_empty(),
         said,
     };
-    let none = Faults::new(None);
+    let none = Faults::lacking(lacks, None);
     let first = life(0, "without a fault".to_owned());
     let (done, edited) = place.live(&first, &none).await;
     place.check(&first, &done.end, edited).await;
@@ -267,10 +280,14 @@ async fn every_fault(kind: Kind, edits: bool) {
             number += 1;
             let said = format!("{kind:?}, call {call} ({name}), {fault:?}");
             let life = life(number, said);
-            let faults = Faults::new(Some(fault));
+            let faults = Faults::lacking(lacks, Some(fault));
             let (done, edited) = place.live(&life, &faults).await;
             place.check(&life, &done.end, edited).await;
-            place.hand = hand(place.dir.path(), &place.base);
+            place.hand = hand(
+                place.dir.path(),
+                &place.base,
+                life.plain.then_some(&life.path),
+            );
             place.check(&life, &done.end, edited).await;
             again(&place, &life, edited).await;
         }
@@ -292,30 +309,70 @@ async fn again(place: &Place, life: &Life, edited: bool) {
 
 #[tokio::test]
 async fn a_new_file_survives_every_error_at_every_call() {
-    every_fault(Kind::Write, false).await;
+    every_fault(Kind::Write, false, &[]).await;
 }
 
 #[tokio::test]
 async fn an_overwrite_survives_every_error_at_every_call() {
-    every_fault(Kind::Overwrite, false).await;
+    every_fault(Kind::Overwrite, false, &[]).await;
 }
 
 #[tokio::test]
 async fn a_delete_survives_every_error_at_every_call() {
-    every_fault(Kind::Delete, false).await;
+    every_fault(Kind::Delete, false, &[]).await;
 }
 
 #[tokio::test]
 async fn a_file_made_meanwhile_survives_every_error_at_every_call() {
-    every_fault(Kind::Write, true).await;
+    every_fault(Kind::Write, true, &[]).await;
 }
 
 #[tokio::test]
 async fn an_edit_during_an_overwrite_survives_every_error_at_every_call() {
-    every_fault(Kind::Overwrite, true).await;
+    every_fault(Kind::Overwrite, true, &[]).await;
 }
 
 #[tokio::test]
 async fn an_edit_during_a_delete_survives_every_error_at_every_call() {
-    every_fault(Kind::Delete, true).await;
+    every_fault(Kind::Delete, true, &[]).await;
+}
+
+/// What NFS and many a file system of a user's program lack.
+const PLAIN: &[&str] = &["swap", "place"];
+
+#[tokio::test]
+async fn an_overwrite_without_a_swap_survives_every_error_at_every_call() {
+    every_fault(Kind::Overwrite, false, PLAIN).await;
+}
+
+#[tokio::test]
+async fn an_edit_during_an_overwrite_without_a_swap_survives_every_error_at_every_call() {
+    every_fault(Kind::Overwrite, true, PLAIN).await;
+}
+
+#[tokio::test]
+async fn a_file_made_while_the_name_is_away_survives() {
+    let place = place().await;
+    let life = Life {
+        kind: Kind::Overwrite,
+        path: "d/f".parse().unwrap(),
+        old: "what stood there".to_owned(),
+        edit: None,
+        plain: true,
+        said: "made while the name is away".to_owned(),
+    };
+    let at = place.at(&life.path);
+    let mut moments = 0;
+    *place.hand.disk.between.lock().unwrap() = Some(Box::new(move || {
+        moments += 1;
+        if moments == 2 {
+            assert!(!at.exists(), "it is away");
+            std::fs::write(&at, "made in that moment").unwrap();
+        }
+    }));
+    let (done, _) = place.live(&life, &Faults::lacking(PLAIN, None)).await;
+    assert!(matches!(done.end, End::Conflict(_)), "{:?}", done.end);
+    let stands = std::fs::read(place.at(&life.path)).unwrap();
+    assert_eq!(stands, b"made in that moment");
+    assert!(place.exists(&life.old) && place.exists("what the agent wrote"));
 }

@@ -229,6 +229,11 @@ impl Hand {
         let last = notes.last()?;
         let (state, stands) = (left.state(), disk.stands(path));
         let is = |noted: &Option<FileState>| left.found.is_some() && same(state, *noted);
+        // A file system that cannot swap two names was about to write, and its name was away.
+        let is_away = is_undecided && stands == Some(None) && last.after.is_some();
+        if is_away && is(&last.before) && disk.return_left(&left, path) {
+            return None;
+        }
         // The swap was not done, or was undone; or it is what a swap brought back in its place.
         let not_done = stands.is_some_and(|stands| same(stands, last.before));
         let is_ours = is(&last.after) || (left.found.is_some() && not_done && !is(&last.before));

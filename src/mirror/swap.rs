@@ -20,6 +20,7 @@ pub(super) struct Target<'p> {
     pub(super) parent: &'p Folder,
     pub(super) name: &'p str,
     pub(super) found: &'p Found,
+    pub(super) path: &'p RelPath,
 }
 
 /// A name of the stage.
@@ -96,12 +97,10 @@ impl Disk {
             parent: &parent,
             name: &name,
             found: &found,
+            path: &path,
         };
         match ready {
-            Ready::Staged(mut staged) => {
-                self.put(&at, &mut staged)?;
-                self.set_aside(&mut staged, &path, found);
-            }
+            Ready::Staged(mut staged) => self.put(&at, &mut staged)?,
             Ready::Nothing(mut staged) => {
                 self.take(&at, &mut staged)?;
                 self.set_aside(&mut staged, &path, found);
@@ -123,7 +122,7 @@ impl Disk {
         match at.stage.swap(&staged.name, at.parent, at.name) {
             Ok(()) => (),
             Err(Errno::NOENT) => return Err(Error::Changed),
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => return overwrite(at, staged),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => return self.in_turn(at, staged),
             Err(error) => match staged.lies() {
                 Lies::Ours => return Err(Error::of("put it in place", error)),
                 Lies::Other => (),
@@ -133,6 +132,7 @@ impl Disk {
         staged.is_ours = false;
         let Err(why) = look_back(staged, at.found) else {
             staged.is_ours = true;
+            self.set_aside(staged, at.path, *at.found);
             return Ok(());
         };
         // It may say no and be done.
@@ -143,6 +143,36 @@ impl Disk {
             Err(why)
         } else {
             Err(self.stranded(&staged.stage, &staged.name))
+        }
+    }
+
+    /// For file systems that cannot swap two names: what stands there goes aside and is looked back at, then ours goes
+    /// where nothing stands. The name is away for a moment; a start that finds it away puts it back.
+    fn in_turn(&self, at: &Target<'_>, staged: &Staged) -> Result<(), Error> {
+        let mut aside = self.staged()?;
+        aside.becomes_swap(at.path)?;
+        self.take(at, &mut aside)?;
+        #[cfg(test)]
+        if let Some(between) = self.between.lock().unwrap().as_mut() {
+            between();
+        }
+        match staged.lying().placed(at.parent, at.name) {
+            Ok(()) => {
+                self.set_aside(&mut aside, at.path, *at.found);
+                Ok(())
+            }
+            // The user has made a new one: the old one is among the pre-images.
+            Err(Error::Changed) => {
+                self.set_aside(&mut aside, at.path, *at.found);
+                Err(Error::Changed)
+            }
+            Err(error) => {
+                aside.is_ours = false;
+                match aside.lying().placed(at.parent, at.name) {
+                    Ok(()) => Err(error),
+                    Err(_) => Err(self.stranded(&aside.stage, &aside.name)),
+                }
+            }
         }
     }
 
@@ -220,7 +250,10 @@ impl Lying<'_> {
                         Ok(())
                     }
                     Err(Errno::EXIST) => Err(Error::Changed),
-                    Err(error) => Err(Error::of(what, error)),
+                    Err(error) => match (self.stage.stat(self.name), parent.stat(name)) {
+                        (Ok(ours), Ok(stands)) if ours == stands => Ok(()),
+                        _ => Err(Error::of(what, error)),
+                    },
                 }
             }
             Err(error) => match self.stage.stat(self.name) {
@@ -250,20 +283,6 @@ impl Lying<'_> {
         swap().ok();
         !lies_here()
     }
-}
-
-/// For file systems that cannot swap two names.
-fn overwrite(at: &Target<'_>, staged: &Staged) -> Result<(), Error> {
-    match unchanged(at.parent, at.name, at.found) {
-        Ok(true) => (),
-        Ok(false) => return Err(Error::Changed),
-        Err(error) => return Err(error),
-    }
-    // RACE: who writes between the look above and this rename is overwritten; the pre-image has what stood before that
-    // write. Where the swap exists the look comes after it, and this line is never reached.
-    at.stage
-        .rename(&staged.name, at.parent, at.name)
-        .map_err(fail("put it in place"))
 }
 
 fn make_folder(parent: &Folder, name: &str) -> Result<(), Error> {

@@ -31,6 +31,8 @@ pub(crate) struct Fault {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     fault: Option<Fault>,
+    /// What this file system cannot do.
+    lacks: &'static [&'static str],
     calls: Mutex<Vec<&'static str>>,
 }
 
@@ -39,9 +41,14 @@ thread_local! {
 }
 
 impl Faults {
-    pub(crate) fn new(fault: Option<Fault>) -> Arc<Self> {
+    /// Of a file system that refuses calls of these names.
+    pub(crate) fn lacking(lacks: &'static [&'static str], fault: Option<Fault>) -> Arc<Self> {
         let calls = Mutex::default();
-        Arc::new(Self { fault, calls })
+        Arc::new(Self {
+            fault,
+            lacks,
+            calls,
+        })
     }
 
     /// The names of the calls that were made, in order.
@@ -55,6 +62,9 @@ impl Faults {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let number = calls.len();
         calls.push(name);
+        if self.lacks.contains(&name) {
+            return Some((How::Instead, Errno::INVAL));
+        }
         let fault = self.fault.filter(|fault| match fault.how {
             How::Instead | How::After => fault.call == number,
             How::FromThen => fault.call <= number,
