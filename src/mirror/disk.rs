@@ -252,6 +252,10 @@ impl Disk {
         if want.mode == Mode::Symlink {
             make_link(&prepared.stage, staged, path, content)?;
         } else {
+            // Before the bits: a change of the owner takes some of them away.
+            if prepared.before.is_some() {
+                prepared.parent.carry_over(&prepared.name, &content);
+            }
             settle_permissions(&content, want.mode, &prepared.found)?;
             let what = "write it to the disk";
             content.sync().map_err(fail(what))?;
@@ -494,7 +498,8 @@ fn make_link(
     Ok(())
 }
 
-/// The permissions of what stood there, or of a new file; of theirs only the exec bit counts.
+/// The permissions of what stood there, or of a new file; of theirs only the exec bit counts. Who would run as somebody else
+/// by it does so no more, as after any write; the other special bits stay.
 fn settle_permissions(file: &Handle, mode: Mode, found: &Found) -> Result<(), Error> {
     let what = "set its permissions";
     let stood =
@@ -508,6 +513,13 @@ fn settle_permissions(file: &Handle, mode: Mode, found: &Found) -> Result<(), Er
         Mode::Executable => plain | ((plain & 0o444) >> 2),
         Mode::File | Mode::Symlink | Mode::Directory => plain & !0o111,
     };
+    let mut special = if stood { found.permissions & 0o3000 } else { 0 };
+    if bits & 0o010 != 0 {
+        special &= !0o2000;
+    }
+    if special != 0 && file.set_permissions(bits | special).is_ok() {
+        return Ok(());
+    }
     file.set_permissions(bits).map_err(fail(what))
 }
 

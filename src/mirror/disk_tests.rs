@@ -5,7 +5,7 @@
 )]
 
 use std::fs::File;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -190,6 +190,50 @@ fn an_overwrite_keeps_the_pre_image_and_the_permissions() {
         0o700
     );
     assert!(place.stage_is_empty());
+}
+
+#[test]
+fn an_overwrite_keeps_owner_attributes_and_special_bits() {
+    let place = place_with(&[("a", "old")]);
+    let at = place.root().join("a");
+    // Not everybody may give a file away, and not every file system has attributes; whose has, keeps them.
+    let owner = std::os::unix::fs::chown(&at, Some(1234), Some(1235)).is_ok();
+    let flags = rustix::fs::XattrFlags::empty();
+    let attribute = rustix::fs::setxattr(&at, "user.note", b"mine", flags).is_ok();
+    std::fs::hard_link(&at, place.root().join("other")).unwrap();
+    for (bits, exec, want) in [
+        (0o3640, Mode::File, 0o3640),
+        (0o7750, Mode::Executable, 0o1750),
+        (0o6700, Mode::Executable, 0o2700),
+    ] {
+        std::fs::set_permissions(&at, std::fs::Permissions::from_mode(bits)).unwrap();
+        let old = std::fs::read(&at).unwrap();
+        let stood = if bits & 0o100 == 0 {
+            Mode::File
+        } else {
+            Mode::Executable
+        };
+        let expect = state_of(&old, stood);
+        let new = format!("new {bits:o}");
+        place
+            .write("a", new.as_bytes(), exec, Some(expect))
+            .unwrap();
+        let now = std::fs::metadata(&at).unwrap();
+        assert_eq!(now.permissions().mode() & 0o7777, want, "{bits:o}");
+        if owner {
+            assert_eq!((now.uid(), now.gid()), (1234, 1235));
+        }
+        let mut value = [0; 4];
+        if attribute {
+            let length = rustix::fs::getxattr(&at, "user.note", &mut value[..]);
+            assert_eq!((length, &value), (Ok(4), b"mine"));
+        }
+    }
+    assert_eq!(
+        place.read("other"),
+        "old",
+        "another name is another file now"
+    );
 }
 
 #[test]

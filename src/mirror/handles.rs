@@ -1,11 +1,14 @@
 //! Directory handles below a root: opened so that no link is followed and nothing above the root is reached.
 //!
-//! One `openat2` where the kernel has it, part by part where not. Never opens a file.
+//! One `openat2` where the kernel has it, part by part where not. Never opens a file. What a file has besides its bytes is
+//! carried over here.
 
+use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Mode as Permissions, OFlags, ResolveFlags};
+use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
 
 pub(super) const FOLDER: OFlags = OFlags::RDONLY
@@ -72,6 +75,50 @@ pub(super) fn step(
         rustix::fs::fsync(from)?;
     }
     Ok((handle, made))
+}
+
+/// Gives a file that is to take the place of another what the other has besides its bytes and its bits: the owner and the
+/// group, as far as this process may give them, its access list, and the attributes that users attach (`user.*`). Not
+/// carried over are what the system attaches for itself (labels, capabilities), times, and other names of the same file.
+pub(super) fn carry_over(old: &File, new: &File) {
+    let (Ok(from), Ok(to)) = (rustix::fs::fstat(old), rustix::fs::fstat(new)) else {
+        return;
+    };
+    if !rustix::fs::FileType::from_raw_mode(from.st_mode).is_file() {
+        return;
+    }
+    if from.st_gid != to.st_gid {
+        rustix::fs::fchown(new, None, Some(Gid::from_raw(from.st_gid))).ok();
+    }
+    if from.st_uid != to.st_uid {
+        rustix::fs::fchown(new, Some(Uid::from_raw(from.st_uid)), None).ok();
+    }
+    #[cfg(target_os = "linux")]
+    carry_over_attributes(old, new);
+}
+
+#[cfg(target_os = "linux")]
+fn carry_over_attributes(old: &File, new: &File) {
+    use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
+
+    /// No list and no value is longer.
+    const LONGEST: usize = 1 << 16;
+    let mut names = vec![0_u8; LONGEST];
+    let Ok(length) = flistxattr(old, &mut names[..]) else {
+        return;
+    };
+    for name in names[..length].split(|byte| *byte == 0) {
+        let Ok(name) = std::str::from_utf8(name) else {
+            continue;
+        };
+        if !name.starts_with("user.") && name != "system.posix_acl_access" {
+            continue;
+        }
+        let mut value = vec![0_u8; LONGEST];
+        if let Ok(length) = fgetxattr(old, name, &mut value[..]) {
+            fsetxattr(new, name, &value[..length], XattrFlags::empty()).ok();
+        }
+    }
 }
 
 #[cfg(test)]

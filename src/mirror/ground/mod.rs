@@ -226,6 +226,15 @@ impl Folder {
         })
     }
 
+    /// What the file of this name has besides its bytes and bits is had by the other too, as far as that can be.
+    pub(super) fn carry_over(&self, name: &str, to: &Handle) {
+        if let (Self::System(at), Handle::System(new)) = (self, to)
+            && let Ok(old) = rustix::fs::openat(at, name, READ, Permissions::empty())
+        {
+            handles::carry_over(&old.into(), new);
+        }
+    }
+
     /// Over whatever stands there.
     pub(super) fn rename(&self, name: &str, to: &Self, new: &str) -> Result<(), Errno> {
         tried("rename", || match (self, to) {
