@@ -35,6 +35,7 @@ fn is_given_back(terminal: &Terminal) {
     assert_eq!(count(b"\x1b[?1000h"), count(b"\x1b[?1000l"), "the mouse");
     assert_eq!(count(b"\x1b[?2031h"), count(b"\x1b[?2031l"), "its scheme");
     assert!(count(b"\x1b[>1u") > 0, "the flags were never pushed");
+    assert_eq!(count(b"\x1b[3J"), 0, "the scrollback was cleared");
 }
 
 #[test]

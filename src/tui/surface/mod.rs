@@ -308,4 +308,6 @@ impl<W: Write> Backend for Surface<W> {
 }
 
 #[cfg(test)]
+mod recording_tests;
+#[cfg(test)]
 mod tests;

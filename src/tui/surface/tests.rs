@@ -72,15 +72,27 @@ fn of(colour: Color) -> vt100::Color {
         Color::Reset => vt100::Color::Default,
         Color::Rgb(red, green, blue) => vt100::Color::Rgb(red, green, blue),
         Color::Indexed(number) => vt100::Color::Idx(number),
+        Color::Black => vt100::Color::Idx(0),
         Color::Red => vt100::Color::Idx(1),
+        Color::Green => vt100::Color::Idx(2),
+        Color::Yellow => vt100::Color::Idx(3),
         Color::Blue => vt100::Color::Idx(4),
+        Color::Magenta => vt100::Color::Idx(5),
+        Color::Cyan => vt100::Color::Idx(6),
+        Color::Gray => vt100::Color::Idx(7),
         Color::DarkGray => vt100::Color::Idx(8),
-        other => panic!("no picture here has {other}"),
+        Color::LightRed => vt100::Color::Idx(9),
+        Color::LightGreen => vt100::Color::Idx(10),
+        Color::LightYellow => vt100::Color::Idx(11),
+        Color::LightBlue => vt100::Color::Idx(12),
+        Color::LightMagenta => vt100::Color::Idx(13),
+        Color::LightCyan => vt100::Color::Idx(14),
+        Color::White => vt100::Color::Idx(15),
     }
 }
 
 /// What a terminal shows is what was drawn: characters, colours, attributes.
-fn agrees(screen: &vt100::Screen, buffer: &Buffer) -> Result<(), TestCaseError> {
+pub(super) fn agrees(screen: &vt100::Screen, buffer: &Buffer) -> Result<(), TestCaseError> {
     for y in 0..buffer.area.height {
         let mut covered = 0;
         for x in 0..buffer.area.width {

@@ -11,7 +11,8 @@ use crate::support::home::{Home, until};
 use crate::support::scripted::{Script, Scripted};
 use crate::support::terminal::Terminal;
 
-const SIZE: (u16, u16) = (100, 40);
+/// A screen, and a side pane.
+const SIZES: [(u16, u16); 2] = [(100, 40), (40, 24)];
 
 /// Said behind everything else.
 const LAST: &str = "that was all of it";
@@ -61,10 +62,14 @@ fn trimmed(screen: &str) -> String {
 #[test]
 fn tmux_shows_what_was_drawn_and_keeps_its_title_and_its_clipboard() {
     let wanted = count("ASHORE_TMUX", 0) > 0;
-    PIECES.chunks(8).filter(|_| wanted).for_each(shows_the_same);
+    for size in SIZES.iter().filter(|_| wanted) {
+        for pieces in PIECES.chunks(8) {
+            shows_the_same(pieces, *size);
+        }
+    }
 }
 
-fn shows_the_same(pieces: &[&str]) {
+fn shows_the_same(pieces: &[&str], size: (u16, u16)) {
     let home = Home::new();
     let mut texts: Vec<String> = pieces.iter().map(|piece| (*piece).to_owned()).collect();
     texts.push(LAST.to_owned());
@@ -74,7 +79,7 @@ fn shows_the_same(pieces: &[&str]) {
     });
     let run = endpoint.run();
     let tmux = Tmux { home: &home };
-    let (columns, rows) = (SIZE.0.to_string(), SIZE.1.to_string());
+    let (columns, rows) = (size.0.to_string(), size.1.to_string());
     let program = env!("CARGO_BIN_EXE_ashore");
     tmux.says(&["new-session", "-d", "-x", &columns, "-y", &rows, "sh"]);
     for option in [
@@ -101,7 +106,7 @@ fn shows_the_same(pieces: &[&str]) {
         &home,
         program,
         &["attach", &run, "--no-mirror"],
-        SIZE,
+        size,
         &[("ASHORE_TOKEN", "s3cret")],
     );
     let want = until("the model shows the run", || ready(trimmed(&model.text())));
