@@ -475,7 +475,7 @@ impl State {
 }
 
 /// The slash commands of the screen that are listed. Every action of the key map has its name as one too; what the
-/// agent offers by that name goes to the agent, but for those of [`crate::tui::on::draft::action_of`].
+/// agent offers by that name goes to the agent, but for the short names that were always ours.
 pub const OURS: [(&str, &str); 19] = [
     ("find", "search what was said"),
     ("away", "to what came while you were away"),
