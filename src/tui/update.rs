@@ -2,6 +2,8 @@
 //!
 //! Pure. Reads nothing but its two arguments: no clock, no file, no channel, no task.
 
+use std::time::Duration;
+
 use crate::attach;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
@@ -16,7 +18,7 @@ use crate::tui::on::{
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
 /// Ctrl+C twice within this long leaves.
-const TWICE: std::time::Duration = std::time::Duration::from_secs(2);
+const TWICE: Duration = Duration::from_secs(2);
 
 pub fn update(state: &mut State, event: Event) -> Vec<Effect> {
     let event = match tabs::route(state, event) {
@@ -128,9 +130,12 @@ fn tick(state: &mut State, now: std::time::Instant, wall: jiff::Timestamp) -> Ve
 
 fn paste(state: &mut State, text: &str) -> Vec<Effect> {
     if text.is_empty() {
-        // What a terminal makes of a picture in the clipboard.
-        let line = "the terminal pasted nothing: a picture goes by its file, /attach PATH";
-        toast(state, line);
+        // What a terminal makes of a picture in the clipboard; or the end of a paste that came in pieces.
+        let just_now = |typed| state.now.saturating_duration_since(typed) < Duration::from_secs(1);
+        if !state.question.typed.is_some_and(just_now) {
+            let line = "the terminal pasted nothing: a picture goes by its file, /attach PATH";
+            toast(state, line);
+        }
         return Vec::new();
     }
     if find::paste(state, text) {

@@ -317,3 +317,21 @@ fn five_tasks_with_the_keys_of_others() {
     screen.keys("<tab>");
     assert_eq!(screen.state.focus, Focus::Browse);
 }
+
+#[test]
+fn readlines_history_keys_stay_and_flow_control_stays_the_terminals() {
+    for (before, after) in [("<ctrl+p>", "<ctrl+n>"), ("<up>", "<down>")] {
+        let mut screen = idle();
+        screen.keys(before);
+        assert_eq!(screen.state.composer.text(), "an older prompt", "{before}");
+        screen.keys(after);
+        assert_eq!(screen.state.composer.text(), "", "{after}");
+    }
+    for key in ["<ctrl+s>", "<ctrl+q>"] {
+        for mut screen in [idle(), working(), asking()] {
+            let shown = screen.text();
+            assert_eq!(screen.keys(key), [], "{key}");
+            assert_eq!(screen.text(), shown, "{key}");
+        }
+    }
+}

@@ -51,6 +51,23 @@ fn listing() -> Listing {
 }
 
 #[test]
+fn a_picture_that_is_pasted_is_answered_in_words_and_the_end_of_a_long_paste_is_not() {
+    let mut screen = Screen::run(80, 24);
+    screen.event(Event::Paste("a".repeat(70_000)));
+    screen.event(Event::Paste(String::new()));
+    let shown = screen.text();
+    assert!(!shown.contains("/attach PATH"), "{shown}");
+    screen.after(2_000);
+    screen.event(Event::Paste(String::new()));
+    let shown = screen.text();
+    assert!(
+        shown.contains("a picture goes by its file, /attach PATH"),
+        "{shown}"
+    );
+    assert_eq!(screen.state.composer.text().len(), 70_000);
+}
+
+#[test]
 fn a_large_paste_is_a_token_and_is_sent_kept_and_cut_whole() {
     let paste = "a line of a log\r\n".repeat(132);
     let whole = format!("why? {}", "a line of a log\n".repeat(132));
