@@ -107,7 +107,9 @@ impl Files {
 
 fn could_be(one: &Difference) -> bool {
     let file = |state: &FileState| matches!(state.mode, Mode::File | Mode::Executable);
-    match (one.now.filter(file), one.before.filter(file)) {
+    // A file that was about to take the place of a link is torn like any other.
+    let had = |state: &FileState| file(state) || state.mode == Mode::Symlink;
+    match (one.now.filter(file), one.before.filter(had)) {
         (Some(now), Some(before)) => now.hash != before.hash,
         _ => false,
     }
