@@ -622,7 +622,8 @@ impl Worker {
         self.note_refusal(&taken).await;
         self.tell(&taken, &end, answered);
         self.look_again(&path, &end);
-        if end == End::Settled && refused {
+        // Also where an older one is still to be told: what stands here now is this.
+        if end == End::Settled && (refused || self.ups.is_owed(&path)) {
             self.ups.gave_way(&path, taken.change.now);
         }
         if reply.is_some() {
