@@ -47,6 +47,7 @@ pub(crate) enum Bug {
     EchoNotKnown,
     EditsBehindPrompt,
     SwappedOutForgotten,
+    DeafAfterRewind,
 }
 
 #[cfg(not(test))]

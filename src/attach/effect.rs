@@ -26,6 +26,8 @@ pub enum Effect {
     KeepOutbox(Vec<Outgoing>),
     /// The journal cache holds lines of another journal: empty it.
     ForgetJournal,
+    /// What the run began with, for its mirror.
+    LoadSeed,
     /// Say that this client is there, from now on and again and again.
     Announce,
 }

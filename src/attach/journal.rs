@@ -48,8 +48,12 @@ impl Paper for File {
 /// The open cache.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    /// `None` when another process writes it, or when the disk failed once.
+    /// `None` when another process writes it.
     file: Option<Box<dyn Paper>>,
+    /// The disk failed once: what is there is left as it is, until the journal is another one.
+    broken: bool,
+    /// What is there is of another journal, and could not be emptied yet.
+    stale: bool,
     last: Seq,
     /// Bytes of whole lines.
     length: u64,
@@ -116,8 +120,16 @@ impl Cache {
         let mut lines = Vec::new();
         let mut piece = vec![0; PIECE];
         let mut at = 0;
+        let mut broken = false;
         let to_its_end = loop {
-            let read = self.file.read_at(&mut piece, at)?;
+            let read = match self.file.read_at(&mut piece, at) {
+                Err(error) if self.ours => {
+                    tracing::warn!(%error, "the journal cache cannot be read to its end");
+                    broken = true;
+                    break true;
+                }
+                read => read?,
+            };
             bytes.extend_from_slice(&piece[..read]);
             at += read as u64;
             let mut wanted = true;
@@ -141,11 +153,14 @@ impl Cache {
             take(lines);
         }
         let ours = self.ours && to_its_end;
-        if ours {
-            self.file.set_len(length)?;
+        // Also where the disk fails: another journal's lines are to go all the same.
+        if ours && !broken {
+            broken = self.file.set_len(length).is_err();
         }
         Ok(Journal {
             file: ours.then_some(self.file),
+            broken,
+            stale: false,
             last,
             length,
         })
@@ -199,6 +214,8 @@ impl Journal {
     pub(crate) fn none() -> Self {
         Self {
             file: None,
+            broken: false,
+            stale: false,
             last: Seq::ZERO,
             length: 0,
         }
@@ -206,6 +223,9 @@ impl Journal {
 
     /// Takes the lines that come next; those it has are skipped, and behind a gap nothing is kept.
     pub(crate) fn append(&mut self, lines: &Raw) {
+        if !self.empty() {
+            return;
+        }
         let mut text = Vec::new();
         let mut last = self.last;
         for (seq, line) in lines {
@@ -219,7 +239,7 @@ impl Journal {
                 last = *seq;
             }
         }
-        let Some(file) = &mut self.file else {
+        let Some(file) = self.file.as_mut().filter(|_| !self.broken) else {
             return;
         };
         match file.write_at(&text, self.length) {
@@ -234,22 +254,28 @@ impl Journal {
                 if let Err(error) = file.set_len(self.length) {
                     tracing::warn!(%error, "nor can it be cut back");
                 }
-                self.file = None;
+                self.broken = true;
             }
         }
     }
 
     /// The endpoint has another journal now.
     pub(crate) fn forget(&mut self) {
-        let Some(file) = &mut self.file else {
-            return;
-        };
-        let emptied = file.set_len(0);
         (self.last, self.length) = (Seq::ZERO, 0);
-        if let Err(error) = emptied {
-            tracing::warn!(%error, "the journal cache cannot be emptied");
-            self.file = None;
+        (self.broken, self.stale) = (false, true);
+        self.empty();
+    }
+
+    /// Whether nothing of another journal is there, or is any more: a disk that failed may not fail the next time.
+    fn empty(&mut self) -> bool {
+        if let Some(file) = self.file.as_mut().filter(|_| self.stale) {
+            let emptied = file.set_len(0);
+            self.stale = emptied.is_err();
+            if let Err(error) = emptied {
+                tracing::warn!(%error, "the journal cache cannot be emptied");
+            }
         }
+        !self.stale
     }
 }
 
@@ -348,6 +374,49 @@ mod tests {
         journal.forget();
         journal.append(&lines(1, &["{\"new\":1}"]));
         assert_eq!(text(folder.path()), "{\"new\":1}\n");
+    }
+
+    /// Refuses to be cut so many times.
+    #[derive(Debug)]
+    struct Stubborn(std::sync::atomic::AtomicUsize, File);
+
+    impl Paper for Stubborn {
+        fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+            Paper::read_at(&self.1, into, at)
+        }
+
+        fn set_len(&self, length: u64) -> io::Result<()> {
+            use std::sync::atomic::Ordering::Relaxed;
+            let left = self
+                .0
+                .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+            match left {
+                Ok(_) => Err(io::ErrorKind::StorageFull.into()),
+                Err(_) => self.1.set_len(length),
+            }
+        }
+
+        fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+            Paper::write_at(&self.1, bytes, at)
+        }
+    }
+
+    #[test]
+    fn another_journals_lines_go_as_soon_as_the_disk_lets_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = open(dir.path()).unwrap();
+        journal.append(&lines(1, &["old", "older"]));
+        let at = dir.path().join("journal.ndjson");
+        let file = OpenOptions::new().read(true).write(true).open(at).unwrap();
+        journal.file = Some(Box::new(Stubborn(2.into(), file)));
+        journal.forget();
+        journal.append(&lines(1, &["new"]));
+        assert_eq!(text(dir.path()), "old\nolder\n");
+        // The beginning is missed by now: behind a gap nothing is kept.
+        journal.append(&lines(2, &["newer"]));
+        assert_eq!(text(dir.path()), "");
+        journal.append(&lines(1, &["new", "newer"]));
+        assert_eq!(text(dir.path()), "new\nnewer\n");
     }
 
     #[test]

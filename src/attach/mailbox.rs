@@ -45,6 +45,8 @@ impl Waiting {
             | Order::NotPosted { .. }
             | Order::Flush(_)
             | Order::Direct(_)
+            | Order::Rewound { .. }
+            | Order::Seed(_)
             | Order::Pause
             | Order::Resume(_)
             | Order::Preview(_)

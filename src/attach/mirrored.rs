@@ -75,6 +75,7 @@ pub(super) fn reported(attached: &mut Attached, report: Report) -> Vec<Effect> {
             attached.looks.weighing = false;
             Vec::new()
         }
+        Report::SeedWanted => vec![Effect::LoadSeed],
         Report::Note(text) => {
             note(attached, text);
             Vec::new()

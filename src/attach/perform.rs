@@ -384,6 +384,7 @@ impl Performer {
         match effect {
             Effect::Follow { after } => self.follow(after),
             Effect::LoadRun => self.load_run(),
+            Effect::LoadSeed => self.load_seed(),
             Effect::Post(command) => self.post(command),
             Effect::StartTimer { id, wait } => self.start_timer(id, wait),
             Effect::Mirror(Order::Flush(flush)) if !self.holds.load(Ordering::Acquire) => {
@@ -475,6 +476,20 @@ impl Performer {
                 Ok(run) => tell(&events, Event::RunLoaded(Box::new(run))).await,
                 // The link says the same in a moment, and says it to the user.
                 Err(error) => tracing::debug!(%error, "the run cannot be asked for"),
+            }
+        });
+    }
+
+    /// What the run began with, for a mirror whose journal is another one now.
+    fn load_seed(&mut self) {
+        let (road, at, mailbox) = (self.road.clone(), self.at.clone(), self.mailbox.clone());
+        self.tasks.spawn(async move {
+            loop {
+                match road.api().seed_manifest(&at).await {
+                    Ok(manifest) => return mailbox.push(Order::Seed(manifest)),
+                    Err(error) if error.is_passing() => tokio::time::sleep(LOOK).await,
+                    Err(error) => return tracing::warn!(%error, "no manifest to compare with"),
+                }
             }
         });
     }

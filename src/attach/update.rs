@@ -94,6 +94,7 @@ fn restored(attached: &mut Attached, lines: Vec<(Seq, Decoded)>) -> Vec<Effect> 
 
 fn opened(attached: &mut Attached, last: Seq) -> Vec<Effect> {
     let shorter = last < attached.session.last && !planted!(ResetIgnored);
+    let mut effects = Vec::new();
     if shorter {
         // The endpoint lost lines that were read here: what it has now is the truth, so it is read anew.
         note(
@@ -104,16 +105,26 @@ fn opened(attached: &mut Attached, last: Seq) -> Vec<Effect> {
             ),
         );
         attached.session = attached.session.anew();
+        effects.push(Effect::ForgetJournal);
+        // Of what it accepted it may have lost some; what it has it knows by its id.
+        for outgoing in &mut attached.outbox {
+            if outgoing.state == Posting::Accepted {
+                outgoing.state = Posting::Waiting;
+            }
+        }
     }
+    let from = attached.session.last;
     attached.link = Link::CatchingUp {
-        have: attached.session.last,
+        have: from,
         of: Some(last),
     };
+    // The mirror may have read further than what is shown here, in an earlier life.
+    let mirrored = attached.mirrored;
+    effects.extend(mirrored.then_some(Effect::Mirror(Order::Rewound { last, from })));
     if shorter {
-        vec![Effect::ForgetJournal]
-    } else {
-        Vec::new()
+        effects.extend(pump(attached));
     }
+    effects
 }
 
 fn arrived(attached: &mut Attached, lines: Vec<(Seq, Decoded)>) -> Vec<Effect> {
@@ -602,6 +613,7 @@ mod tests {
                 | Effect::Mirror(_)
                 | Effect::KeepOutbox(_)
                 | Effect::ForgetJournal
+                | Effect::LoadSeed
                 | Effect::Announce => None,
             })
             .collect()
@@ -618,6 +630,7 @@ mod tests {
                 | Effect::Mirror(_)
                 | Effect::KeepOutbox(_)
                 | Effect::ForgetJournal
+                | Effect::LoadSeed
                 | Effect::Announce => None,
             })
             .collect()
@@ -848,6 +861,26 @@ mod tests {
         assert_eq!(effects, [Effect::ForgetJournal]);
         assert_eq!(attached.session.last, Seq(0));
         assert_eq!(attached.notes.len(), 1);
+    }
+
+    #[test]
+    fn a_mirror_is_told_where_the_journal_ends_and_edits_that_may_be_lost_go_again() {
+        let mut attached = live();
+        attached.mirrored = true;
+        update(&mut attached, Event::Arrived(plain(1..=9)));
+        let said = Command::user_message("one");
+        attached.outbox.push(Outgoing {
+            command: said.clone(),
+            state: Posting::Accepted,
+        });
+        let effects = update(&mut attached, Event::HistoryOpened { last: Seq(4) });
+        let (last, from) = (Seq(4), Seq(0));
+        let rewound = Effect::Mirror(Order::Rewound { last, from });
+        assert!(effects.contains(&rewound), "{effects:?}");
+        assert_eq!(posts(&effects), [said]);
+        let effects = update(&mut attached, Event::HistoryOpened { last: Seq(9) });
+        let (last, from) = (Seq(9), Seq(0));
+        assert_eq!(effects, [Effect::Mirror(Order::Rewound { last, from })]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::mirror::forecast::{Forecast, Outlook};
 use crate::mirror::status::{Direction, FileReport, Outcome};
 use crate::mirror::worker::Setup;
 use crate::protocol::entry::{Decoded, Ext, Said};
-use crate::protocol::file::Applied;
+use crate::protocol::file::{Applied, FileManifest};
 use crate::protocol::ids::RunRef;
 use crate::protocol::normalize::decode;
 
@@ -53,11 +53,24 @@ fn setup(context: &Context, at: &RunRef, root: &std::path::Path, known: Option<&
 /// What is known here, with what the endpoint has told since.
 async fn look(api: &Api, at: &RunRef, setup: &Setup) -> Result<Forecast, Failure> {
     let refused = |error| mirrored::refused(&error);
-    let mut outlook = Outlook::open(setup).await.map_err(refused)?;
-    if outlook.first
-        && let Some(manifest) = api.seed_manifest(at).await?
-    {
-        outlook.seed(manifest);
+    let outlook = Outlook::open(setup).await.map_err(refused)?;
+    let seed = match outlook.first {
+        true => api.seed_manifest(at).await?,
+        false => None,
+    };
+    foresee(api, at, outlook, seed).await
+}
+
+/// The same from a seed that was asked for already.
+pub async fn foresee(
+    api: &Api,
+    at: &RunRef,
+    mut outlook: Outlook,
+    seed: Option<FileManifest>,
+) -> Result<Forecast, Failure> {
+    let refused = |error| mirrored::refused(&error);
+    if let Some(seed) = seed {
+        outlook.seed(seed);
     }
     let mut logs = api.logs(at, Some(outlook.seen())).await?;
     while let Some((seq, line)) = logs.next().await? {

@@ -20,6 +20,7 @@ use crate::mirror::late::Brought;
 use crate::mirror::lift::Lifted;
 use crate::mirror::preview::Preview;
 use crate::mirror::push::{Flush, Wave};
+use crate::mirror::rewound::Rewound;
 use crate::mirror::scan::{Local, Tree};
 use crate::mirror::show::Weights;
 use crate::mirror::status::{MirrorStatus, Way};
@@ -113,6 +114,8 @@ pub(crate) struct Worker {
     pub(super) again: BTreeSet<RelPath>,
     /// How much of the files that were asked for is new.
     pub(super) weights: Weights,
+    /// The journal ends earlier than it did, and is read again.
+    pub(super) rewound: Option<Rewound>,
     /// Something was staged since our folder was last cleared away.
     pub(super) untidy: bool,
     /// When what lies aside is looked at next.
@@ -159,6 +162,7 @@ impl Worker {
             times: 0,
             again: BTreeSet::new(),
             weights: Weights::default(),
+            rewound: None,
             untidy: false,
             aside_at: None,
             looking_aside: false,
@@ -167,6 +171,17 @@ impl Worker {
 
     pub(crate) async fn run(
         mut self,
+        orders: mpsc::Receiver<Order>,
+        reports: mpsc::Sender<Report>,
+        asks: mpsc::Receiver<Ask>,
+        batches: mpsc::Receiver<Batch>,
+    ) {
+        self.live(orders, reports, asks, batches).await;
+        self.keep_stamps().await;
+    }
+
+    async fn live(
+        &mut self,
         mut orders: mpsc::Receiver<Order>,
         reports: mpsc::Sender<Report>,
         mut asks: mpsc::Receiver<Ask>,
@@ -178,6 +193,9 @@ impl Worker {
             self.pump();
             self.send_up();
             self.tidy().await;
+            if self.hand.cache.is_ripe() {
+                self.keep_stamps().await;
+            }
             self.answer_flushes();
             self.tell_status();
             let room = self.outbox.len() < REPORTS;
@@ -261,6 +279,7 @@ impl Worker {
             match order {
                 Order::Remote { seq, change } => self.remote(seq, change, &mut facts),
                 Order::Applied { seq, applied } => {
+                    self.reread(seq, &applied.change.path, applied.change.now);
                     self.save(&std::mem::take(&mut facts)).await;
                     self.answered(seq, applied.into(), &mut facts);
                 }
@@ -280,10 +299,9 @@ impl Worker {
                 Order::NotPosted { command, why } => self.posted(&command, Some(&why), &mut facts),
                 Order::Flush(token) => self.flush_for_screen(token),
                 Order::Direct(way) => self.direct(way, &mut facts),
-                Order::Reached(seq) => {
-                    self.inbox.reach(seq);
-                    facts.push(Fact::Reached(seq));
-                }
+                Order::Reached(seq) => self.reached(seq, &mut facts).await,
+                Order::Rewound { last, from } => self.rewound(last, from, &mut facts).await,
+                Order::Seed(manifest) => self.reread_seed(manifest, &mut facts),
                 Order::Baseline(manifest) => self.baseline(manifest, &mut facts),
                 Order::Pause => facts.push(Fact::Paused(true)),
                 Order::Check => self.scan_wanted = true,
@@ -316,6 +334,7 @@ impl Worker {
 
     /// A file entry of the journal.
     fn remote(&mut self, seq: Seq, change: FileChange, facts: &mut Vec<Fact>) {
+        self.reread(seq, &change.path, change.now);
         let mut change = Waiting::from(change);
         // Of a wave whose first part has been accepted.
         change.accepted = change.turn.is_some() && change.turn == self.known.accepted;
@@ -362,18 +381,7 @@ impl Worker {
             match path {
                 Ok(path) if self.seeded_here => facts.push(Fact::Base(path, Some(state))),
                 Ok(path) => {
-                    let change = Waiting {
-                        kind: ChangeKind::Created,
-                        path,
-                        now: Some(state),
-                        storage_path: None,
-                        turn: None,
-                        tool_call: None,
-                        accepted: false,
-                        forced: false,
-                        command: None,
-                        refused: None,
-                    };
+                    let change = Waiting::of_nobody(ChangeKind::Created, path, Some(state));
                     self.inbox.put(Seq::ZERO, change.clone());
                     facts.push(Fact::Waiting(Seq::ZERO, change));
                 }

@@ -147,18 +147,7 @@ async fn killed(world: &World, swapped_out: &str, decided: bool) {
         facts.push(Fact::Base(path.clone(), Some(theirs)));
     } else {
         facts.push(Fact::Base(path.clone(), Some(before)));
-        let waiting = Waiting {
-            kind: ChangeKind::Modified,
-            path: path.clone(),
-            now: Some(theirs),
-            storage_path: None,
-            turn: None,
-            tool_call: None,
-            accepted: false,
-            forced: false,
-            command: None,
-            refused: None,
-        };
+        let waiting = Waiting::of_nobody(ChangeKind::Modified, path.clone(), Some(theirs));
         facts.push(Fact::Waiting(Seq(1), waiting));
     }
     base.save(&facts).await.unwrap();

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use futures::TryStreamExt as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{
@@ -13,6 +14,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Row, Sqlite, Transaction};
 
+use crate::mirror::ground;
 use crate::mirror::guard::RootId;
 use crate::mirror::preview::Scope;
 use crate::mirror::status::Way;
@@ -32,6 +34,7 @@ CREATE TABLE IF NOT EXISTS folders (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID
 CREATE TABLE IF NOT EXISTS seed (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sent (path TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS edited (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stamps (part INTEGER PRIMARY KEY, life TEXT NOT NULL, value BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS preimages (id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL, value TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS preimages_by_path ON preimages (path, id);
 ";
@@ -88,19 +91,31 @@ pub(crate) struct Waiting {
     pub(crate) refused: Option<String>,
 }
 
-impl From<FileChange> for Waiting {
-    fn from(change: FileChange) -> Self {
+impl Waiting {
+    /// No line announced it.
+    pub(crate) fn of_nobody(kind: ChangeKind, path: RelPath, now: Option<FileState>) -> Self {
         Self {
-            kind: change.kind,
-            path: change.path,
-            now: change.now,
-            storage_path: change.storage_path,
-            turn: change.turn,
-            tool_call: change.tool_call,
+            kind,
+            path,
+            now,
+            storage_path: None,
+            turn: None,
+            tool_call: None,
             accepted: false,
             forced: false,
             command: None,
             refused: None,
+        }
+    }
+}
+
+impl From<FileChange> for Waiting {
+    fn from(change: FileChange) -> Self {
+        Self {
+            storage_path: change.storage_path,
+            turn: change.turn,
+            tool_call: change.tool_call,
+            ..Self::of_nobody(change.kind, change.path, change.now)
         }
     }
 }
@@ -322,6 +337,8 @@ pub(crate) trait Simulated: std::fmt::Debug + Send + Sync {
     fn save(&self, facts: &[Fact]) -> std::io::Result<()>;
     fn about_to_write(&self, path: &RelPath, written: &Written) -> std::io::Result<i64>;
     fn forget(&self, id: i64) -> std::io::Result<()>;
+    fn stamps(&self) -> std::io::Result<Vec<Vec<u8>>>;
+    fn keep_stamps(&self, parts: &[(u8, Vec<u8>)]) -> std::io::Result<()>;
     /// Path, number and content of every note that was not forgotten, in order.
     fn written(&self) -> std::io::Result<Vec<(RelPath, Written)>>;
 }
@@ -525,6 +542,34 @@ impl Base {
         Ok(Some(notes))
     }
 
+    /// What was written down of files in this life of the machine. A later one may find other bytes under the same stamp:
+    /// those had not reached the disk.
+    pub(crate) async fn stamps(&self) -> Result<Vec<Vec<u8>>, Error> {
+        simulated!(self, stamps());
+        let Some(life) = ground::life(&self.path) else {
+            return Ok(Vec::new());
+        };
+        let query = sqlx::query_scalar("SELECT value FROM stamps WHERE life = ?").bind(life);
+        self.tried(query.fetch_all(&self.pool).await)
+    }
+
+    /// Puts these in the place of what was written down under the same numbers.
+    pub(crate) async fn keep_stamps(&self, parts: Vec<(u8, Vec<u8>)>) -> Result<(), Error> {
+        simulated!(self, keep_stamps(&parts));
+        let Some(life) = ground::life(&self.path) else {
+            return Ok(());
+        };
+        let mut tx = self.tried(self.pool.begin().await)?;
+        for (part, value) in parts {
+            let query = sqlx::query("INSERT OR REPLACE INTO stamps VALUES (?, ?, ?)")
+                .bind(part)
+                .bind(&life)
+                .bind(value);
+            self.tried(query.execute(&mut *tx).await)?;
+        }
+        self.tried(tx.commit().await)
+    }
+
     /// Undecided changes whose write was noted, and what it was to leave there: a kill came before or after the deed.
     pub(crate) async fn unfinished(&self) -> Result<Vec<(RelPath, Option<FileState>)>, Error> {
         #[cfg(test)]
@@ -573,15 +618,16 @@ impl Base {
         V: DeserializeOwned,
     {
         let query = format!("SELECT {key} AS key, value FROM {table}");
-        let rows = self.tried(sqlx::query(&query).fetch_all(&self.pool).await)?;
-        let read = rows.iter().map(|row| {
+        let mut rows = sqlx::query(&query).fetch(&self.pool);
+        let mut read = Vec::new();
+        while let Some(row) = self.tried(rows.try_next().await)? {
             let key = self.tried(row.try_get::<K, _>("key"))?;
             let value = self.tried(row.try_get::<&str, _>("value"))?;
             let value = serde_json::from_str(value);
             let value = value.map_err(|why| self.unreadable(format!("{table} {key}"), why))?;
-            Ok((key, value))
-        });
-        read.collect()
+            read.push((key, value));
+        }
+        Ok(read)
     }
 
     async fn by_path<V: DeserializeOwned>(
@@ -870,6 +916,23 @@ mod tests {
             );
             assert!(error.contains("base.sqlite") && error.contains("move that file away"));
         }
+    }
+
+    #[tokio::test]
+    async fn stamps_are_of_one_life_of_the_machine() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = Base::open(dir.path(), Path::new("/x")).await.unwrap();
+        for part in [b"before".to_vec(), b"stamps".to_vec()] {
+            base.keep_stamps(vec![(7, part)]).await.unwrap();
+        }
+        base.keep_stamps(vec![(255, b"last".to_vec())])
+            .await
+            .unwrap();
+        let read = base.stamps().await.unwrap();
+        assert_eq!(read, [b"stamps".to_vec(), b"last".to_vec()]);
+        let later = "UPDATE stamps SET life = 'another' WHERE part = 7";
+        sqlx::raw_sql(later).execute(&base.pool).await.unwrap();
+        assert_eq!(base.stamps().await.unwrap(), [b"last".to_vec()]);
     }
 
     #[tokio::test]

@@ -341,8 +341,12 @@ impl Disk {
         let private = 0o700;
         let what = "make .ashore/stage";
         let ours = self.root.step(OURS, private).map_err(fail(what))?.0;
+        // Torn by a kill, or another hand is just writing it: whoever comes first makes a new one.
         if gitignore(&ours) == Gitignore::Torn {
-            ours.remove_file(GITIGNORE).map_err(fail(what))?;
+            match ours.remove_file(GITIGNORE) {
+                Ok(()) | Err(Errno::NOENT) => (),
+                Err(error) => return Err(Error::of(what, error)),
+            }
         }
         match ours.new_file(GITIGNORE, 0o644) {
             Ok(mut file) => file.write_all(EVERYTHING).map_err(fail(what))?,

@@ -131,18 +131,7 @@ impl Life {
     }
 
     fn job(&self) -> Job {
-        let change = Waiting {
-            kind: ChangeKind::Modified,
-            path: self.path.clone(),
-            now: self.want(),
-            storage_path: None,
-            turn: None,
-            tool_call: None,
-            accepted: false,
-            forced: false,
-            command: None,
-            refused: None,
-        };
+        let change = Waiting::of_nobody(ChangeKind::Modified, self.path.clone(), self.want());
         Job {
             taken: Taken {
                 seq: Seq(7),

@@ -43,6 +43,15 @@ pub struct Forecast {
     pub problems: Vec<String>,
 }
 
+/// What a change of theirs leads to.
+enum Coming {
+    /// Both sides have the same, whatever they had before.
+    Same,
+    /// Nothing by itself; what is only edited here is told of the directory.
+    Nothing,
+    Told(FileReport),
+}
+
 /// How many of what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
@@ -148,10 +157,14 @@ impl Outlook {
             let is_delete = |file: &FileReport| {
                 file.change == ChangeKind::Deleted && file.result == Outcome::Settled
             };
-            deletes += usize::from(file.as_ref().is_some_and(is_delete));
-            if let Some(file) = file {
-                coming.insert(path.clone());
-                files.push(file);
+            match file {
+                Coming::Nothing => (),
+                Coming::Same => drop(coming.insert(path.clone())),
+                Coming::Told(file) => {
+                    coming.insert(path.clone());
+                    deletes += usize::from(is_delete(&file));
+                    files.push(file);
+                }
             }
         }
         files.extend(self.standing(&tree, &coming));
@@ -165,7 +178,7 @@ impl Outlook {
     }
 
     /// One change of theirs against what stands here.
-    fn coming(&self, taken: &Taken, local: &Local) -> Option<FileReport> {
+    fn coming(&self, taken: &Taken, local: &Local) -> Coming {
         let change = &taken.change;
         let here = match local {
             Local::File(state) => Some(*state),
@@ -185,20 +198,17 @@ impl Outlook {
             hash: change.now.map(|now| now.hash),
             reason,
         };
-        match decide(base, local, change.now, self.limits.file) {
-            // The same on both sides; what is only edited here is told of the directory.
-            Move::Agree | Move::Push(_) => None,
+        Coming::Told(match decide(base, local, change.now, self.limits.file) {
+            Move::Agree => return Coming::Same,
+            Move::Push(_) => return Coming::Nothing,
             Move::Fetch(_) | Move::FetchOverFolder(_) | Move::MakeFolder => {
-                Some(report(Outcome::Settled, None))
+                report(Outcome::Settled, None)
             }
-            Move::Chmod(_) => Some(report(
-                Outcome::Settled,
-                Some("only the exec bit".to_owned()),
-            )),
-            Move::Remove => Some(report(
+            Move::Chmod(_) => report(Outcome::Settled, Some("only the exec bit".to_owned())),
+            Move::Remove => report(
                 Outcome::Settled,
                 Some("its bytes are kept as a pre-image".to_owned()),
-            )),
+            ),
             Move::Conflict(theirs) => {
                 let noted = self.known.conflicts.get(&change.path);
                 let settled =
@@ -207,10 +217,13 @@ impl Outlook {
                     Some(_) => "changed here and there: yours stays, theirs goes beside it",
                     None => "changed here, deleted there: yours stays",
                 };
-                (!settled).then(|| report(Outcome::Conflict, Some(reason.to_owned())))
+                if settled {
+                    return Coming::Nothing;
+                }
+                report(Outcome::Conflict, Some(reason.to_owned()))
             }
-            Move::Refuse(why) => Some(report(Outcome::Skipped, Some(why.to_string()))),
-        }
+            Move::Refuse(why) => report(Outcome::Skipped, Some(why.to_string())),
+        })
     }
 
     /// What differs here from what both sides had, where nothing comes down.

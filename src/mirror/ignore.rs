@@ -1,7 +1,8 @@
 //! What is never mirrored, and why: `.git`, `.ashore`, conflict copies, what gitignore files name, the config's list.
 //!
-//! Answers for one path at a time, so that a walk and a single look cannot differ. Reads gitignore files only
-//! when they are plain files of a sane size; never follows a link to one.
+//! Each folder has its level: what the rules above and in it come to. A walk and a look at a single path go down the same
+//! levels, so that they cannot differ. Reads gitignore files only when they are plain files of a sane size; never follows
+//! a link to one.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -59,7 +60,7 @@ pub struct Rules {
     places: Vec<Vec<String>>,
     /// What stands above the root, up to the repository's top, from there down; last the user's own file.
     above: Vec<Gitignore>,
-    below: Mutex<HashMap<PathBuf, Arc<Gitignore>>>,
+    below: Mutex<HashMap<String, Arc<Gitignore>>>,
     /// Paths that no gitignore file puts out: what git tracks, what a run was seeded with.
     kept: RwLock<BTreeSet<String>>,
 }
@@ -108,28 +109,34 @@ impl Rules {
 
     /// Why this path is not mirrored; `None` when it is. A folder above it may be the reason.
     pub fn why(&self, path: &RelPath, is_dir: bool) -> Option<Why> {
-        if is_conflict_copy(path.name()) {
-            return Some(Why::ConflictCopy);
+        let level = match path.parent() {
+            Some(folder) => self.level(&folder),
+            None => self.top(true),
+        };
+        level.judge(self, path, is_dir).why(self, path)
+    }
+
+    /// What holds in the root; `own`: it may have a gitignore file.
+    pub(crate) fn top(&self, own: bool) -> Level {
+        let level = Level::default();
+        if own {
+            level.with(self.at(""), 0)
+        } else {
+            level
         }
-        let prefixes: Vec<PathBuf> = prefixes(path);
-        let last = prefixes.len() - 1;
-        let kind = |i: usize| i < last || is_dir;
-        let included = prefixes.iter().enumerate().any(|(i, prefix)| {
-            self.include
-                .matched(self.root.join(prefix), kind(i))
-                .is_ignore()
-        });
-        if included {
-            return None;
+    }
+
+    /// What holds in this folder.
+    pub(crate) fn level(&self, folder: &RelPath) -> Level {
+        let mut level = self.top(true);
+        let text = folder.as_str();
+        let ends = text.match_indices('/').map(|(end, _)| end);
+        for end in ends.chain([text.len()]) {
+            let at = &text[..end];
+            level = level.enter(self.judge(&level, at, true));
+            level = level.with(self.at(at), end + 1);
         }
-        let why = prefixes
-            .iter()
-            .enumerate()
-            .find_map(|(i, prefix)| self.why_itself(prefix, kind(i)));
-        match why {
-            Some(Why::Gitignore { .. }) if self.is_kept(path) => None,
-            why => why,
-        }
+        level
     }
 
     /// Whether something below this ignored folder may be included all the same.
@@ -149,27 +156,47 @@ impl Rules {
             .clear();
     }
 
-    fn why_itself(&self, relative: &Path, is_dir: bool) -> Option<Why> {
-        let full = self.root.join(relative);
-        match self.ignore.matched(&full, is_dir) {
+    /// What a path in a folder of this level comes to.
+    fn judge(&self, level: &Level, path: &str, is_dir: bool) -> Judged {
+        if level.included || self.include.matched(path, is_dir).is_ignore() {
+            return Judged {
+                included: true,
+                out: None,
+            };
+        }
+        let out = match &level.out {
+            Some(why) => Some(why.clone()),
+            None => self.why_itself(level, path, is_dir),
+        };
+        Judged {
+            included: false,
+            out,
+        }
+    }
+
+    fn why_itself(&self, level: &Level, path: &str, is_dir: bool) -> Option<Why> {
+        match self.ignore.matched(path, is_dir) {
             Match::Ignore(glob) => return Some(Why::Config(glob.original().to_owned())),
             Match::Whitelist(_) => return None,
             Match::None => (),
         }
-        let mut folder = relative.parent();
-        while let Some(at) = folder {
-            if let Some(answer) = verdict(&self.at(at), &full, is_dir) {
+        for (cut, file) in level.files.iter().rev() {
+            if let Some(answer) = verdict(file, Path::new(&path[*cut..]), is_dir) {
                 return answer;
             }
-            folder = at.parent();
         }
+        if self.above.is_empty() {
+            return None;
+        }
+        let full = self.root.join(path);
         self.above
             .iter()
             .find_map(|file| verdict(file, &full, is_dir))
             .flatten()
     }
 
-    fn at(&self, folder: &Path) -> Arc<Gitignore> {
+    /// The gitignore file of a folder, by its path.
+    pub(crate) fn at(&self, folder: &str) -> Arc<Gitignore> {
         let mut below = self.below.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = below.get(folder) {
             return Arc::clone(known);
@@ -178,6 +205,59 @@ impl Rules {
         let read = Arc::new(read(&at, &at.join(".gitignore")));
         below.insert(folder.to_owned(), Arc::clone(&read));
         read
+    }
+}
+
+/// What the rules come to in one folder.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Level {
+    /// From the top down, each with the length of its folder's path and slash.
+    files: Vec<(usize, Arc<Gitignore>)>,
+    included: bool,
+    out: Option<Why>,
+}
+
+/// What they come to for one path in it.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    included: bool,
+    /// It, or a folder above it, is named.
+    out: Option<Why>,
+}
+
+impl Judged {
+    /// Why this path, of which it was said, is not mirrored.
+    pub(crate) fn why(&self, rules: &Rules, path: &RelPath) -> Option<Why> {
+        if is_conflict_copy(path.name()) {
+            return Some(Why::ConflictCopy);
+        }
+        match &self.out {
+            Some(Why::Gitignore { .. }) if rules.is_kept(path) => None,
+            out => out.clone(),
+        }
+    }
+}
+
+impl Level {
+    pub(crate) fn judge(&self, rules: &Rules, path: &RelPath, is_dir: bool) -> Judged {
+        rules.judge(self, path.as_str(), is_dir)
+    }
+
+    /// One folder down, of which this was said.
+    pub(crate) fn enter(&self, judged: Judged) -> Self {
+        Self {
+            files: self.files.clone(),
+            included: judged.included,
+            out: judged.out,
+        }
+    }
+
+    /// With the folder's own gitignore file; `cut` is the length of the folder's path and its slash.
+    pub(crate) fn with(mut self, file: Arc<Gitignore>, cut: usize) -> Self {
+        if !file.is_empty() {
+            self.files.push((cut, file));
+        }
+        self
     }
 }
 
@@ -209,16 +289,6 @@ pub fn is_conflict_copy(name: &str) -> bool {
         && run.chars().all(id)
         && !seq.is_empty()
         && seq.bytes().all(|b| b.is_ascii_digit())
-}
-
-fn prefixes(path: &RelPath) -> Vec<PathBuf> {
-    let mut so_far = PathBuf::new();
-    path.parts()
-        .map(|part| {
-            so_far.push(part);
-            so_far.clone()
-        })
-        .collect()
 }
 
 fn patterns(root: &Path, list: &'static str, lines: &[String]) -> Result<Gitignore, BadPattern> {

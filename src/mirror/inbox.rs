@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::mirror::base::{Known, Origin, Passed, Waiting};
+use crate::mirror::base::{Fact, Known, Origin, Passed, Waiting};
 use crate::protocol::ids::Seq;
 use crate::protocol::path::RelPath;
 
@@ -137,6 +137,35 @@ impl Inbox {
         self.reached = self.reached.max(seq);
     }
 
+    pub(crate) fn reached(&self) -> Seq {
+        self.reached
+    }
+
+    /// The journal ends here: lines with these numbers will come again and say something else. What waits keeps its order
+    /// before all of them. Comes back with what is to be written down.
+    pub(crate) fn rewind(&mut self, last: Seq) -> Vec<Fact> {
+        self.seen = self.seen.min(last);
+        self.reached = self.reached.min(last);
+        let late = self.waiting.keys().filter(|(seq, _)| *seq > last);
+        let late: Vec<(Seq, RelPath)> = late.cloned().collect();
+        let mut facts = Vec::new();
+        for (seq, path) in late {
+            let Some(mut taken) = self.remove(seq, &path) else {
+                continue;
+            };
+            let all = taken.overtaken.iter().map(|(seq, _)| *seq).chain([seq]);
+            for seq in all.filter(|seq| *seq >= last) {
+                self.undecided.remove(&(seq, path.clone()));
+                facts.push(Fact::Decided(seq, path.clone()));
+            }
+            taken.overtaken.retain(|(seq, _)| *seq < last);
+            taken.seq = last;
+            facts.push(Fact::Waiting(last, taken.change.clone()));
+            self.put_back(taken);
+        }
+        facts
+    }
+
     /// The oldest change, unless it must wait for one that is being done above or below it.
     pub(crate) fn peek(&self, busy: &BTreeMap<RelPath, Seq>) -> Option<&Taken> {
         let taken = self.waiting.values().next()?;
@@ -227,22 +256,12 @@ mod tests {
     use crate::protocol::file::{ChangeKind, Mode};
 
     fn change(path: &str, text: Option<&str>) -> Waiting {
-        Waiting {
-            kind: if text.is_some() {
-                ChangeKind::Modified
-            } else {
-                ChangeKind::Deleted
-            },
-            path: path.parse().unwrap(),
-            now: text.map(|text| state_of(text.as_bytes(), Mode::File)),
-            storage_path: None,
-            turn: None,
-            tool_call: None,
-            accepted: false,
-            forced: false,
-            command: None,
-            refused: None,
-        }
+        let now = text.map(|text| state_of(text.as_bytes(), Mode::File));
+        let kind = match now {
+            Some(_) => ChangeKind::Modified,
+            None => ChangeKind::Deleted,
+        };
+        Waiting::of_nobody(kind, path.parse().unwrap(), now)
     }
 
     fn busy(paths: &[&str]) -> BTreeMap<RelPath, Seq> {

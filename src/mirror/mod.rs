@@ -41,10 +41,14 @@ pub(crate) mod preimage;
 pub mod preview;
 mod push;
 mod recover;
+mod rewound;
 pub mod scan;
 pub(crate) mod seedbed;
 mod settle;
 pub mod show;
+pub mod stamps;
+#[cfg(test)]
+mod stamps_tests;
 pub mod status;
 mod swap;
 mod tell;
@@ -58,6 +62,7 @@ mod up_tests;
 pub mod versions;
 #[cfg(test)]
 mod versions_tests;
+mod walk;
 pub mod watch;
 pub mod worker;
 #[cfg(test)]

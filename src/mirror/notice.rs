@@ -30,6 +30,40 @@ fn is_above_a_file(path: &RelPath, tree: &Tree) -> bool {
         .any(|at| at.starts_with(&start))
 }
 
+/// What a scan saw at a path: a file, a link, or a folder with nothing in it.
+fn standing(tree: &Tree, path: &RelPath) -> Option<FileState> {
+    let file = tree.files.get(path).copied();
+    file.or_else(|| tree.empty.binary_search(path).ok().map(|_| folder()))
+}
+
+/// The paths of either that are not the same in both.
+fn differing<'a>(
+    base: &'a BTreeMap<RelPath, FileState>,
+    files: &'a BTreeMap<RelPath, FileState>,
+) -> impl Iterator<Item = &'a RelPath> {
+    let (mut base, mut files) = (base.iter().peekable(), files.iter().peekable());
+    let mut next = move || {
+        Some(match (base.peek(), files.peek()) {
+            (None, None) => return None,
+            (Some((a, _)), Some((b, _))) if a == b => {
+                let (path, was) = base.next()?;
+                let is = files.next().map(|(_, is)| *is);
+                (path, same(Some(*was), is))
+            }
+            (Some((a, _)), Some((b, _))) if a > b => (files.next()?.0, false),
+            (Some(_), _) => (base.next()?.0, false),
+            (None, Some(_)) => (files.next()?.0, false),
+        })
+    };
+    std::iter::from_fn(move || {
+        loop {
+            if let (path, false) = next()? {
+                return Some(path);
+            }
+        }
+    })
+}
+
 impl Worker {
     pub(super) fn batch(&mut self, batch: Batch) {
         if let Some(note) = batch.note {
@@ -80,37 +114,14 @@ impl Worker {
         self.scans_done += 1;
         self.check_root(tree);
         self.name_problems(tree);
-        let unclear: BTreeSet<&str> = tree
-            .problems
-            .iter()
-            .map(|problem| problem.path.as_str())
-            .collect();
-        let paths: BTreeSet<RelPath> = self
-            .known
-            .base
-            .keys()
-            .chain(tree.files.keys())
-            .chain(&tree.empty)
-            .chain(&self.known.edited)
-            .chain(self.known.conflicts.keys())
-            .filter(|path| !unclear.contains(path.as_str()))
-            .cloned()
-            .collect();
         let mut facts = vec![Fact::Checked(ground::timestamp())];
         let mut again = BTreeSet::new();
-        let empty = tree.empty.iter().map(|path| (path, folder()));
-        let standing: BTreeMap<&RelPath, FileState> = tree
-            .files
-            .iter()
-            .map(|(path, state)| (path, *state))
-            .chain(empty)
-            .collect();
-        for path in paths {
-            match standing.get(&path) {
+        for path in self.in_question(tree) {
+            match standing(tree, &path) {
                 _ if self.touched.contains(&path) || self.busy.contains_key(&path) => {
                     again.insert(path);
                 }
-                Some(here) => self.judge(&path, Some(*here), true, &mut facts),
+                Some(here) => self.judge(&path, Some(here), true, &mut facts),
                 None if is_above_a_file(&path, tree) => {
                     self.judge(&path, Some(folder()), false, &mut facts);
                 }
@@ -122,12 +133,44 @@ impl Worker {
         }
         self.touched.clear();
         self.save(&facts).await;
+        self.keep_stamps().await;
         self.scanned_once = true;
         if !again.is_empty() {
             self.start_look(again);
         }
         for ask in std::mem::take(&mut self.early) {
             self.answer(ask).await;
+        }
+    }
+
+    /// The paths of which a scan says something new: what differs from the base, and what is not simply as it was. Of all
+    /// others a judgement would change nothing.
+    fn in_question(&self, tree: &Tree) -> BTreeSet<RelPath> {
+        let known = &self.known;
+        let mut found: BTreeSet<&RelPath> = differing(&known.base, &tree.files).collect();
+        let is_new = |path: &&RelPath| !same(known.base.get(*path).copied(), Some(folder()));
+        found.extend(tree.empty.iter().filter(is_new));
+        found.extend(known.edited.iter().chain(known.conflicts.keys()));
+        let stands =
+            |path: &&RelPath| known.base.contains_key(*path) || standing(tree, path).is_some();
+        let busy = self.touched.iter().chain(self.busy.keys());
+        found.extend(self.ups.concerned().chain(busy).filter(stands));
+        for problem in &tree.problems {
+            if let Ok(path) = problem.path.parse::<RelPath>() {
+                found.remove(&path);
+            }
+        }
+        found.into_iter().cloned().collect()
+    }
+
+    /// Writes down what is known of files, so that a later start need not read them. What is lost of it is read again.
+    pub(super) async fn keep_stamps(&self) {
+        let parts = self.hand.cache.changed();
+        if parts.is_empty() {
+            return;
+        }
+        if let Err(error) = self.hand.base.keep_stamps(parts).await {
+            tracing::debug!(%error, "the stamps of files are not written down");
         }
     }
 

@@ -316,9 +316,14 @@ impl Worker {
         true
     }
 
-    /// What an answer among these says of the path's base: what stood here and stands there was known to both.
+    /// What an answer among these says of the path's base: what stood here and stands there was known to both. Where we only
+    /// asked whether what both had still stands there, that is not so: what stood here then may have been replaced by theirs
+    /// since.
     pub(super) fn echo(&self, taken: &Taken) -> Option<Option<FileState>> {
         let sent = self.known.sent.get(&taken.change.path)?;
+        if same(sent.now, sent.base) {
+            return None;
+        }
         let all = taken.overtaken.iter().map(|(_, change)| change);
         all.chain([&taken.change])
             .any(|change| change.refused.is_none() && same(change.now, sent.now))

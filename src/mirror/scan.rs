@@ -1,30 +1,26 @@
 //! A folder turned into hashes: what stands at every path that is mirrored, and what could not be taken.
 //!
 //! Blocking: async callers put it on a blocking thread. Reads only; follows no link; a file that changes while it is
-//! read is read again. Contents are hashed on several threads and remembered by what the file system says of them.
+//! read is read again. Contents are hashed on several threads; what is as it was (`stamps`) is not even opened.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 
-use crate::mirror::ground::{self, Name, Stat};
+use crate::mirror::ground::{Folder, Stat};
 use crate::mirror::ignore::{Rules, Why};
 use crate::mirror::link::{self, BadLink};
+pub use crate::mirror::stamps::Cache;
+use crate::mirror::walk::walk;
 use crate::protocol::file::{FileState, Mode};
 use crate::protocol::hash::{ContentHash, Hasher};
 use crate::protocol::path::{BadPath, RelPath};
 
-/// A write within this time of the look could have left size and times as they were (coarse clocks of file systems).
-const RACY: i128 = 2_000_000_000;
 /// How often a file that changes under our hands is read before it is left for the next scan.
 const TRIES: usize = 3;
-/// Deeper trees than a path of 4096 bytes can name do not come from people.
-const DEEPEST: usize = 1024;
 
 /// What is too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,280 +116,188 @@ pub enum Error {
     TooMany(usize),
 }
 
-/// Hashes of files as they were, so that an unchanged tree is not read twice. Two files of which the file system says the
-/// same have the same bytes, but for the racy moment.
-#[derive(Debug, Default)]
-pub struct Cache {
-    known: Mutex<HashMap<Stat, ContentHash>>,
-}
-
-impl Cache {
-    /// Entries of files that are gone cost memory only: above this the cache starts anew.
-    const MOST: usize = 1_000_000;
-
-    fn get(&self, stamp: &Stat) -> Option<ContentHash> {
-        self.lock().get(stamp).copied()
-    }
-
-    /// Remembers only what was already old when it was looked at: a younger file may change again without a trace.
-    fn put(&self, stamp: Stat, hash: ContentHash, looked: i128) {
-        if stamp.modified.max(stamp.changed) + RACY >= looked {
-            return;
-        }
-        let mut known = self.lock();
-        if known.len() >= Self::MOST {
-            known.clear();
-        }
-        known.insert(stamp, hash);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Stat, ContentHash>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Everything below `root` that the rules let through. Fails only when the root itself cannot be read or is too big.
 pub fn scan(root: &Path, rules: &Rules, limits: Limits, cache: &Cache) -> Result<Tree, Error> {
-    rules.forget();
-    let mut walk = Walk {
-        root,
-        rules,
-        limits,
-        found: Vec::new(),
-        tree: Tree::default(),
-    };
-    walk.folder(None, 0)?;
-    let Walk {
-        found, mut tree, ..
-    } = walk;
-    for (path, result) in hash_all(root, found, limits, cache) {
-        match result {
-            Ok(Some(state)) => {
-                tree.files.insert(path, state);
-            }
-            // Gone between the walk and the read.
-            Ok(None) => (),
-            Err(why) => tree.problems.push(Problem {
-                path: path.to_string(),
-                why,
-            }),
-        }
-    }
-    tree.problems.sort_by(|a, b| a.path.cmp(&b.path));
+    cache.begin();
+    let tree = scan_at(root, None, rules, limits, cache)?;
+    cache.end();
     Ok(tree)
+}
+
+fn scan_at(
+    root: &Path,
+    at: Option<&RelPath>,
+    rules: &Rules,
+    limits: Limits,
+    cache: &Cache,
+) -> Result<Tree, Error> {
+    rules.forget();
+    let take = |folder: &Folder, files| take(folder, files, limits, cache);
+    let walked = walk(root, at, rules, limits.paths, take)?;
+    if walked.is_cut {
+        return Err(Error::TooMany(limits.paths));
+    }
+    let mut problems = walked.problems;
+    let files = walked.taken.into_iter().filter_map(|(path, found)| {
+        let found = found.map_err(|why| {
+            let path = path.to_string();
+            problems.push(Problem { path, why });
+        });
+        // Gone between the walk and the look.
+        Some((path, found.ok()??))
+    });
+    let files = files.collect();
+    problems.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut empty = walked.empty;
+    empty.sort();
+    Ok(Tree {
+        files,
+        empty,
+        problems,
+    })
 }
 
 /// The paths of which a scan would take files, in no order, at most so many, and whether there are more. Reads names
 /// only.
 pub fn names(root: &Path, rules: &Rules, most: usize) -> Result<(Vec<RelPath>, bool), Error> {
     rules.forget();
-    let mut walk = Walk {
-        root,
-        rules,
-        limits: Limits {
-            paths: most,
-            ..Limits::default()
-        },
-        found: Vec::new(),
-        tree: Tree::default(),
-    };
-    let is_cut = match walk.folder(None, 0) {
-        Ok(()) => false,
-        Err(Error::TooMany(_)) => true,
-        Err(error @ Error::Root { .. }) => return Err(error),
-    };
-    walk.found.truncate(most);
-    Ok((walk.found, is_cut))
+    let walked = walk(root, None, rules, most, |_, files| files)?;
+    let mut found = walked.taken;
+    found.truncate(most);
+    Ok((found, walked.is_cut))
 }
 
 /// What stands at one path now, with the rules applied.
 pub fn look(root: &Path, path: &RelPath, rules: &Rules, limits: Limits, cache: &Cache) -> Local {
-    let mut above = root.to_owned();
-    for part in path.parent().iter().flat_map(RelPath::parts) {
-        above.push(part);
-        match ground::stat(&above) {
-            Ok(meta) if meta.is_symlink() => return Local::Obstacle(Obstacle::BehindLink),
-            Ok(meta) if meta.is_dir() => (),
-            // A file where a folder would be: nothing stands behind it.
-            Ok(_) => return Local::Absent,
-            Err(error) => return absent_or_unreadable(&error),
-        }
+    let local = look_in(root, path, rules, limits, cache);
+    if matches!(local, Local::Absent | Local::Directory) {
+        cache.forget(path);
     }
-    let meta = match ground::stat(&path.below(root)) {
-        Ok(meta) => meta,
+    local
+}
+
+fn look_in(root: &Path, path: &RelPath, rules: &Rules, limits: Limits, cache: &Cache) -> Local {
+    let folder = Folder::at(root).and_then(|top| match path.parent() {
+        Some(parent) => top.below(parent.as_str()),
+        None => Ok(top),
+    });
+    let folder = match folder {
+        Ok(folder) => folder,
+        Err(Errno::LOOP) => return Local::Obstacle(Obstacle::BehindLink),
+        Err(error) => return absent_or_unreadable(error),
+    };
+    let stat = match folder.stat(path.name()) {
+        Ok(stat) => stat,
         Err(error) => {
             return match rules.why(path, false) {
                 Some(why) => Local::Ignored(why),
-                None => absent_or_unreadable(&error),
+                None => absent_or_unreadable(error),
             };
         }
     };
-    if let Some(why) = rules.why(path, meta.is_dir()) {
+    if let Some(why) = rules.why(path, stat.is_dir()) {
         return Local::Ignored(why);
     }
-    if meta.is_dir() {
+    if stat.is_dir() {
         return Local::Directory;
     }
-    match state(root, path, limits, cache) {
+    match state(&folder, path, limits, cache) {
         Ok(Some(state)) => Local::File(state),
         Ok(None) => Local::Absent,
         Err(why) => Local::Obstacle(why),
     }
 }
 
-fn absent_or_unreadable(error: &io::Error) -> Local {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Local::Absent,
-        _ => Local::Obstacle(Obstacle::Unreadable(error.to_string())),
+/// A file where a folder would be: nothing stands behind it.
+fn is_absent(error: Errno) -> bool {
+    matches!(error, Errno::NOENT | Errno::NOTDIR)
+}
+
+fn unreadable(error: impl Into<io::Error>) -> Obstacle {
+    Obstacle::Unreadable(error.into().to_string())
+}
+
+fn absent_or_unreadable(error: Errno) -> Local {
+    if is_absent(error) {
+        Local::Absent
+    } else {
+        Local::Obstacle(unreadable(error))
     }
 }
 
-struct Walk<'a> {
-    root: &'a Path,
-    rules: &'a Rules,
-    limits: Limits,
-    found: Vec<RelPath>,
-    tree: Tree,
-}
+type Found = (RelPath, Result<Option<FileState>, Obstacle>);
 
-impl Walk<'_> {
-    fn folder(&mut self, at: Option<&RelPath>, depth: usize) -> Result<(), Error> {
-        let path = at.map_or_else(|| self.root.to_owned(), |at| at.below(self.root));
-        let listed = ground::names(&path);
-        match (listed, at) {
-            (Ok(entries), Some(at)) if entries.is_empty() => {
-                self.tree.empty.push(at.clone());
-                self.count()
-            }
-            (Ok(entries), _) => entries
-                .iter()
-                .try_for_each(|entry| self.entry(at, entry, depth)),
-            (Err(source), None) => Err(Error::Root { path, source }),
-            (Err(error), Some(at)) if error.kind() != io::ErrorKind::NotFound => {
-                self.problem(at.as_str(), Obstacle::Unreadable(error.to_string()));
-                Ok(())
-            }
-            (Err(_), Some(_)) => Ok(()),
-        }
-    }
-
-    fn entry(&mut self, folder: Option<&RelPath>, entry: &Name, depth: usize) -> Result<(), Error> {
-        let name = &entry.name;
-        if name == ".git" || name == ".ashore" {
-            return Ok(());
-        }
-        let relative = folder
-            .map_or_else(PathBuf::new, |f| PathBuf::from(f.as_str()))
-            .join(name);
-        let path = match RelPath::from_walk(&relative) {
-            Ok(path) => path,
-            Err(bad) => {
-                self.problem(&relative.display().to_string(), Obstacle::Name(bad));
-                return Ok(());
-            }
-        };
-        let Some(is_dir) = entry.is_dir else {
-            return Ok(());
-        };
-        if self.rules.why(&path, is_dir).is_some() {
-            let go_on = is_dir && self.rules.leads_to_an_include(&path);
-            return if go_on {
-                self.folder(Some(&path), depth + 1)
-            } else {
-                Ok(())
+/// What stands at these names of a folder. What is as it was is not opened.
+fn take(folder: &Folder, files: Vec<RelPath>, limits: Limits, cache: &Cache) -> Vec<Found> {
+    let stats: Vec<_> = files
+        .iter()
+        .map(|path| folder.stat(path.name()).ok())
+        .collect();
+    let plain = |stat: &&Stat| stat.is_file() && stat.size <= limits.file;
+    let of = |(path, stat)| Some((path, Option::as_ref(stat).filter(plain)?));
+    let known = cache.get_all(files.iter().zip(&stats).map(of));
+    files
+        .into_iter()
+        .zip(stats.iter().zip(known))
+        .map(|(path, (stat, known))| {
+            let found = match (stat, known) {
+                (Some(stat), Some(hash)) => Ok(Some(file_of(stat, hash))),
+                _ => state(folder, &path, limits, cache),
             };
-        }
-        if is_dir {
-            if depth >= DEEPEST {
-                self.problem(path.as_str(), Obstacle::Name(BadPath::TooLong));
-                return Ok(());
-            }
-            return self.folder(Some(&path), depth + 1);
-        }
-        self.found.push(path);
-        self.count()
-    }
-
-    fn count(&self) -> Result<(), Error> {
-        if self.found.len() + self.tree.empty.len() > self.limits.paths {
-            return Err(Error::TooMany(self.limits.paths));
-        }
-        Ok(())
-    }
-
-    fn problem(&mut self, path: &str, why: Obstacle) {
-        self.tree.problems.push(Problem {
-            path: path.to_owned(),
-            why,
-        });
-    }
+            (path, found)
+        })
+        .collect()
 }
 
-type Hashed = (RelPath, Result<Option<FileState>, Obstacle>);
-
-fn hash_all(root: &Path, found: Vec<RelPath>, limits: Limits, cache: &Cache) -> Vec<Hashed> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        while let Some(path) = found.get(next.fetch_add(1, Ordering::Relaxed)) {
-            done.push((path.clone(), state(root, path, limits, cache)));
-        }
-        done
+fn file_of(stat: &Stat, hash: ContentHash) -> FileState {
+    let mode = if stat.mode & 0o100 == 0 {
+        Mode::File
+    } else {
+        Mode::Executable
     };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = cores.min(8).min(found.len() / 64 + 1);
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut all = work();
-        for other in others {
-            all.extend(other.join().expect("hashing does not panic"));
-        }
-        all
-    })
+    FileState {
+        hash,
+        size: stat.size,
+        mode,
+    }
 }
 
-/// The file or link at this path; `None` when it is gone.
+/// The file or link of this path's name in this folder; `None` when it is gone.
 fn state(
-    root: &Path,
+    folder: &Folder,
     path: &RelPath,
     limits: Limits,
     cache: &Cache,
 ) -> Result<Option<FileState>, Obstacle> {
-    let full = path.below(root);
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
-        _ => Err(Obstacle::Unreadable(error.to_string())),
-    };
     for _ in 0..TRIES {
-        let meta = match ground::stat(&full) {
-            Ok(meta) => meta,
-            Err(error) => return unreadable(error),
+        let stat = match folder.stat(path.name()) {
+            Ok(stat) => stat,
+            Err(error) if is_absent(error) => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
         };
-        if meta.is_symlink() {
-            return link_state(path, &full);
+        if stat.is_symlink() {
+            return link_state(folder, path);
         }
-        if !meta.is_file() {
+        if !stat.is_file() {
             return Err(Obstacle::Special);
         }
-        match file_state(&full, limits, cache) {
+        match file_state(folder, path, limits, cache) {
             Ok(Some(state)) => return Ok(Some(state)),
             Ok(None) => (),
             Err(Trouble::Obstacle(why)) => return Err(why),
             // It became a link between the look and the opening.
             Err(Trouble::Io(error)) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
             }
-            Err(Trouble::Io(error)) => return unreadable(error),
+            Err(Trouble::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(Trouble::Io(error)) => return Err(unreadable(error)),
         }
     }
     Err(Obstacle::Restless)
 }
 
-fn link_state(path: &RelPath, full: &Path) -> Result<Option<FileState>, Obstacle> {
-    let target = match ground::target(full) {
-        Ok(target) => target,
-        Err(error) => return Err(Obstacle::Unreadable(error.to_string())),
-    };
-    let target = target.to_str().ok_or(Obstacle::Name(BadPath::NotUtf8))?;
+fn link_state(folder: &Folder, path: &RelPath) -> Result<Option<FileState>, Obstacle> {
+    let target = folder.target(path.name()).map_err(unreadable)?;
+    let target = str::from_utf8(&target).map_err(|_| Obstacle::Name(BadPath::NotUtf8))?;
     link::check(path, target).map_err(Obstacle::Link)?;
     Ok(Some(FileState {
         hash: ContentHash::of(target.as_bytes()),
@@ -414,38 +318,33 @@ impl From<io::Error> for Trouble {
 }
 
 /// `None`: it changed while it was read.
-fn file_state(full: &Path, limits: Limits, cache: &Cache) -> Result<Option<FileState>, Trouble> {
-    let looked = now();
-    let mut file = ground::open(full)?;
-    let stamp = file.stat()?;
-    if !stamp.is_file() {
+fn file_state(
+    folder: &Folder,
+    path: &RelPath,
+    limits: Limits,
+    cache: &Cache,
+) -> Result<Option<FileState>, Trouble> {
+    let looked = cache.now();
+    let mut file = folder.file(path.name()).map_err(io::Error::from)?;
+    let stat = file.stat()?;
+    if !stat.is_file() {
         return Err(Trouble::Obstacle(Obstacle::Special));
     }
-    if stamp.size > limits.file {
+    if stat.size > limits.file {
         return Err(Trouble::Obstacle(Obstacle::TooLarge {
-            size: stamp.size,
+            size: stat.size,
             limit: limits.file,
         }));
     }
-    let mode = if stamp.mode & 0o100 == 0 {
-        Mode::File
-    } else {
-        Mode::Executable
-    };
-    let state = |hash| FileState {
-        hash,
-        size: stamp.size,
-        mode,
-    };
-    if let Some(hash) = cache.get(&stamp) {
-        return Ok(Some(state(hash)));
+    if let Some(hash) = cache.get(path, &stat) {
+        return Ok(Some(file_of(&stat, hash)));
     }
     let (hash, size) = hash_reader(&mut file, limits.file)?;
-    if size != stamp.size || file.stat()? != stamp {
+    if size != stat.size || file.stat()? != stat {
         return Ok(None);
     }
-    cache.put(stamp, hash, looked);
-    Ok(Some(state(hash)))
+    cache.put(path, &stat, hash, looked);
+    Ok(Some(file_of(&stat, hash)))
 }
 
 /// The hash and length of everything that comes, up to one byte over the limit.
@@ -461,10 +360,6 @@ pub(crate) fn hash_reader(from: &mut impl Read, limit: u64) -> io::Result<(Conte
         }
         hasher.update(&buffer[..n]);
     }
-}
-
-fn now() -> i128 {
-    i128::try_from(ground::now().as_nanos()).unwrap_or(i128::MAX)
 }
 
 #[cfg(test)]
@@ -635,31 +530,6 @@ mod tests {
             let tree = scan(root, &rules, Limits::default(), &cache).unwrap();
             assert_eq!(tree.files[&path].hash, ContentHash::of(&[round]));
         }
-    }
-
-    #[test]
-    fn an_old_unchanged_file_is_read_once() {
-        let stamp = Stat {
-            device: 1,
-            inode: 2,
-            size: 3,
-            modified: 0,
-            changed: 0,
-            mode: 0o100_644,
-        };
-        let cache = Cache::default();
-        let hash = ContentHash::of(b"abc");
-        cache.put(stamp, hash, RACY);
-        assert_eq!(cache.get(&stamp), None, "as young as the clock is coarse");
-        cache.put(stamp, hash, RACY + 1);
-        assert_eq!(cache.get(&stamp), Some(hash));
-        assert_eq!(
-            cache.get(&Stat {
-                changed: 1,
-                ..stamp
-            }),
-            None
-        );
     }
 
     #[test]

@@ -106,6 +106,12 @@ impl Ups {
         self.differs.insert(path.clone(), here);
     }
 
+    /// Every path of which anything is known here.
+    pub(crate) fn concerned(&self) -> impl Iterator<Item = &RelPath> {
+        let standing = self.differs.keys().chain(self.parked.keys());
+        standing.chain(&self.owed).chain(&self.meant)
+    }
+
     pub(crate) fn is_owed(&self, path: &RelPath) -> bool {
         self.owed.contains(path)
     }

@@ -73,6 +73,13 @@ pub enum Order {
     /// Send what differs here now; `Report::Flushed` says this number when all of it was told.
     Flush(u64),
     Direct(Way),
+    /// The journal ends at `last` and is read on behind `from`. Where more of it had been read it is another one now.
+    Rewound {
+        last: Seq,
+        from: Seq,
+    },
+    /// What `Report::SeedWanted` has asked for: what the run began with, if with anything.
+    Seed(Option<FileManifest>),
     /// The journal has been read up to here; with nothing pending, `settled` moves to it.
     Reached(Seq),
     Pause,
@@ -134,6 +141,8 @@ pub enum Report {
     /// What differed when this flush was ordered has been told, or is held here.
     Flushed(u64),
     Preview(Box<Preview>),
+    /// The journal is another one: what the run began with is wanted once more.
+    SeedWanted,
     Shown(Box<Shown>),
     Versions(Box<Versions>),
     /// `None`: nothing is known of how it was.
@@ -237,6 +246,9 @@ pub(crate) async fn take_up(
     known: Known,
     seeded_here: bool,
 ) -> Result<Worker, base::Error> {
+    for part in hand.base.stamps().await? {
+        hand.cache.restore(&part);
+    }
     let mut worker = Worker::new(hand, known, seeded_here);
     worker.check_identity().await;
     worker.take_up_left().await?;

@@ -301,6 +301,7 @@ impl Live {
                     Report::Shown(shown) => self.shown = Some(*shown),
                     Report::Versions(versions) => self.versions = Some(*versions),
                     Report::Weighed(weighed) => self.weighed.extend(weighed),
+                    Report::SeedWanted => self.notes.push("the seed is wanted".to_owned()),
                 }
             }
         };
@@ -335,6 +336,11 @@ impl Live {
             .collect()
     }
 
+    pub(super) fn has_settled_all(&self) {
+        let settled = |file: &FileReport| file.result == Outcome::Settled;
+        assert!(self.files.iter().all(settled), "{:?}", self.files);
+    }
+
     /// As a kill would: nothing is finished, nothing is said.
     pub(super) async fn killed(mut self) {
         self.tasks.shutdown().await;
@@ -361,13 +367,7 @@ async fn remote_changes_land_and_everything_settles() {
     assert_eq!(world.read("d/empty").as_deref(), Some(""));
     assert_eq!(world.read("gone"), None);
     assert_eq!(live.files.len(), 4);
-    assert!(
-        live.files
-            .iter()
-            .all(|file| file.result == Outcome::Settled),
-        "{:?}",
-        live.files
-    );
+    live.has_settled_all();
     assert_eq!((live.status.up, live.status.down), (0, 0));
     assert!(live.status.checked_at.is_some());
 }
@@ -1111,13 +1111,7 @@ async fn a_file_becomes_a_folder_and_back() {
     }
     live.settled(4).await;
     assert_eq!(world.read("d").as_deref(), Some("again"));
-    assert!(
-        live.files
-            .iter()
-            .all(|file| file.result == Outcome::Settled),
-        "{:?}",
-        live.files
-    );
+    live.has_settled_all();
 }
 
 #[tokio::test]
@@ -1156,4 +1150,33 @@ async fn a_write_that_was_done_before_a_kill_is_no_edit_to_a_newer_change() {
         let want = if conflicts == 0 { "newer" } else { stands };
         assert_eq!(world.read("a").as_deref(), Some(want));
     }
+}
+
+/// An endpoint once said that its journal ends earlier than it does: what it then says again was decided long ago.
+#[tokio::test]
+async fn what_was_only_asked_is_not_taken_for_an_edit_while_old_lines_come_again() {
+    let world = World::new(&[("f", "zero")]);
+    let mut live = world.seeded(&[("f", "zero")]).await;
+    for (seq, text) in [(1, "one"), (2, "two"), (3, "three")] {
+        live.order(world.change(seq, "f", Some(text))).await;
+        live.settled(seq).await;
+    }
+    let last = Seq(1);
+    live.order(Order::Rewound {
+        last,
+        from: Seq::ZERO,
+    })
+    .await;
+    live.order(world.change(1, "f", Some("one"))).await;
+    live.order(Order::Reached(last)).await;
+    live.order(Order::Seed(Some(manifest(&[("f", "zero")]))))
+        .await;
+    live.until(|live| live.edits.len() == 1).await;
+    for (seq, text) in [(2, "two"), (3, "three"), (4, "four")] {
+        live.order(world.change(seq, "f", Some(text))).await;
+        live.settled(seq).await;
+    }
+    live.until(|live| live.files.len() == 6).await;
+    live.has_settled_all();
+    assert_eq!(world.read("f").as_deref(), Some("four"));
 }

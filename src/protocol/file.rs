@@ -61,6 +61,15 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
+    /// Of a path that was this and is that.
+    pub fn of(before: Option<FileState>, now: Option<FileState>) -> Self {
+        match (before, now) {
+            (_, None) => Self::Deleted,
+            (None, Some(_)) => Self::Created,
+            (Some(_), Some(_)) => Self::Modified,
+        }
+    }
+
     /// The word of the machine output (design 4).
     pub fn as_str(self) -> &'static str {
         match self {

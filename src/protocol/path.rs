@@ -9,6 +9,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// Bytes of a path.
+const LONGEST: usize = 4096;
+
 /// A relative path with `/` between its parts and at least one part.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -67,6 +70,25 @@ impl RelPath {
         }
     }
 
+    /// What stands under this name in the folder `self`; in the root without one.
+    pub fn child(folder: Option<&RelPath>, name: &str) -> Result<RelPath, BadPath> {
+        let Some(folder) = folder else {
+            return match name.contains('/') {
+                true => Err(BadPath::Escapes),
+                false => name.parse(),
+            };
+        };
+        match name {
+            "" | "." => return Err(BadPath::Empty),
+            _ if name.contains('/') => return Err(BadPath::Escapes),
+            _ if name.contains('\0') => return Err(BadPath::Nul),
+            _ if name.contains('\\') => return Err(BadPath::Windows),
+            _ if folder.0.len() + 1 + name.len() > LONGEST => return Err(BadPath::TooLong),
+            _ => check_part(name)?,
+        }
+        Ok(Self(format!("{folder}/{name}")))
+    }
+
     /// For showing and for reading only: a write goes through `mirror::disk`.
     pub fn below(&self, root: &Path) -> PathBuf {
         root.join(&self.0)
@@ -83,6 +105,11 @@ fn check_part(part: &str) -> Result<(), BadPath> {
         ".." => return Err(BadPath::Escapes),
         _ if part.len() > 255 => return Err(BadPath::TooLong),
         _ => (),
+    }
+    // Every name below begins so, and nothing is dropped at the beginning of plain letters.
+    let may_be = !part.is_ascii() || part.starts_with(['.', 'g', 'G']);
+    if !may_be {
+        return Ok(());
     }
     // Names that a file system which folds case, or drops dots, spaces and invisible
     // characters at the end, would take for the same folder.
@@ -113,7 +140,7 @@ impl FromStr for RelPath {
         if text.contains('\\') {
             return Err(BadPath::Windows);
         }
-        if text.len() > 4096 {
+        if text.len() > LONGEST {
             return Err(BadPath::TooLong);
         }
         let mut parts = Vec::new();

@@ -20,6 +20,7 @@ use crate::attach::mailbox::Mailbox;
 use crate::attach::state::{Attached, Link, Outgoing, Posting};
 use crate::attach::update::update;
 use crate::client::stream::{self, End, Heard, Raw, View};
+use crate::mirror::worker::Order;
 use crate::protocol::amend::{Amend, Amendment};
 use crate::protocol::command::{Command, Prompt, What};
 use crate::protocol::entry::Decoded;
@@ -284,6 +285,10 @@ impl Screen {
             }
             Effect::ForgetJournal => lock(&self.journal).forget(),
             Effect::Mirror(order) => self.mailbox.push(order),
+            Effect::LoadSeed => {
+                let manifest = self.client.world.trees.manifest();
+                self.mailbox.push(Order::Seed(Some(manifest)));
+            }
             // REST and presence are not part of this world.
             Effect::LoadRun | Effect::Announce => (),
         }

@@ -68,6 +68,8 @@ const LAG: usize = 8;
 const QUIET: Duration = Duration::from_secs(12);
 /// And not later than in so many times that.
 const ROUNDS: usize = 4;
+/// What a client that has seen where an older journal ends may say before another one has.
+const OFFERS: usize = 10;
 
 /// How a life went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,15 +282,7 @@ impl Cast {
         unread
             .or_else(hangs)
             .or_else(|| self.world.truth().settled(&self.endpoint.lines()).err())
-            .or_else(|| self.files_differ())
-    }
-
-    /// Trees that stood on a journal that was put back are nobody's.
-    fn files_differ(&self) -> Option<String> {
-        let rolled_back = self.world.truth().is_rolled_back();
-        (!rolled_back)
-            .then(|| self.world.trees.unfinished())
-            .flatten()
+            .or_else(|| self.world.trees.unfinished())
     }
 
     /// Every client's entries are the journal: once each, in order, on the screen and in the cache.
@@ -322,7 +316,8 @@ impl Cast {
         self.agent.kill(false).await;
         self.endpoint.stop().await;
         let lines = self.endpoint.lines();
-        let kept = self.world.dice().index(lines.len());
+        let shorter = lines.len().saturating_sub(OFFERS).max(1);
+        let kept = self.world.dice().index(shorter);
         let mut older = lines[..kept].join(&b'\n');
         if kept > 0 {
             older.push(b'\n');
@@ -332,7 +327,30 @@ impl Cast {
         self.endpoint.disk.replace(FILE, &older);
         self.world.truth().rolled_back();
         self.endpoint.start();
+        self.read_again().await;
+        self.agent.start();
         self.converge(CONVERGED).await;
+        // Who does not hear any more shows it now.
+        for (client, number) in self.clients.iter().zip(0..) {
+            self.world.trees.last_words(number);
+            client.say(Wish::Message).await;
+        }
+        self.converge(CONVERGED).await;
+    }
+
+    /// Everybody has seen where the journal ends now. One that has grown past what was read of it before anybody looks is
+    /// not told from the one that was read.
+    async fn read_again(&self) {
+        let limit = Instant::now() + CONVERGED;
+        let has = |client: &Arc<Client>| {
+            client.is_live() && client.last() == Some(Seq(self.endpoint.count()))
+        };
+        while !self.clients.iter().all(has) {
+            if Instant::now() > limit {
+                return self.world.fail("not everybody has read the older journal");
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 }
 

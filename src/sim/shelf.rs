@@ -7,6 +7,7 @@ use std::io;
 use super::dice::Dice;
 use super::tree::Tree;
 use crate::mirror::base::{Fact, Known, Simulated, Written};
+use crate::mirror::ground::simulated::Disk as _;
 use crate::protocol::path::RelPath;
 
 /// Commits after which the log is written into the database, and synced.
@@ -17,12 +18,15 @@ enum Commit {
     Facts(Vec<Fact>),
     Note(i64, RelPath, Box<Written>),
     Forget(i64),
+    /// In this life of the machine.
+    Stamps(u64, Vec<(u8, Vec<u8>)>),
 }
 
 #[derive(Debug, Clone, Default)]
 struct Content {
     known: Known,
     notes: BTreeMap<i64, (RelPath, Written)>,
+    stamps: BTreeMap<u8, (u64, Vec<u8>)>,
 }
 
 impl Content {
@@ -34,6 +38,11 @@ impl Content {
                     .insert(*id, (path.clone(), Written::clone(written)));
             }
             Commit::Forget(id) => drop(self.notes.remove(id)),
+            Commit::Stamps(life, parts) => {
+                let parts = parts.iter().cloned();
+                self.stamps
+                    .extend(parts.map(|(part, value)| (part, (*life, value))));
+            }
         }
     }
 }
@@ -96,6 +105,20 @@ impl Simulated for Tree {
 
     fn forget(&self, id: i64) -> io::Result<()> {
         self.on_shelf(|shelf| shelf.commit(Commit::Forget(id)))
+    }
+
+    fn stamps(&self) -> io::Result<Vec<Vec<u8>>> {
+        let life = self.life();
+        self.on_shelf(|shelf| {
+            let all = shelf.now.stamps.values();
+            let ours = all.filter(|(of, _)| *of == life);
+            ours.map(|(_, value)| value.clone()).collect()
+        })
+    }
+
+    fn keep_stamps(&self, parts: &[(u8, Vec<u8>)]) -> io::Result<()> {
+        let life = self.life();
+        self.on_shelf(|shelf| shelf.commit(Commit::Stamps(life, parts.to_vec())))
     }
 
     fn written(&self) -> io::Result<Vec<(RelPath, Written)>> {

@@ -24,16 +24,16 @@ const PLANTED: &[(Bug, u64)] = &[
     (Bug::OffByOneCursor, 0),
     (Bug::ReplayBeforeSubscribe, 28),
     (Bug::TwoCancelsOnePrompt, 12),
-    (Bug::ShorterHelloTaken, 165),
+    (Bug::ShorterHelloTaken, 199),
     (Bug::ChunkDroppedAtSplit, 1),
     (Bug::CursorBeforeEntry, 0),
     (Bug::CacheHoleKept, 53),
     (Bug::ResetIgnored, 1),
     (Bug::RetryTimerLost, 1),
     (Bug::DroppedOnAccept, 1),
-    (Bug::CutJournalTaken, 127),
+    (Bug::CutJournalTaken, 259),
     (Bug::LateWordsTakeTheOldName, 70),
-    (Bug::SpoolWithoutBatch, 47),
+    (Bug::SpoolWithoutBatch, 64),
     (Bug::RecallForgetsTaken, 5),
     (Bug::PromptBeforeTaken, 6),
     (Bug::PromptDuringTurn, 1),
@@ -43,20 +43,21 @@ const PLANTED: &[(Bug, u64)] = &[
     (Bug::PromptBeforeEdits, 2),
     (Bug::StaleEditApplied, 0),
     (Bug::ToldBeforeSynced, 35),
-    (Bug::TornTold, 93),
+    (Bug::TornTold, 117),
     (Bug::BaseBeforeRename, 3),
     (Bug::PreImageSkipped, 10),
     (Bug::SecondLookSkipped, 60),
-    (Bug::ChangedFileDeleted, 46),
+    (Bug::ChangedFileDeleted, 59),
     (Bug::EchoNotKnown, 3),
     (Bug::EditsBehindPrompt, 0),
     (Bug::SwappedOutForgotten, 217),
+    (Bug::DeafAfterRewind, 0),
 ];
 
 /// Seeds that once failed for a reason. A change of what a seed draws gives them other lives, which cost as little.
 const KEPT: &[u64] = &[
-    416, 447, 494, 597, 796, 1189, 1271, 2017, 2152, 2218, 2256, 3181, 3258, 4020, 4773, 4919,
-    7986, 15_773,
+    416, 447, 494, 597, 796, 1189, 1271, 2017, 2152, 2218, 2256, 3181, 3258, 4020, 4773, 4784,
+    4919, 7986, 10_192, 11_884, 14_914, 15_773, 17_402,
 ];
 
 #[expect(clippy::disallowed_methods, reason = "these are settings of the tests")]

@@ -86,10 +86,6 @@ impl Truth {
         };
     }
 
-    pub(super) fn is_rolled_back(&self) -> bool {
-        self.rolled_back
-    }
-
     pub(super) fn prompted(&mut self, id: &CommandId) -> Result<(), String> {
         if std::mem::replace(&mut self.busy, true) {
             return Err(format!("the child gets {id} while it has another prompt"));

@@ -104,6 +104,18 @@ impl Folder {
         })
     }
 
+    /// The folder that a path leads to, whatever leads there.
+    pub(super) fn at(path: &Path) -> Result<Self, Errno> {
+        tried("open", || {
+            #[cfg(test)]
+            if let Some(node) = simulated::find(path) {
+                return Ok(Self::Simulated(node?));
+            }
+            let flags = FOLDER.difference(OFlags::NOFOLLOW);
+            rustix::fs::open(path, flags, Permissions::empty()).map(Self::System)
+        })
+    }
+
     /// A folder below with no link on the way.
     pub(super) fn below(&self, path: &str) -> Result<Self, Errno> {
         tried("below", || match self {
@@ -312,6 +324,30 @@ impl Folder {
         })
     }
 
+    /// The names in this folder and what stands there.
+    pub(super) fn list(&self) -> Result<Vec<Name>, Errno> {
+        tried("list", || match self {
+            Self::System(at) => {
+                use std::os::unix::ffi::OsStringExt;
+                let mut names = Vec::new();
+                for entry in rustix::fs::Dir::read_from(at)? {
+                    let entry = entry?;
+                    let name = entry.file_name().to_bytes();
+                    if name != b"." && name != b".." {
+                        let kind = entry.file_type();
+                        names.push(Name {
+                            is_dir: (kind != FileType::Unknown).then(|| kind.is_dir()),
+                            name: OsString::from_vec(name.to_vec()),
+                        });
+                    }
+                }
+                Ok(names)
+            }
+            #[cfg(test)]
+            Self::Simulated(at) => simulated::listed(at),
+        })
+    }
+
     /// Until here the names in this folder are on the disk.
     pub(super) fn sync(&self) -> Result<(), Errno> {
         tried("sync", || match self {
@@ -496,21 +532,18 @@ pub(super) struct Name {
     pub(super) is_dir: Option<bool>,
 }
 
-pub(super) fn names(folder: &Path) -> io::Result<Vec<Name>> {
-    tried("names by path", || {
-        #[cfg(test)]
-        if let Some(node) = simulated::find(folder) {
-            return Ok(simulated::listed(&node?)?);
-        }
-        let name = |entry: io::Result<std::fs::DirEntry>| {
-            let entry = entry?;
-            Ok(Name {
-                name: entry.file_name(),
-                is_dir: entry.file_type().ok().map(|kind| kind.is_dir()),
-            })
-        };
-        std::fs::read_dir(folder)?.map(name).collect()
-    })
+/// How many threads may share a piece of work.
+pub(super) fn threads() -> usize {
+    /// More only wait for the same disk.
+    const MOST: usize = 8;
+    // A simulated machine is one thread's.
+    #[cfg(test)]
+    if simulated::now().is_some() {
+        return 1;
+    }
+    std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(MOST)
 }
 
 pub(super) fn is_empty_folder(at: &Path) -> bool {

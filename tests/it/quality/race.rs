@@ -188,7 +188,8 @@ async fn life(dir: &Path, number: u64, changes: u64, attack: &Attack, begins: bo
                 | Report::Preview(_)
                 | Report::Shown(_)
                 | Report::Weighed(_)
-                | Report::Versions(_) => (),
+                | Report::Versions(_)
+                | Report::SeedWanted => (),
             }
         }
     };
