@@ -251,6 +251,9 @@ pub enum Command {
         /// Try this agent
         #[arg(long, value_name = "NAME")]
         agent: Option<String>,
+        /// Send one message as the screen would, and say which way it went
+        #[arg(long, conflicts_with = "agent")]
+        notify: bool,
     },
     /// Where the log is, and its end
     Logs {

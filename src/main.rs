@@ -10,6 +10,8 @@ mod edit;
 mod ground;
 #[path = "main/keys.rs"]
 mod keys;
+#[path = "main/notify.rs"]
+mod notify;
 #[path = "main/screen.rs"]
 mod screen;
 #[path = "main/serve.rs"]
@@ -203,7 +205,8 @@ async fn of_machine(context: &Context, global: &Global, command: Command) -> Res
             what,
             format,
         ),
-        Command::Doctor { agent } => doctor::run(context, agent.as_deref(), format).await,
+        Command::Doctor { notify: true, .. } => notify::test(context).await,
+        Command::Doctor { agent, .. } => doctor::run(context, agent.as_deref(), format).await,
         Command::Logs { follow } => logs::run(context, follow).await,
         Command::Theme { what } => theme::run(context, global, &what, format),
         later => Err(Failure::later(name(&later))),

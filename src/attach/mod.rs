@@ -5,6 +5,7 @@
 pub mod approval;
 pub mod effect;
 pub mod event;
+pub mod first;
 mod history;
 pub mod journal;
 pub mod launch;

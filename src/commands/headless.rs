@@ -36,7 +36,7 @@ const TICK: Duration = Duration::from_secs(1);
 pub async fn run(context: &Context, wish: &cli::Run, format: Format) -> Result<Exit, Failure> {
     let text = prompts::prompt(wish.prompt.as_deref())?;
     if wish.worktree {
-        worktree::must_be_possible(context).await?;
+        worktree::must_be_possible(&context.directory).await?;
     }
     let api = context.connect().await?;
     // Somebody may come to a detached run; nobody can answer in the middle of `-p`.

@@ -13,6 +13,7 @@ pub mod endpoint;
 pub mod events;
 pub mod export;
 pub mod failure;
+pub mod first;
 pub mod follow;
 pub mod forecast;
 pub mod headless;

@@ -57,13 +57,51 @@ impl Worktree {
 }
 
 /// Whether one can be made here, before anything is.
-pub async fn must_be_possible(context: &Context) -> Result<(), Failure> {
-    repository(&context.directory).await.map(drop)
+pub async fn must_be_possible(directory: &Path) -> Result<(), Failure> {
+    repository(directory).await.map(drop)
 }
 
 /// Makes one, with what is not committed here too.
 pub async fn make(context: &Context) -> Result<Worktree, Failure> {
     let repository = repository(&context.directory).await?;
+    let worktree = add(repository, "HEAD").await?;
+    let from = context.directory.clone();
+    filled(context, worktree, move |to, rules| {
+        carry(&from, to, &rules(&from)?, &rules(to)?)
+    })
+    .await
+}
+
+/// Makes one for a run that was made elsewhere, from the commit it began with where this repository has that, else from
+/// the one that is checked out in `directory`. `whole`: the mirror brings every file of the run, so none of the commit's
+/// is left to stand in its way.
+pub async fn of_run(
+    context: &Context,
+    directory: &Path,
+    commit: Option<&str>,
+    whole: bool,
+) -> Result<Worktree, Failure> {
+    let repository = repository(directory).await?;
+    let base = match commit {
+        Some(commit) if has(directory, commit).await => commit,
+        _ => "HEAD",
+    };
+    let worktree = add(repository, base).await?;
+    filled(context, worktree, move |to, rules| match whole {
+        true => clear(to, &rules(to)?),
+        false => Ok(()),
+    })
+    .await
+}
+
+/// This repository has the commit.
+pub async fn has(directory: &Path, commit: &str) -> bool {
+    let is_name = !commit.is_empty() && commit.chars().all(|char| char.is_ascii_hexdigit());
+    let object = format!("{commit}^{{commit}}");
+    is_name && git(directory, &["cat-file", "-e", &object]).await.is_ok()
+}
+
+async fn add(repository: Repository, base: &str) -> Result<Worktree, Failure> {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let id = &id[..8];
     let name = repository
@@ -75,28 +113,45 @@ pub async fn make(context: &Context) -> Result<Worktree, Failure> {
     let shown = path.display().to_string();
     git(
         &repository.top,
-        &["worktree", "add", "--quiet", "-b", &branch, &shown, "HEAD"],
+        &["worktree", "add", "--quiet", "-b", &branch, &shown, base],
     )
     .await
     .map_err(|why| {
         Failure::usage(format!("git cannot make a worktree at {shown}: {why}"))
             .hint("git worktree add DIR, then ashore -C DIR run …")
     })?;
-    let worktree = Worktree {
+    Ok(Worktree {
         directory: path.join(&repository.below),
         path,
         branch,
         repository: repository.top,
-    };
-    let (from, to) = (context.directory.clone(), worktree.directory.clone());
+    })
+}
+
+/// Lets somebody put into it what it is to hold; when that fails nothing of it stays.
+async fn filled(
+    context: &Context,
+    worktree: Worktree,
+    fill: impl FnOnce(&Path, &dyn Fn(&Path) -> Result<Rules, String>) -> Result<(), String>
+    + Send
+    + 'static,
+) -> Result<Worktree, Failure> {
+    let to = worktree.directory.clone();
     let (ignore, include) = (
         context.settings.ignore.clone(),
         context.settings.include.clone(),
     );
-    let carried = tokio::task::spawn_blocking(move || carry(&from, &to, &ignore, &include)).await;
-    let carried = carried.unwrap_or_else(|error| Err(error.to_string()));
-    if let Err(why) = carried {
+    let done = tokio::task::spawn_blocking(move || {
+        let rules =
+            |root: &Path| Rules::new(root, &ignore, &include).map_err(|error| error.to_string());
+        std::fs::create_dir_all(&to).map_err(|error| error.to_string())?;
+        fill(&to, &rules)
+    })
+    .await;
+    let done = done.unwrap_or_else(|error| Err(error.to_string()));
+    if let Err(why) = done {
         worktree.undo().await;
+        let shown = worktree.path.display();
         let text = format!("what stands here could not be brought to {shown}: {why}");
         return Err(Failure::new(Exit::Other, text));
     }
@@ -109,14 +164,14 @@ async fn repository(directory: &Path) -> Result<Repository, Failure> {
         .await
         .map_err(|_| {
             Failure::usage(format!(
-                "--worktree needs a git repository, and {place} is in none"
+                "a worktree needs a git repository, and {place} is in none"
             ))
             .hint("without --worktree the run mirrors into this directory; --no-mirror leaves it alone")
         })?;
     let commit = ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"];
     if git(directory, &commit).await.is_err() {
         return Err(Failure::usage(format!(
-            "--worktree needs a commit, and the repository of {place} has none yet"
+            "a worktree needs a commit, and the repository of {place} has none yet"
         ))
         .hint("git commit once, or leave --worktree out"));
     }
@@ -130,7 +185,7 @@ async fn repository(directory: &Path) -> Result<Repository, Failure> {
 }
 
 /// Its trimmed output, or what it complained of.
-async fn git(directory: &Path, arguments: &[&str]) -> Result<String, String> {
+pub(crate) async fn git(directory: &Path, arguments: &[&str]) -> Result<String, String> {
     let run = Command::new("git")
         .arg("-C")
         .arg(directory)
@@ -150,14 +205,8 @@ async fn git(directory: &Path, arguments: &[&str]) -> Result<String, String> {
 
 /// Makes `to`, which holds the last commit, hold what stands in `from`. Only in a worktree that was made this moment:
 /// nothing there is anybody's yet.
-fn carry(from: &Path, to: &Path, ignore: &[String], include: &[String]) -> Result<(), String> {
-    std::fs::create_dir_all(to).map_err(|error| error.to_string())?;
-    let tree = |root: &Path| -> Result<Tree, String> {
-        let rules = Rules::new(root, ignore, include).map_err(|error| error.to_string())?;
-        let cache = Cache::default();
-        scan::scan(root, &rules, Limits::default(), &cache).map_err(|error| error.to_string())
-    };
-    let (here, there) = (tree(from)?, tree(to)?);
+fn carry(from: &Path, to: &Path, of_from: &Rules, of_to: &Rules) -> Result<(), String> {
+    let (here, there) = (tree(from, of_from)?, tree(to, of_to)?);
     for path in there.files.keys() {
         if !here.files.contains_key(path) {
             std::fs::remove_file(path.below(to)).map_err(named(path))?;
@@ -169,6 +218,19 @@ fn carry(from: &Path, to: &Path, ignore: &[String], include: &[String]) -> Resul
         }
     }
     Ok(())
+}
+
+/// The same, to hold nothing.
+fn clear(to: &Path, rules: &Rules) -> Result<(), String> {
+    for path in tree(to, rules)?.files.keys() {
+        std::fs::remove_file(path.below(to)).map_err(named(path))?;
+    }
+    Ok(())
+}
+
+fn tree(root: &Path, rules: &Rules) -> Result<Tree, String> {
+    let cache = Cache::default();
+    scan::scan(root, rules, Limits::default(), &cache).map_err(|error| error.to_string())
 }
 
 fn named(path: &RelPath) -> impl Fn(io::Error) -> String {

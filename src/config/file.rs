@@ -165,6 +165,15 @@ fn check(path: &[&str], item: &Item, whose: Whose) -> Result<Setting, String> {
             .filter(|word| words.contains(word))
             .map(|word| Setting::Text(word.to_owned()))
             .ok_or_else(|| format!("`{name}` is one of {}", words.join(", "))),
+        Holds::WordOrCommand(words) => item
+            .as_str()
+            .filter(|word| words.contains(word))
+            .map(|word| Setting::Text(word.to_owned()))
+            .or_else(|| texts().filter(|list| !list.is_empty()).map(Setting::Texts))
+            .ok_or_else(|| {
+                let words = words.join(", ");
+                format!("`{name}` is one of {words}, or a program with its arguments as a list")
+            }),
         Holds::Flag => item
             .as_bool()
             .map(Setting::Flag)

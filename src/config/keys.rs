@@ -8,6 +8,8 @@ pub enum Holds {
     Text,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// One of these words, or a program with its arguments.
+    WordOrCommand(&'static [&'static str]),
     Flag,
     /// A whole number, not below zero.
     Number,
@@ -115,15 +117,20 @@ pub const KEYS: &[Key] = &[
         Holds::Flag,
         "the window's title says how the run is",
     ),
+    project(
+        &["links"],
+        Holds::Flag,
+        "web addresses can be opened with the mouse (OSC 8); unset: where the terminal bears it",
+    ),
     user(
         &["notify"],
-        Holds::Word(&["auto", "bell", "osc9", "osc777", "osc99", "off"]),
-        "how you are called while you look elsewhere",
+        Holds::WordOrCommand(&["auto", "bell", "osc9", "osc777", "osc99", "off"]),
+        "how you are called while you look elsewhere; or a program: [\"notify-send\", \"Ashore\", \"{}\"]",
     ),
     user(
         &["clipboard"],
-        Holds::Word(&["auto", "osc52", "tmux", "file", "off"]),
-        "which way copied text goes",
+        Holds::WordOrCommand(&["auto", "osc52", "tmux", "file", "off"]),
+        "which way copied text goes; or a program that reads it: [\"wl-copy\"]",
     ),
     user(
         &["composer", "vim"],

@@ -30,10 +30,16 @@ pub struct Settings {
     pub mouse: bool,
     pub column: bool,
     pub title: bool,
+    /// `None`: as the terminal can.
+    pub links: Option<bool>,
     /// One of the words of `keys`; `None` is auto.
     pub notify: Option<String>,
-    /// The same.
+    /// A program that is given the message instead; empty: none.
+    pub notify_command: Vec<String>,
+    /// One of the words of `keys`; `None` is auto.
     pub clipboard: Option<String>,
+    /// A program that reads what is copied instead; empty: none.
+    pub clipboard_command: Vec<String>,
     /// A shell's words; it finds the versions of a conflict in `$BASE`, `$LOCAL`, `$REMOTE` and writes `$MERGED`.
     pub merge_tool: Option<String>,
     pub ignore: Vec<String>,
@@ -81,8 +87,11 @@ impl Default for Settings {
             mouse: false,
             column: true,
             title: true,
+            links: None,
             notify: None,
+            notify_command: Vec::new(),
             clipboard: None,
+            clipboard_command: Vec::new(),
             merge_tool: None,
             ignore: Vec::new(),
             include: Vec::new(),
@@ -176,8 +185,13 @@ fn set(settings: &mut Settings, found: &Found) {
         (["mouse"], Setting::Flag(flag)) => settings.mouse = *flag,
         (["layout", "column"], Setting::Flag(flag)) => settings.column = *flag,
         (["title"], Setting::Flag(flag)) => settings.title = *flag,
-        (["notify"], Setting::Text(word)) => settings.notify = Some(word.clone()),
-        (["clipboard"], Setting::Text(word)) => settings.clipboard = Some(word.clone()),
+        (["links"], Setting::Flag(flag)) => settings.links = Some(*flag),
+        (["notify"], value) => {
+            (settings.notify, settings.notify_command) = word_or_command(value);
+        }
+        (["clipboard"], value) => {
+            (settings.clipboard, settings.clipboard_command) = word_or_command(value);
+        }
         (["merge_tool"], Setting::Text(tool)) => settings.merge_tool = Some(tool.clone()),
         // The project's ignore rules come on top of the user's.
         (["mirror", "ignore"], Setting::Texts(texts)) => {
@@ -253,6 +267,15 @@ fn policy(word: &str) -> Option<Policy> {
     }
 }
 
+/// The later one holds, whichever it is.
+fn word_or_command(value: &Setting) -> (Option<String>, Vec<String>) {
+    match value {
+        Setting::Text(word) => (Some(word.clone()), Vec::new()),
+        Setting::Texts(command) => (None, command.clone()),
+        Setting::Flag(_) | Setting::Number(_) => (None, Vec::new()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,9 +299,25 @@ mod tests {
     }
 
     #[test]
+    fn a_program_takes_the_place_of_a_word_and_only_the_user_may_name_one() {
+        let text = "notify=['notify-send', 'Ashore', '{}']\nclipboard=['wl-copy']\n";
+        let found = file::parse(Path::new("c.toml"), text, Whose::User).expect("fits");
+        let settings = merge(&[("c.toml".into(), found)], &Env::default());
+        assert_eq!(settings.notify_command, ["notify-send", "Ashore", "{}"]);
+        assert_eq!((settings.notify, settings.clipboard), (None, None));
+        assert_eq!(settings.clipboard_command, ["wl-copy"]);
+        let project = file::parse(Path::new("c.toml"), text, Whose::Project);
+        let refused = project.expect_err("is wrong").to_string();
+        assert!(refused.contains("cannot be set by a project"), "{refused}");
+        let empty = file::parse(Path::new("c.toml"), "notify=[]", Whose::User);
+        let refused = empty.expect_err("is wrong").to_string();
+        assert!(refused.contains("or a program"), "{refused}");
+    }
+
+    #[test]
     fn every_known_key_finds_its_field() {
         let text = "endpoint='a'\nproject=1\npermissions='ask'\nidle_minutes=1\nca_file='c'\ntheme='t'\nascii=true\nmotion=false\nmouse=true\n\
-            title=false\nnotify='bell'\nclipboard='file'\nmerge_tool='m'\n\
+            title=false\nlinks=true\nnotify='bell'\nclipboard='file'\nmerge_tool='m'\n\
             [endpoints.w]\nurl='u'\nproject=3\ntoken_file='f'\n[agent]\nname='n'\nenv=['E']\n[keys.edit]\nsend='enter'\n\
             [composer]\nvim=true\n[layout]\ncolumn=false\n[mirror]\nignore=['i']\ninclude=['j']\nmax_file_mib=1\nseed_limit_mib=2\n";
         let found = file::parse(Path::new("c.toml"), text, Whose::User).expect("fits");

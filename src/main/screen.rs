@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ashore::attach::first::{Answer, Look};
 use ashore::attach::launch::{self, launch};
 use ashore::attach::perform::Opened;
 use ashore::cli::{self, Global};
@@ -13,7 +14,8 @@ use ashore::client::api::Api;
 use ashore::client::runs::{self, Known};
 use ashore::commands::context::{Context, Found};
 use ashore::commands::failure::{Exit, Failure};
-use ashore::commands::{forecast, headless, mirrored, output, plan, runs as listing, worktree};
+use ashore::commands::first::{Case, Course};
+use ashore::commands::{headless, mirrored, output, plan, runs as listing, worktree};
 use ashore::config::settings::Settings;
 use ashore::mirror::ignore::Rules;
 use ashore::mirror::tracked::tracked;
@@ -26,7 +28,7 @@ use ashore::tui::citizen::Habits;
 use ashore::tui::effect;
 use ashore::tui::event::{Facts, Listing, RunRow};
 use ashore::tui::keymap::Keymap;
-use ashore::tui::outside::{Harbour, NotLaunched};
+use ashore::tui::outside::{Berth, Harbour, NotLaunched};
 use ashore::tui::replay::Tape;
 use ashore::tui::start::{First, Wish, screen};
 use ashore::tui::state::Welcome;
@@ -38,6 +40,7 @@ use ashore::tui::tty::report::Scheme;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
+use crate::notify::wish;
 use crate::tastes;
 
 /// How an attached run is to be opened.
@@ -83,7 +86,7 @@ pub(crate) async fn new(
     wish: cli::Run,
 ) -> Result<Exit, Failure> {
     if wish.worktree {
-        worktree::must_be_possible(&context).await?;
+        worktree::must_be_possible(&context.directory).await?;
     }
     let prompt = match &wish.prompt {
         Some(text) => Some(listing::prompt(Some(text))?),
@@ -195,7 +198,10 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
         Begin::Picker => First::Picker,
         Begin::Replay(tape) => First::Replay(tape),
         Begin::New(prompt) => First::NewRun(prompt),
-        Begin::Run(found) => First::Run(Box::new(port.join(*found).await?)),
+        Begin::Run(found) => match port.join(*found, None).await? {
+            Berth::Open(opened) => First::Run(opened),
+            Berth::Look(look) => First::Look(look),
+        },
     };
     let wish = Wish {
         first,
@@ -244,21 +250,32 @@ fn welcome(port: &Port) -> Welcome {
 /// How the screen behaves in its terminal. The words of the config have been checked.
 fn habits(context: &Context, tastes: &Tastes) -> Habits {
     let settings = &context.settings;
-    let known = |word: &Option<String>| word.clone().unwrap_or_default();
-    let (clipboard, notify) = (known(&settings.clipboard), known(&settings.notify));
+    let clipboard = settings.clipboard.as_deref().unwrap_or_default();
     let way = Way::WORDS.iter().find(|(word, _)| *word == clipboard);
-    let wish = notify::Wish::WORDS.iter().find(|(word, _)| *word == notify);
     Habits {
-        clipboard: way.map_or_else(Way::default, |(_, way)| *way),
+        clipboard: match settings.clipboard_command.is_empty() {
+            true => way.map_or_else(Way::default, |(_, way)| *way),
+            false => Way::Command,
+        },
+        clipboard_command: settings.clipboard_command.clone(),
+        notify_command: settings.notify_command.clone(),
         home: context.env.get("HOME").map(PathBuf::from),
-        notify: wish.map_or_else(notify::Wish::default, |(_, wish)| *wish),
+        notify: wish(settings),
         place: notify::Place::of(|name| context.env.get(name)),
         titles: settings.title,
+        links: links(context, tastes),
         ascii: tastes.ascii,
         calm: tastes.calm,
         column: tastes.column,
         mouse: settings.mouse,
     }
+}
+
+/// As the config says, else wherever nobody is known to print what it does not know.
+fn links(context: &Context, tastes: &Tastes) -> bool {
+    let term = context.env.get("TERM").unwrap_or_default();
+    let knows = !matches!(term, "" | "dumb" | "linux" | "screen" | "vt100" | "vt220");
+    tastes.ascii != Some(true) && term != "dumb" && context.settings.links.unwrap_or(knows)
 }
 
 /// The keys with those of the config.
@@ -271,10 +288,23 @@ pub(crate) fn keymap(settings: &Settings) -> Result<Keymap, Failure> {
 }
 
 impl Port {
-    /// Opens a run as `attach` would: its recorded directory is mirrored, or a note says why not.
-    async fn join(&self, found: Found) -> Result<Opened, Failure> {
+    /// Opens a run as `attach` would: its recorded directory is mirrored, or a note says why not. Before the first write
+    /// into a directory that is new to it somebody answers.
+    async fn join(&self, found: Found, answer: Option<Answer>) -> Result<Berth, Failure> {
         let Found { api, at, known } = found;
-        let directory = self.directory(known.as_ref());
+        // Whoever answers means a directory, even where none was named.
+        let meant = answer.map(|_| self.context.directory.clone());
+        let (directory, note) = match self.directory(known.as_ref()).or(meant) {
+            None => (None, None),
+            Some(directory) => {
+                let case = self.case(&api, &at, known.as_ref(), &directory);
+                match case.course(answer).await {
+                    Course::Mirror(directory, note) => (Some(directory), note),
+                    Course::Leave(note) => (None, note),
+                    Course::Ask(look) => return Ok(Berth::Look(look)),
+                }
+            }
+        };
         headless::remember(
             &self.context,
             &api,
@@ -283,10 +313,28 @@ impl Port {
             directory.as_deref(),
         );
         let seeded_here = mirrored::is_seeded_from(known.as_ref(), directory.as_deref());
-        let opened = headless::open(&self.context, api, &at, self.manner.read_only).await;
-        Ok(self
+        let mut opened = headless::open(&self.context, api, &at, self.manner.read_only).await;
+        opened.attached.notes.extend(note);
+        let opened = self
             .mirrored(opened, &at, directory.as_deref(), seeded_here, None)
-            .await)
+            .await;
+        Ok(Berth::Open(Box::new(opened)))
+    }
+
+    fn case<'a>(
+        &'a self,
+        api: &'a Api,
+        at: &'a RunRef,
+        known: Option<&'a Known>,
+        directory: &'a Path,
+    ) -> Case<'a> {
+        Case {
+            context: &self.context,
+            api,
+            at,
+            known,
+            directory,
+        }
     }
 
     fn directory(&self, known: Option<&Known>) -> Option<PathBuf> {
@@ -297,7 +345,8 @@ impl Port {
             .manner
             .mirror
             .as_ref()
-            .map(|path| self.context.directory.join(path));
+            .map(|path| self.context.directory.join(path))
+            .map(|path| path.canonicalize().unwrap_or(path));
         named.or_else(|| mirrored::recorded(known).map(Path::to_owned))
     }
 
@@ -316,9 +365,6 @@ impl Port {
             return opened;
         };
         let setup = mirrored::setup(&self.context, &at.run, directory, seeded_here);
-        let api = opened.performer.road().api().clone();
-        let look = forecast::first_look(&self.context, &api, at, &setup).await;
-        opened.attached.notes.extend(look);
         if let Err(error) = mirrored::join(&mut opened, setup, at, manifest).await {
             opened
                 .attached
@@ -468,12 +514,21 @@ impl Harbour for Port {
         })
     }
 
-    async fn open(&self, at: &RunRef) -> Result<Opened, String> {
+    async fn open(&self, at: &RunRef, answer: Option<Answer>) -> Result<Berth, String> {
         let found = async {
             let found = self.context.find(at.run.as_str()).await?;
-            self.join(found).await
+            self.join(found, answer).await
         };
         found.await.map_err(|failure: Failure| failure.what)
+    }
+
+    async fn look(&self, at: &RunRef) -> Result<Look, String> {
+        let found = self.context.find(at.run.as_str()).await;
+        let found = found.map_err(|failure| failure.what)?;
+        let directory = self.directory(found.known.as_ref());
+        let directory = directory.unwrap_or_else(|| self.context.directory.clone());
+        let case = self.case(&found.api, at, found.known.as_ref(), &directory);
+        case.again().await
     }
 
     async fn launch(

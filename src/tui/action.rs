@@ -131,3 +131,20 @@ pub enum Action {
     Filter,
     Yes,
 }
+
+impl Action {
+    /// Moves what is read, or the chosen line of a list.
+    pub(crate) fn scrolls(self) -> bool {
+        matches!(
+            self,
+            Self::StepUp
+                | Self::StepDown
+                | Self::HalfUp
+                | Self::HalfDown
+                | Self::PageUp
+                | Self::PageDown
+                | Self::Top
+                | Self::Bottom
+        )
+    }
+}

@@ -32,12 +32,17 @@ pub struct Citizen {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Habits {
     pub clipboard: Way,
+    /// What [`Way::Command`] runs, and what [`notify::Wish::Command`] does.
+    pub clipboard_command: Vec<String>,
+    pub notify_command: Vec<String>,
     /// The user's, for shorter paths.
     pub home: Option<PathBuf>,
     pub notify: notify::Wish,
     pub place: notify::Place,
     /// The window's title is ours.
     pub titles: bool,
+    /// Addresses may be opened with the mouse (OSC 8).
+    pub links: bool,
     /// No sign of ours beyond ASCII; `None`: as the terminal can.
     pub ascii: Option<bool>,
     /// The picture moves as little as it can.
@@ -59,10 +64,13 @@ impl Default for Habits {
     fn default() -> Self {
         Self {
             clipboard: Way::default(),
+            clipboard_command: Vec::new(),
+            notify_command: Vec::new(),
             home: None,
             notify: notify::Wish::default(),
             place: notify::Place::default(),
             titles: false,
+            links: false,
             ascii: None,
             calm: false,
             column: true,

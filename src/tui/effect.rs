@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::attach;
+use crate::attach::first::Answer;
 use crate::mirror::versions::Versions;
 use crate::protocol::ids::{RunId, RunRef};
 use crate::tui::away::Seen;
@@ -17,8 +18,12 @@ pub enum Effect {
     Attach(RunRef, attach::effect::Effect),
     /// Create task, run and seed, and send the prompt.
     Launch(Plan),
-    /// Answer `Opened` or `OpenFailed`; other runs stay open.
+    /// Answer `Opened`, `OpenFailed` or `Looked`; other runs stay open.
     OpenRun(RunRef),
+    /// The same, with what was answered to the first look.
+    OpenAs(RunRef, Answer),
+    /// What would be mirrored here, looked at again. Answer `Looked`, or a line for the user.
+    LookFirst(RunRef),
     /// Its tab is closed: its mirror ends here, and the run goes on.
     CloseRun(RunRef),
     ListRuns,

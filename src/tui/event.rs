@@ -6,6 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use crate::attach;
+use crate::attach::first::Look;
 use crate::attach::state::Attached;
 use crate::protocol::file::FileState;
 use crate::protocol::ids::RunRef;
@@ -52,6 +53,8 @@ pub enum Event {
     /// The run asked for by `OpenRun` is there.
     Opened(Box<Attached>),
     OpenFailed(String),
+    /// Before the run is mirrored somewhere for the first time: what would be.
+    Looked(Box<Look>),
     /// How far the run that was opened had been seen.
     SeenFound(Seen),
     /// What was being written to the run that was opened.

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use crate::attach::first::{Answer, Look};
 use crate::attach::perform::{Opened, Performer};
 use crate::protocol::ids::{RunId, RunRef};
 use crate::tui::attachment::{self, Attachment};
@@ -23,12 +24,14 @@ use crate::tui::effect::{Effect, Plan};
 use crate::tui::event::{Event, Listing, Progress, RunRow};
 use crate::tui::here;
 use crate::tui::piece::Wanted;
+use crate::tui::program::{self, Given};
 use crate::tui::replay::{self, Clock, Tape};
 use crate::tui::run::Outside;
 use crate::tui::saved;
 use crate::tui::seats::{Place, Seats};
 use crate::tui::store::Store;
 use crate::tui::terminal;
+use crate::tui::tty::clip::Way;
 use crate::tui::tty::out::Free;
 use crate::tui::tty::{clip, notify};
 use crate::tui::view::code;
@@ -54,12 +57,23 @@ pub trait Harbour: Send + Sync + 'static {
     /// The files of a directory by the rules of the mirror, at most so many; `None` is the one of a new run.
     async fn paths(&self, of: Option<PathBuf>, most: usize) -> Result<Listing, String>;
 
-    /// Joins a run that is there. Its mirror is opened, or a note says why not.
-    async fn open(&self, at: &RunRef) -> Result<Opened, String>;
+    /// Joins a run that is there. Its mirror is opened, or a note says why not; where it was never mirrored before,
+    /// somebody is to answer first.
+    async fn open(&self, at: &RunRef, answer: Option<Answer>) -> Result<Berth, String>;
+
+    /// What is looked at before the first write, whatever was answered before.
+    async fn look(&self, at: &RunRef) -> Result<Look, String>;
 
     /// Creates task and run, seeds it and joins it; the prompt is posted by the screen. `told` hears what is being
     /// done now, in words.
     async fn launch(&self, plan: &Plan, told: mpsc::Sender<String>) -> Result<Opened, NotLaunched>;
+}
+
+/// What becomes of a run that is to be opened.
+pub enum Berth {
+    Open(Box<Opened>),
+    /// Nothing was opened: this is looked at first.
+    Look(Box<Look>),
 }
 
 /// Why there is no run.
@@ -177,15 +191,32 @@ impl Hands {
             .launch(|place| launch(harbour, events, place, plan));
     }
 
-    fn open(&mut self, at: RunRef) {
+    /// Somebody is to look at this before anything is opened.
+    pub(super) fn show(&self, look: Look) {
+        self.events.try_send(Event::Looked(Box::new(look))).ok();
+    }
+
+    fn look(&mut self, at: RunRef) {
+        let (harbour, events) = (self.harbour.clone(), self.events.clone());
+        self.tasks.spawn(async move {
+            let event = match harbour.look(&at).await {
+                Ok(look) => Event::Looked(Box::new(look)),
+                Err(why) => Event::Of(at, Box::new(Event::Noted(why))),
+            };
+            tell(&events, event).await;
+        });
+    }
+
+    fn open(&mut self, at: RunRef, answer: Option<Answer>) {
         let (harbour, events, store) = (
             self.harbour.clone(),
             self.events.clone(),
             self.store.clone(),
         );
         let run = at.clone();
-        self.seats
-            .begin(at, |place| open(harbour, events, place, store, run));
+        self.seats.begin(at, |place| {
+            open(harbour, events, place, store, (run, answer))
+        });
     }
 
     fn list(&mut self) {
@@ -198,7 +229,10 @@ impl Hands {
     }
 
     /// To the terminal and into the file; says what was done and no more.
-    fn copy(&self, text: &str) {
+    fn copy(&mut self, text: &str) {
+        if self.habits.clipboard == Way::Command {
+            return self.copy_by_program(text.to_owned());
+        }
         let copy = clip::copy(text, self.habits.clipboard, self.habits.place.tmux);
         let file = copy.file.then(|| match self.store.save_copy(text) {
             Ok(file) => Ok(self.short(&file)),
@@ -210,6 +244,34 @@ impl Hands {
             self.events.try_send(Event::Noted(words)).ok();
         }
         self.note("the terminal does not take text", done);
+    }
+
+    /// Into the file and to a program of the user's.
+    fn copy_by_program(&mut self, text: String) {
+        let file = match self.store.save_copy(&text) {
+            Ok(file) => Ok(self.short(&file)),
+            Err(error) => Err(error.to_string()),
+        };
+        let (command, events) = (self.habits.clipboard_command.clone(), self.events.clone());
+        self.tasks.spawn(async move {
+            let done = program::give(&command, Given::Input(&text)).await;
+            let name = command.first().map_or("", String::as_str);
+            let words = clip::by_program(name, &text, done, file);
+            tell(&events, Event::Noted(words)).await;
+        });
+    }
+
+    fn notify(&mut self, words: String) {
+        let Habits { notify, place, .. } = self.habits;
+        if notify != notify::Wish::Command {
+            return self.say(&notify::message(&words, notify, place));
+        }
+        let (command, events) = (self.habits.notify_command.clone(), self.events.clone());
+        self.tasks.spawn(async move {
+            if let Err(why) = program::give(&command, Given::Message(&words)).await {
+                tell(&events, Event::Noted(why)).await;
+            }
+        });
     }
 
     /// Where the user looks for what came from elsewhere, else beside what is ours.
@@ -363,7 +425,9 @@ impl Outside for Hands {
                 if self.clock.is_some() => {}
             Effect::Attach(at, effect) => self.seats.perform(&at, effect),
             Effect::Launch(plan) => self.launch(plan),
-            Effect::OpenRun(at) => self.open(at),
+            Effect::OpenRun(at) => self.open(at, None),
+            Effect::OpenAs(at, answer) => self.open(at, Some(answer)),
+            Effect::LookFirst(at) => self.look(at),
             Effect::CloseRun(at) => self.close(&at),
             Effect::ListRuns => self.list(),
             Effect::Colour(snippets) => self.colour(snippets),
@@ -383,10 +447,7 @@ impl Outside for Hands {
             Effect::SavePieces { of, wanted } => self.save(&of, wanted),
             Effect::Copy(text) => self.copy(&text),
             Effect::Bell => self.say(notify::bell(self.habits.notify)),
-            Effect::Notify(words) => {
-                let Habits { notify, place, .. } = self.habits;
-                self.say(&notify::message(&words, notify, place));
-            }
+            Effect::Notify(words) => self.notify(words),
             Effect::Mouse(on) => self.note("the terminal does not listen", terminal::mouse(on)),
             Effect::Title(words) => {
                 self.note("the terminal does not listen", terminal::title(&words));
@@ -465,11 +526,12 @@ async fn open(
     events: mpsc::Sender<Event>,
     place: Place,
     store: Store,
-    at: RunRef,
+    (at, answer): (RunRef, Option<Answer>),
 ) {
     let of_run = |event| Event::Of(at.clone(), Box::new(event));
-    match harbour.open(&at).await {
-        Ok(opened) => {
+    match harbour.open(&at, answer).await {
+        Ok(Berth::Look(look)) => tell(&events, Event::Looked(look)).await,
+        Ok(Berth::Open(opened)) => {
             place.take(at.clone(), opened.performer);
             tell(&events, Event::Opened(Box::new(opened.attached))).await;
             if let Some(seen) = store.seen(&at.run) {
@@ -543,7 +605,11 @@ mod tests {
             })
         }
 
-        async fn open(&self, at: &RunRef) -> Result<Opened, String> {
+        async fn open(&self, at: &RunRef, _: Option<Answer>) -> Result<Berth, String> {
+            Err(format!("there is no run {}", at.run))
+        }
+
+        async fn look(&self, at: &RunRef) -> Result<Look, String> {
             Err(format!("there is no run {}", at.run))
         }
 

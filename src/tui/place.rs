@@ -63,7 +63,7 @@ pub(crate) fn arguments(editor: &str, file: &str, line: Option<u64>) -> Vec<Stri
 }
 
 /// Behind the root of a sandbox, where the path is one of those that sandboxes have: the reference's
-/// `/tmp/workspace/repos/OWNER/NAME/`, and our `RUN/work/`.
+/// `workspace/repos/OWNER/NAME/` (contract, section 7), and our `RUN/work/`.
 pub(crate) fn inside(path: &str) -> &str {
     let parts = path
         .match_indices('/')
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn only_what_lies_in_the_mirrored_directory_is_a_place_here() {
         let run = "6f791a0c-a27d-480b-ab86-5fce8f680123";
-        let sandbox = format!("/x/store/runs/{run}/work/src/a.rs");
+        let sandbox = format!("/sandboxes/{run}/work/src/a.rs");
         let table = [
             ("src/a.rs", Ok("src/a.rs")),
             ("./src/a.rs", Ok("src/a.rs")),

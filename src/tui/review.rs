@@ -4,7 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
+use crate::attach::first::Look;
 use crate::mirror::preview::Scope;
 use crate::mirror::show::{Shown, Side};
 use crate::mirror::versions::Versions;
@@ -17,6 +19,17 @@ pub enum Review {
     File(FilePage),
     Undo(UndoPage),
     Conflict(ConflictPage),
+    /// Before the first write.
+    First(Box<FirstPage>),
+}
+
+/// The first look of a run into a directory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FirstPage {
+    pub look: Look,
+    /// When it came.
+    pub since: Instant,
+    pub top: usize,
 }
 
 /// One file against what it was when the run began.

@@ -225,6 +225,13 @@ fn lend(lent: &mut Lent, until: impl Future<Output = Event> + Send + 'static) {
     *lent = Some((terminal::lend(), Box::pin(until)));
 }
 
+/// The next picture is drawn as if nothing stood there.
+fn anew(face: &mut dyn Face, state: &mut State) -> anyhow::Result<()> {
+    face.forget()?;
+    state.changed = true;
+    Ok(())
+}
+
 /// One event through `update`, and what it orders. What concerns the terminal is done here.
 async fn step(
     face: &mut dyn Face,
@@ -252,8 +259,7 @@ async fn step(
                 terminal::suspend(&state.citizen)
                     .await
                     .context("cannot come back to the terminal")?;
-                face.forget()?;
-                state.changed = true;
+                anew(face, state)?;
             }
             Effect::Edit { editor, text } => lend(lent, async move {
                 Event::Edited(editor::edit(&editor, &text).await)
@@ -264,13 +270,12 @@ async fn step(
             Effect::Combine { of, tool, versions } => {
                 lend(lent, async move { combined(of, &tool, &versions).await })
             }
-            Effect::Redraw => {
-                face.forget()?;
-                state.changed = true;
-            }
+            Effect::Redraw => anew(face, state)?,
             other @ (Effect::Attach(..)
             | Effect::Launch(_)
             | Effect::OpenRun(_)
+            | Effect::OpenAs(..)
+            | Effect::LookFirst(_)
             | Effect::CloseRun(_)
             | Effect::ListRuns
             | Effect::Colour(_)

@@ -11,11 +11,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::attach::first::Look;
 use crate::attach::perform::Opened;
 use crate::protocol::ids::RunId;
 use crate::tui::citizen::Habits;
 use crate::tui::effect::Effect;
 use crate::tui::inline::screen::Inline;
+use crate::tui::links::Links;
 use crate::tui::on::{citizen, draft};
 use crate::tui::outside::{EVENTS, Hands, Harbour};
 use crate::tui::replay::Tape;
@@ -55,6 +57,8 @@ pub enum First {
     /// The composer of a new run; a prompt is sent at once.
     NewRun(Option<String>),
     Run(Box<Opened>),
+    /// A run that was never mirrored here: somebody looks first.
+    Look(Box<Look>),
     /// A journal from a file.
     Replay(Box<Tape>),
 }
@@ -76,7 +80,8 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
         .context("cannot ask the terminal")?;
     let (pictures, free) = out::start().context("cannot write to the terminal")?;
     hands.wait_for(free);
-    let mut face = face(wish.inline, pictures)?;
+    let links = (wish.habits.links && manners.answered && !wish.inline).then(Links::default);
+    let mut face = face(wish.inline, pictures, links.clone())?;
     let size = face.forget()?;
     let mut state = State::new(Start {
         scene,
@@ -99,7 +104,7 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
             hands.perform(effect);
         }
     }
-    let mut paint = settle_in(&mut state, wish.tastes, wish.habits);
+    let mut paint = settle_in(&mut state, wish.tastes, wish.habits).with_links(links);
     advise(&mut state, &wish.store);
     state.citizen.mouse &= !wish.inline;
     terminal::take_up(&state.citizen).context("this terminal cannot show the screen")?;
@@ -131,11 +136,13 @@ fn enter(inline: bool) -> std::io::Result<Modes> {
     }
 }
 
-fn face(inline: bool, pictures: out::Out) -> anyhow::Result<Box<dyn Face>> {
+fn face(inline: bool, pictures: out::Out, links: Option<Links>) -> anyhow::Result<Box<dyn Face>> {
     if inline {
         return Ok(Box::new(Inline::new(pictures, terminal::size)));
     }
-    let surface = Surface::new(pictures, terminal::size).marked(terminal::shows_whole);
+    let surface = Surface::new(pictures, terminal::size)
+        .marked(terminal::shows_whole)
+        .leading(links);
     let terminal = Terminal::new(surface).context("this terminal cannot show the screen")?;
     Ok(Box::new(terminal))
 }
@@ -173,6 +180,12 @@ pub(crate) fn begin(first: First, hands: &mut Hands) -> (Scene, Option<RunId>, O
             let run = attached.at.run.clone();
             hands.play(*tape);
             (Scene::Run(Box::new(attached)), Some(run), None)
+        }
+        First::Look(look) => {
+            let at = look.at.clone();
+            let run = at.run.clone();
+            hands.show(*look);
+            (Scene::Opening(at), Some(run), None)
         }
         First::Run(opened) => {
             let Opened {

@@ -19,6 +19,7 @@ use crate::tui::composer::Composer;
 use crate::tui::event::{Drawn, Place, RunRow};
 use crate::tui::find::Find;
 use crate::tui::keymap::Keymap;
+use crate::tui::on::first;
 use crate::tui::palette::Palette;
 use crate::tui::review::Review;
 use crate::tui::tabs::Tabs;
@@ -438,6 +439,7 @@ impl State {
         let leader = self.leader.filter(|_| !self.leader_is_told());
         behind
             .then_some(self.now)
+            .or(first::deaf_until(self))
             .or(leader.map(|since| since + LEADER))
     }
 

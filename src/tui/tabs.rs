@@ -96,6 +96,7 @@ impl Sign {
     pub fn of(state: &State) -> Self {
         match &state.scene {
             _ if matches!(state.popup, Some(Popup::Confirm(Confirm::Size { .. }))) => Self::Asks,
+            Scene::Opening(_) if state.popup.is_some() => Self::Asks,
             Scene::Composer(Launching::Failed(_)) => Self::Failed,
             Scene::Composer(Launching::Running { .. }) | Scene::Opening(_) => Self::Starts,
             Scene::Composer(Launching::No) | Scene::Picker(_) => Self::Idle,

@@ -12,8 +12,8 @@ use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
 use crate::tui::on::{
     attachment, away, browse, cancel, choose, citizen, code, conflict, copy, draft, editor, find,
-    here, history, jump, launch, link, mention, palette, picker, place, popup, question, queue,
-    review, tabs, tastes, vim, writing,
+    first, here, history, jump, launch, link, mention, palette, picker, place, popup, question,
+    queue, review, tabs, tastes, vim, writing,
 };
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
@@ -87,6 +87,7 @@ pub(crate) fn step(state: &mut State, event: Event) -> Vec<Effect> {
         Event::SeenFound(seen) => away::found(state, seen),
         Event::DraftFound(text) => draft::found(state, text),
         Event::AttachedFound(found) => attachment::found(state, found),
+        Event::Looked(look) => first::looked(state, *look),
         Event::OpenFailed(why) => tabs::open_failed(state, &why),
         Event::Here(said) => here::told(state, said),
         Event::Edited(edited) => editor::back(state, edited),
@@ -112,6 +113,7 @@ fn tick(state: &mut State, now: std::time::Instant, wall: jiff::Timestamp) -> Ve
     let was_awake = state.answers_are_awake();
     let wished = state.ask.wish.is_some();
     let was_told = state.leader_is_told();
+    let was_deaf = first::deaf_until(state).is_some();
     if second(state, wall) {
         state.changed = true;
     }
@@ -119,6 +121,7 @@ fn tick(state: &mut State, now: std::time::Instant, wall: jiff::Timestamp) -> Ve
     state.wall = wall;
     state.changed |= was_told != state.leader_is_told();
     let before = state.toasts.len();
+    state.changed |= was_deaf && first::deaf_until(state).is_none();
     state.toasts.retain(|toast| toast.until > now);
     state.changed |= before != state.toasts.len() || was_awake != state.answers_are_awake();
     choose::look(state);

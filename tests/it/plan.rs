@@ -193,6 +193,27 @@ fn a_plan_of_a_run_that_is_mirrored_nowhere_is_one_of_the_directory_one_stands_i
 }
 
 #[test]
+fn what_is_the_same_here_and_there_is_in_no_plan() {
+    let home = Home::new();
+    home.write("same", "same");
+    home.write("other", "theirs");
+    let run = done(&home, "/write made made", &["--no-mirror"]);
+    let clone = home.home().join("clone");
+    std::fs::create_dir(&clone).expect("can be made");
+    for (path, text) in [("same", "same"), ("other", "mine"), ("made", "made")] {
+        home.write(&format!("../home/clone/{path}"), text);
+    }
+    let there = clone.to_str().expect("UTF-8");
+    let plan = home
+        .run(&["-C", there, "mirror", "plan", &run, "--format", "ndjson"])
+        .exits(8);
+    assert_eq!(
+        lines(&plan.lines(), "plan"),
+        expected(&[["other", "modified", "down", "conflict"]])
+    );
+}
+
+#[test]
 fn a_plan_names_the_mass_delete_that_would_halt() {
     let home = Home::new();
     for number in 0..60 {

@@ -87,14 +87,20 @@ pub async fn run(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Left> 
     left
 }
 
-/// No sequence may reach the terminal: what is copied goes to its file, and nobody is called.
+/// No sequence may reach the terminal: what is copied goes to its file, and nobody is called, but by a program of the
+/// user's.
 fn plain(habits: Habits) -> Habits {
     Habits {
         clipboard: match habits.clipboard {
-            Way::Off => Way::Off,
+            own @ (Way::Off | Way::Command) => own,
             Way::Auto | Way::Osc52 | Way::Tmux | Way::File => Way::File,
         },
-        notify: notify::Wish::Off,
+        notify: match habits.notify {
+            notify::Wish::Command => notify::Wish::Command,
+            notify::Wish::Auto | notify::Wish::Bell | notify::Wish::As(_) | notify::Wish::Off => {
+                notify::Wish::Off
+            }
+        },
         titles: false,
         mouse: false,
         ..habits

@@ -11,7 +11,7 @@ use crate::tui::event::Event;
 use crate::tui::keymap::{Key, action_name};
 use crate::tui::linear::tell::Teller;
 use crate::tui::linear::{cell, list, standing};
-use crate::tui::on::{draft, find, history, mention, place};
+use crate::tui::on::{draft, find, first, history, mention, place};
 use crate::tui::palette::{self, What};
 use crate::tui::state::{Focus, Pane, Popup, Scene, State};
 use crate::tui::update::{act, leave, update};
@@ -192,6 +192,9 @@ fn choose(state: &mut State, words: &str) -> Taken {
             }
             None => Taken::say("a number chooses, an empty line leaves it"),
         },
+        Some(Popup::Review(_)) if first::deaf_until(state).is_some() => {
+            Taken::say("this came while you wrote: answer again")
+        }
         Some(Popup::Copy { .. } | Popup::Review(_)) => {
             let mut keys = words.chars();
             let letter = keys.next().filter(|_| keys.next().is_none());
@@ -524,18 +527,7 @@ fn pane(state: &mut State, action: Action) -> Taken {
 }
 
 pub(super) fn is_move(state: &State, action: Action) -> bool {
-    let moves = matches!(
-        action,
-        Action::StepUp
-            | Action::StepDown
-            | Action::HalfUp
-            | Action::HalfDown
-            | Action::PageUp
-            | Action::PageDown
-            | Action::Top
-            | Action::Bottom
-    );
-    moves && matches!(state.scene, Scene::Run(_)) && matches!(state.pane, Pane::Chat)
+    action.scrolls() && matches!(state.scene, Scene::Run(_)) && matches!(state.pane, Pane::Chat)
 }
 
 /// Reads the transcript from another place on: one cell, or a page of them.

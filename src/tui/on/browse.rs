@@ -13,7 +13,7 @@ use crate::tui::state::{Focus, Pane, Scene, Scroll, State, Tier};
 use crate::tui::update::{show, toast};
 
 pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
-    if state.pane != Pane::Chat && is_list_move(action) {
+    if state.pane != Pane::Chat && action.scrolls() {
         row(state, action);
         return Vec::new();
     }
@@ -143,20 +143,6 @@ pub(crate) fn scroll(state: &mut State, lines: i64) {
     state.scroll = Scroll::At(place);
 }
 
-fn is_list_move(action: Action) -> bool {
-    matches!(
-        action,
-        Action::StepUp
-            | Action::StepDown
-            | Action::HalfUp
-            | Action::HalfDown
-            | Action::PageUp
-            | Action::PageDown
-            | Action::Top
-            | Action::Bottom
-    )
-}
-
 /// The chosen line of a list; the chat stays where it is.
 fn row(state: &mut State, action: Action) {
     let last = rows(state).saturating_sub(1);
@@ -253,6 +239,10 @@ fn turn(state: &mut State) -> Vec<Effect> {
     let Some(attached) = state.attached() else {
         return Vec::new();
     };
+    if !attached.mirrored && !attached.read_only {
+        // Nothing is written here, perhaps because somebody decided so.
+        return vec![Effect::LookFirst(attached.at.clone())];
+    }
     let order = Order::Direct(attached.mirror.direction.next());
     link::step(state, attach::event::Event::MirrorOrder(order))
 }

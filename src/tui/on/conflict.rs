@@ -58,7 +58,7 @@ fn path_of(state: &State) -> Option<crate::protocol::path::RelPath> {
     match &state.popup {
         Some(Popup::Review(review)) => match &**review {
             Review::Conflict(page) => Some(page.path.clone()),
-            Review::File(_) | Review::Undo(_) => None,
+            Review::File(_) | Review::Undo(_) | Review::First(_) => None,
         },
         _ => None,
     }

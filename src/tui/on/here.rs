@@ -153,7 +153,7 @@ pub(crate) fn act(state: &mut State, back: usize, action: Action) -> Vec<Effect>
     let scrolls = scrolls(state, &Popup::Here { back });
     let top = scrolls.0.saturating_sub(back);
     let back = match action {
-        action if popup::is_scroll(action) => scrolls.0 - popup::scrolled(scrolls, top, action),
+        action if action.scrolls() => scrolls.0 - popup::scrolled(scrolls, top, action),
         Action::Interrupt => return end(state, back),
         Action::Escape | Action::Leave | Action::Yes => return Vec::new(),
         _ => back,

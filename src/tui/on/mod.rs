@@ -12,6 +12,7 @@ pub(crate) mod copy;
 pub(crate) mod draft;
 pub(crate) mod editor;
 pub(crate) mod find;
+pub(crate) mod first;
 pub(crate) mod here;
 pub(crate) mod history;
 pub(crate) mod jump;

@@ -12,7 +12,7 @@ use crate::tui::view::popup::scrolls;
 
 pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
     match (state.popup.take(), action) {
-        (Some(popup @ Popup::Help { top }), action) if is_scroll(action) => {
+        (Some(popup @ Popup::Help { top }), action) if action.scrolls() => {
             let top = scrolled(scrolls(state, &popup), top, action);
             state.popup = Some(Popup::Help { top });
         }
@@ -53,20 +53,6 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         (popup, _) => state.popup = popup,
     }
     Vec::new()
-}
-
-pub(crate) fn is_scroll(action: Action) -> bool {
-    matches!(
-        action,
-        Action::StepUp
-            | Action::StepDown
-            | Action::HalfUp
-            | Action::HalfDown
-            | Action::PageUp
-            | Action::PageDown
-            | Action::Top
-            | Action::Bottom
-    )
 }
 
 /// The first line that is shown afterwards: never beyond the end.

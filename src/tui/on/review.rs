@@ -15,7 +15,7 @@ use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::hunks;
 use crate::tui::keymap::{Context, Key};
-use crate::tui::on::{conflict, link};
+use crate::tui::on::{conflict, first, link};
 use crate::tui::review::{Changes, FilePage, Review, UndoPage};
 use crate::tui::state::{Pane, Popup, State};
 use crate::tui::update::toast;
@@ -215,6 +215,7 @@ pub(crate) fn write(state: &mut State, key: Key) -> Option<Vec<Effect>> {
         (Review::File(page), ']') => Some(go(state, page, 1)),
         (Review::File(page), '[') => Some(go(state, page, -1)),
         (Review::Conflict(page), key) => conflict::write(state, page, key),
+        (Review::First(page), key) => first::write(state, &page, key),
         (Review::Undo(page), 'y') => Some(sure(state, &page)),
         (Review::Undo(page), 'f') => {
             let path = page.file.clone()?;
@@ -296,6 +297,12 @@ fn sure(state: &mut State, page: &UndoPage) -> Vec<Effect> {
 
 /// An action while a page is open.
 pub(crate) fn act(state: &mut State, mut review: Box<Review>, action: Action) -> Vec<Effect> {
+    if let Review::First(page) = &*review {
+        state.popup = Some(Popup::Review(review.clone()));
+        if let Some(effects) = first::act(state, page, action) {
+            return effects;
+        }
+    }
     let page = i64::from(state.size.1.saturating_sub(6)).max(1);
     let by = match action {
         Action::StepUp => -1,
@@ -309,7 +316,7 @@ pub(crate) fn act(state: &mut State, mut review: Box<Review>, action: Action) ->
             return match *review {
                 Review::File(page) => keep(state, page),
                 Review::Undo(page) => sure(state, &page),
-                Review::Conflict(_) => Vec::new(),
+                Review::Conflict(_) | Review::First(_) => Vec::new(),
             };
         }
         Action::Escape | Action::Interrupt | Action::Leave | Action::Conflict => {
@@ -329,6 +336,10 @@ pub(crate) fn act(state: &mut State, mut review: Box<Review>, action: Action) ->
         }
         Review::Conflict(shown) => conflict::scroll(shown, action, page),
         Review::Undo(page) => {
+            let by = isize::try_from(by).unwrap_or(0);
+            page.top = page.top.saturating_add_signed(by).min(1 << 16);
+        }
+        Review::First(page) => {
             let by = isize::try_from(by).unwrap_or(0);
             page.top = page.top.saturating_add_signed(by).min(1 << 16);
         }

@@ -78,6 +78,11 @@ pub(crate) fn route(state: &mut State, event: Event) -> Routed {
             let index = state.tabs.of_run(&attached.at).filter(|_| !here);
             (index, Event::Opened(attached))
         }
+        Event::Looked(look) => {
+            let here = at(&state.scene) == Some(&look.at);
+            let index = state.tabs.of_run(&look.at).filter(|_| !here);
+            (index, Event::Looked(look))
+        }
         Event::Launch(progress) => {
             let starts =
                 |scene: &Scene| matches!(scene, Scene::Composer(Launching::Running { .. }));

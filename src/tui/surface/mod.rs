@@ -2,7 +2,8 @@
 //! the cursor is.
 //!
 //! A shell around pure parts. Uses no sequence but SGR, CUP, EL, ED, SU, SD, DECSTBM and DECTCEM, and
-//! mode 2026 where the terminal has said that it knows it. Over a slow line or in
+//! mode 2026 where the terminal has said that it knows it, and OSC 8 where words may lead somewhere. What is opened in a
+//! picture is closed in it. Over a slow line or in
 //! a multiplexer every byte is paid for: rows that moved are moved by the terminal itself (`shift`), and nothing is said
 //! twice.
 
@@ -17,6 +18,7 @@ use ratatui::layout::{Position, Rect, Size};
 use ratatui::text::Line;
 use unicode_width::UnicodeWidthStr;
 
+use crate::tui::links::{Links, number_of};
 use crate::tui::surface::pen::Pen;
 use crate::tui::surface::shift::{Shift, line};
 
@@ -42,6 +44,10 @@ pub(super) struct Surface<W> {
     seen: Option<bool>,
     /// Whether the terminal shows at once what stands between two marks.
     marks: fn() -> bool,
+    /// Where words lead; `None`: nowhere.
+    links: Option<Links>,
+    /// Where what is written next leads; 0: nowhere.
+    link: u32,
     /// What is to be written at the next flush.
     ready: Vec<u8>,
 }
@@ -57,6 +63,8 @@ impl<W: Write> Surface<W> {
             cursor: None,
             seen: None,
             marks: || false,
+            links: None,
+            link: 0,
             ready: Vec::new(),
         }
     }
@@ -64,6 +72,27 @@ impl<W: Write> Surface<W> {
     /// `marks` says whether pictures may be marked (mode 2026); asked before each.
     pub(super) fn marked(self, marks: fn() -> bool) -> Self {
         Self { marks, ..self }
+    }
+
+    /// Words lead somewhere.
+    pub(super) fn leading(self, links: Option<Links>) -> Self {
+        Self { links, ..self }
+    }
+
+    /// What is written from here on leads there; what nobody knows any more, nowhere.
+    fn lead(&mut self, link: u32) {
+        if self.link == link {
+            return;
+        }
+        if self.link != 0 {
+            self.say("\x1b]8;;\x1b\\");
+            self.link = 0;
+        }
+        let address = self.links.as_ref().and_then(|links| links.address(link));
+        if let Some(address) = address {
+            self.say(&format!("\x1b]8;id={link};{address}\x1b\\"));
+            self.link = link;
+        }
     }
 
     fn say(&mut self, text: &str) {
@@ -100,6 +129,7 @@ impl<W: Write> Surface<W> {
 
     fn shift(&mut self, shift: &Shift) {
         // New rows come in the present colours.
+        self.lead(0);
         self.pen.becomes(Pen::default(), &mut self.ready);
         let (top, bottom) = (shift.region.start + 1, shift.region.end);
         let (by, way) = (
@@ -126,6 +156,7 @@ impl<W: Write> Surface<W> {
             }
             // Nothing but blanks from here on, and more than one of them is new.
             if column >= end && differing(&new[column..], &old[column..]) > 3 {
+                self.lead(0);
                 self.pen.becomes(Pen::default(), &mut self.ready);
                 self.go(place(column, row));
                 self.say("\x1b[K");
@@ -144,7 +175,12 @@ impl<W: Write> Surface<W> {
         if let Some(from) = from {
             let between = &line[usize::from(from.x)..column];
             let pen = self.pen;
-            let plain = |cell: &Cell| Pen::of(cell) == pen && cell.symbol().len() == 1;
+            let link = self.link;
+            let plain = |cell: &Cell| {
+                Pen::of(cell) == pen
+                    && number_of(cell.underline_color) == link
+                    && cell.symbol().len() == 1
+            };
             if between.len() <= STEP && between.iter().all(plain) {
                 for (cell, column) in between.iter().zip(usize::from(from.x)..) {
                     self.cell(cell, column, row);
@@ -157,6 +193,7 @@ impl<W: Write> Surface<W> {
 
     /// The cursor is there.
     fn cell(&mut self, cell: &Cell, column: usize, row: usize) {
+        self.lead(number_of(cell.underline_color));
         self.pen.becomes(Pen::of(cell), &mut self.ready);
         self.say(cell.symbol());
         // Where it is behind a wide or joined character terminals disagree, and at the end of a row too.
@@ -237,7 +274,8 @@ impl<W: Write> Backend for Surface<W> {
         for row in 0..usize::from(next.area.height) {
             self.row(&next, row);
         }
-        // Whatever ends the program finds plain letters.
+        // Whatever ends the program finds plain letters, which lead nowhere.
+        self.lead(0);
         self.pen.becomes(Pen::default(), &mut self.ready);
         self.front = next;
         Ok(())
@@ -307,6 +345,8 @@ impl<W: Write> Backend for Surface<W> {
     }
 }
 
+#[cfg(test)]
+mod link_tests;
 #[cfg(test)]
 mod recording_tests;
 #[cfg(test)]

@@ -5,12 +5,12 @@
 use ratatui::buffer::Cell;
 use ratatui::style::{Color, Modifier};
 
-/// The terminal's present colours and attributes.
+/// The terminal's present colours and attributes. The colour of the line under a text is none of them: it says where the
+/// text leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Pen {
     fg: Color,
     bg: Color,
-    underline: Color,
     modifier: Modifier,
 }
 
@@ -32,7 +32,6 @@ impl Pen {
         Self {
             fg: cell.fg,
             bg: cell.bg,
-            underline: cell.underline_color,
             modifier: cell.modifier,
         }
     }
@@ -56,11 +55,7 @@ impl Pen {
         let added = next.modifier - self.modifier;
         let words = ATTRIBUTES.iter().filter(|(one, _)| added.contains(*one));
         parts.extend(words.map(|(_, word)| (*word).to_owned()));
-        for (was, is, place) in [
-            (self.fg, next.fg, '3'),
-            (self.bg, next.bg, '4'),
-            (self.underline, next.underline, '5'),
-        ] {
+        for (was, is, place) in [(self.fg, next.fg, '3'), (self.bg, next.bg, '4')] {
             if was != is {
                 parts.push(colour(is, place));
             }
@@ -72,7 +67,7 @@ impl Pen {
     }
 }
 
-/// `place` is 3 for the text, 4 for the ground, 5 for the line under it.
+/// `place` is 3 for the text, 4 for the ground.
 fn colour(colour: Color, place: char) -> String {
     let number = match colour {
         Color::Reset => return format!("{place}9"),

@@ -11,14 +11,14 @@ use vt100::Parser;
 
 use super::*;
 
-const COLUMNS: u16 = 24;
-const ROWS: u16 = 10;
+pub(super) const COLUMNS: u16 = 24;
+pub(super) const ROWS: u16 = 10;
 
 fn non_zero(number: u16) -> NonZeroU16 {
     NonZeroU16::new(number).unwrap()
 }
 
-fn small() -> io::Result<Size> {
+pub(super) fn small() -> io::Result<Size> {
     Ok(Size::new(COLUMNS, ROWS))
 }
 
@@ -28,12 +28,12 @@ fn large() -> io::Result<Size> {
 
 /// A picture: lines of styled words, from this line of a long text on, and perhaps a cursor.
 #[derive(Debug, Clone)]
-struct Picture {
+pub(super) struct Picture {
     lines: Vec<Vec<(String, u8)>>,
     cursor: Option<(u16, u16)>,
 }
 
-fn style(number: u8) -> Style {
+pub(super) fn style(number: u8) -> Style {
     match number % 6 {
         0 => Style::new(),
         1 => Style::new().fg(Color::Red),
@@ -47,6 +47,14 @@ fn style(number: u8) -> Style {
 }
 
 fn draw(terminal: &mut Terminal<Surface<Vec<u8>>>, picture: &Picture) -> Buffer {
+    draw_as(terminal, picture, &style)
+}
+
+pub(super) fn draw_as(
+    terminal: &mut Terminal<Surface<Vec<u8>>>,
+    picture: &Picture,
+    style: &dyn Fn(u8) -> Style,
+) -> Buffer {
     let mut shown = Buffer::default();
     terminal
         .draw(|frame| {
@@ -142,7 +150,7 @@ fn lines() -> impl Strategy<Value = Vec<Vec<(String, u8)>>> {
 }
 
 /// The same text, looked at from one line or another, with a line changed now and then.
-fn pictures() -> impl Strategy<Value = Vec<Picture>> {
+pub(super) fn pictures() -> impl Strategy<Value = Vec<Picture>> {
     let look = (
         0usize..12,
         any::<bool>(),

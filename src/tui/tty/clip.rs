@@ -19,6 +19,8 @@ pub enum Way {
     Tmux,
     /// The file only.
     File,
+    /// A program of the user's that reads it.
+    Command,
     Off,
 }
 
@@ -54,7 +56,9 @@ pub fn copy(text: &str, way: Way, tmux: bool) -> Copy {
     };
     match way {
         Way::Off => return silent("the clipboard is off: nothing was sent".to_owned(), false),
-        Way::File => return silent(format!("{size}, not sent to the terminal"), true),
+        Way::File | Way::Command => {
+            return silent(format!("{size}, not sent to the terminal"), true);
+        }
         Way::Auto | Way::Osc52 | Way::Tmux => (),
     }
     let encoded = base64(text.as_bytes());
@@ -86,6 +90,22 @@ pub fn told(copy: &Copy, file: Option<Result<String, String>>) -> String {
         Some(Ok(file)) if copy.sequence.is_empty() => format!("{} · it is in {file}", copy.words),
         Some(Ok(file)) => format!("{} · also in {file}", copy.words),
         Some(Err(why)) => format!("{} · no file of it: {why}", copy.words),
+    }
+}
+
+/// What is said of a text that a program was given: its end decides whether it may be called copied.
+pub fn by_program(
+    program: &str,
+    text: &str,
+    done: Result<(), String>,
+    file: Result<String, String>,
+) -> String {
+    let size = size(u64::try_from(text.len()).unwrap_or(u64::MAX));
+    match (done, file) {
+        (Ok(()), Ok(file)) => format!("copied by {program} ({size}) · also in {file}"),
+        (Ok(()), Err(_)) => format!("copied by {program} ({size})"),
+        (Err(why), Ok(file)) => format!("not copied: {why} · it is in {file}"),
+        (Err(why), Err(full)) => format!("not copied: {why} · no file of it: {full}"),
     }
 }
 
@@ -196,11 +216,30 @@ mod tests {
     }
 
     #[test]
+    fn it_is_called_copied_when_the_program_says_so_and_only_then() {
+        let file = || Ok("~/c.txt".to_owned());
+        let said = |done: Result<(), &str>, file| {
+            by_program("wl-copy", "foo", done.map_err(str::to_owned), file)
+        };
+        assert_eq!(
+            said(Ok(()), file()),
+            "copied by wl-copy (3 B) · also in ~/c.txt"
+        );
+        let full = said(Ok(()), Err("the disk is full".to_owned()));
+        assert_eq!(full, "copied by wl-copy (3 B)");
+        let failed = said(Err("wl-copy failed (exit code 1)"), file());
+        assert_eq!(
+            failed,
+            "not copied: wl-copy failed (exit code 1) · it is in ~/c.txt"
+        );
+    }
+
+    #[test]
     fn the_words_of_the_config_are_known_here() {
         use crate::config::keys::{Holds, find};
         use crate::tui::tty::notify::Wish;
         let known = |path: &str| match find(&[path]).map(|key| key.holds) {
-            Some(Holds::Word(words)) => words.to_vec(),
+            Some(Holds::WordOrCommand(words)) => words.to_vec(),
             other => panic!("{other:?}"),
         };
         assert_eq!(known("clipboard"), Way::WORDS.map(|(word, _)| word));

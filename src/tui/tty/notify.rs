@@ -16,6 +16,8 @@ pub enum Wish {
     Auto,
     Bell,
     As(Form),
+    /// A program of the user's, and nothing to the terminal.
+    Command,
     Off,
 }
 
@@ -80,15 +82,10 @@ impl Place {
 
 /// What is written so that `text` is shown or heard; empty for nothing.
 pub fn message(text: &str, wish: Wish, place: Place) -> String {
-    let form = match wish {
-        Wish::Off => return String::new(),
-        Wish::Bell => None,
-        Wish::As(form) => Some(form),
-        // A terminal that does not know this one passes over it.
-        Wish::Auto if place.tmux => place.form.or(Some(Form::Osc9)),
-        Wish::Auto => place.form,
-    };
-    let Some(form) = form else {
+    if matches!(wish, Wish::Off | Wish::Command) {
+        return String::new();
+    }
+    let Some(form) = form(wish, place) else {
         return BELL.to_owned();
     };
     let sequence = written(&plain(text), form);
@@ -97,6 +94,33 @@ pub fn message(text: &str, wish: Wish, place: Place) -> String {
         format!("{}{BELL}", through_tmux(&sequence))
     } else {
         sequence
+    }
+}
+
+/// How it is written; `None`: nothing but the bell.
+fn form(wish: Wish, place: Place) -> Option<Form> {
+    match wish {
+        Wish::Off | Wish::Command | Wish::Bell => None,
+        Wish::As(form) => Some(form),
+        // A terminal that does not know this one passes over it.
+        Wish::Auto if place.tmux => place.form.or(Some(Form::Osc9)),
+        Wish::Auto => place.form,
+    }
+}
+
+/// Which way a message went, in words.
+pub fn way(wish: Wish, place: Place) -> String {
+    let by_tmux = match place.tmux {
+        true => ", through tmux, and the bell, which tmux hears itself",
+        false => "",
+    };
+    match (wish, form(wish, place)) {
+        (Wish::Off, _) => "nothing is sent: `notify` is off".to_owned(),
+        (Wish::Command, _) => "given to the program of `notify`".to_owned(),
+        (_, None) => "sent as the bell".to_owned(),
+        (_, Some(Form::Osc9)) => format!("sent as OSC 9{by_tmux}"),
+        (_, Some(Form::Osc777)) => format!("sent as OSC 777{by_tmux}"),
+        (_, Some(Form::Osc99)) => format!("sent as OSC 99{by_tmux}"),
     }
 }
 
@@ -173,6 +197,7 @@ mod tests {
         let tmux = Place { tmux: true, ..out };
         let table = [
             (Wish::Off, tmux, ""),
+            (Wish::Command, tmux, ""),
             (Wish::Auto, out, "\x07"),
             (Wish::Bell, tmux, "\x07"),
             (Wish::Auto, known(Form::Osc9), "\x1b]9;ashore: done\x1b\\"),
@@ -194,6 +219,16 @@ mod tests {
         ];
         for (wish, place, bytes) in table {
             assert_eq!(message("done", wish, place), bytes, "{wish:?} {place:?}");
+            // What is said of it is what is done.
+            let (way, sent) = (way(wish, place), |part: &str| bytes.contains(part));
+            assert_eq!(
+                way.contains("OSC 9,") || way.ends_with("OSC 9"),
+                sent("]9;")
+            );
+            assert_eq!(way.contains("OSC 777"), sent("]777;"), "{way}");
+            assert_eq!(way.contains("OSC 99"), sent("]99;"), "{way}");
+            assert_eq!(way.contains("tmux"), sent("Ptmux"), "{way}");
+            assert_eq!(way.contains("bell"), bytes.ends_with('\x07'), "{way}");
         }
     }
 

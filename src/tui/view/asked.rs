@@ -19,8 +19,8 @@ use crate::tui::theme::Role;
 use crate::tui::view::diff::{AROUND, Diff, diff};
 use crate::tui::view::paint::Paint;
 use crate::tui::view::question;
-use crate::tui::view::rows::{Rows, print, rule};
-use crate::tui::view::text::{Break, clean, clean_line, fit_end, width, wrap};
+use crate::tui::view::rows::{Rows, print, rule, scrolled};
+use crate::tui::view::text::{Break, clean, clean_line, fit_end, wrap};
 
 /// Rows of the brief form at most.
 const BRIEF: usize = 3;
@@ -343,19 +343,8 @@ pub(crate) fn draw(state: &State, top: usize, paint: &Paint, area: Rect, buffer:
     let foot = foot(state, open, paint, columns);
     let height = u16::try_from(foot.len()).unwrap_or(u16::MAX);
     print(&foot, rows.bottom(height), buffer);
-    let lower = rows.bottom(1);
-    rule(paint, lower, buffer);
     let lines = lines(state, open, &|role| paint.style(role), columns);
-    let room = usize::from(rows.left.height);
-    let top = top.min(lines.len().saturating_sub(room));
-    print(&lines[top..], rows.left, buffer);
-    let below = lines.len().saturating_sub(top + room);
-    if below > 0 {
-        let more = format!(" ↓ {below} more ");
-        let wide = u16::try_from(width(&more)).unwrap_or(0);
-        let x = lower.right().saturating_sub(wide + 2);
-        buffer.set_span(x, lower.y, &paint.span(Role::Accent, more), wide);
-    }
+    scrolled(&lines, top, paint, rows, buffer);
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use pulldown_cmark::{Alignment, CodeBlockKind, Event, HeadingLevel, Options, Par
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
+use crate::tui::links::parts;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::view::code;
 use crate::tui::view::ink::Ink;
@@ -268,11 +269,33 @@ impl<'a> Drawing<'a> {
         if let Some((_, label)) = &mut self.link {
             label.push_str(text);
         }
-        let style = match &self.link {
-            Some(_) => self.style().patch(self.theme.style(Role::Link)),
-            None => self.style(),
-        };
-        self.push(clean(text).replace('\n', " "), style);
+        let text = clean(text).replace('\n', " ");
+        match &self.link {
+            Some((url, _)) => {
+                let style = self.style().patch(self.theme.style(Role::Link));
+                // Words that say another address than they lead to lead nowhere.
+                let lies = parts(&text)
+                    .iter()
+                    .any(|(_, says)| says.is_some_and(|says| says != clean_line(url)));
+                let style = match lies {
+                    true => style,
+                    false => self.ink.leading(style, url),
+                };
+                self.push(text, style);
+            }
+            None => self.plain(&text, self.style()),
+        }
+    }
+
+    /// Words in which addresses lead where they say.
+    fn plain(&mut self, text: &str, style: Style) {
+        for (part, address) in parts(text) {
+            let style = match address {
+                Some(address) => self.ink.leading(style, address),
+                None => style,
+            };
+            self.push(part.to_owned(), style);
+        }
     }
 
     fn item(&mut self) {
@@ -299,7 +322,10 @@ impl<'a> Drawing<'a> {
         };
         let url = clean_line(&url);
         if !url.is_empty() && clean_line(&label) != url && url != format!("mailto:{label}") {
-            self.push(format!(" ({url})"), self.theme.style(Role::Dim));
+            let dim = self.theme.style(Role::Dim);
+            self.push(" (".to_owned(), dim);
+            self.push(url.clone(), self.ink.leading(dim, &url));
+            self.push(")".to_owned(), dim);
         }
     }
 

@@ -5,12 +5,17 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use ratatui::style::Style;
+
 use crate::tui::colours::{Colours, Lines, Name, Shown, Snippet};
+use crate::tui::links::Links;
 use crate::tui::view::code;
 
 /// One drawing's. Notes are taken through a shared reference: whoever draws a line hands nothing back but the line.
 pub(crate) struct Ink<'a> {
     colours: &'a Colours,
+    /// `None`: words lead nowhere.
+    links: Option<&'a Links>,
     notes: RefCell<Notes>,
 }
 
@@ -27,7 +32,21 @@ impl<'a> Ink<'a> {
     pub(crate) fn new(colours: &'a Colours) -> Self {
         Self {
             colours,
+            links: None,
             notes: RefCell::default(),
+        }
+    }
+
+    /// Words may lead somewhere.
+    pub(crate) fn with_links(self, links: Option<&'a Links>) -> Self {
+        Self { links, ..self }
+    }
+
+    /// Words in this style that lead to this address, where words lead anywhere.
+    pub(crate) fn leading(&self, style: Style, address: &str) -> Style {
+        match self.links {
+            Some(links) => links.style(style, address),
+            None => style,
         }
     }
 

@@ -10,8 +10,10 @@ use crate::session::transcript::{Body, Cell};
 use crate::tui::action::Action;
 use crate::tui::keymap::Context;
 use crate::tui::menu;
+use crate::tui::on::first::deaf_until;
 use crate::tui::on::{cancel, choose, copy, place};
 use crate::tui::palette::{Palette, rows};
+use crate::tui::review::Review;
 use crate::tui::state::{Launching, Picker, Popup, Scene, State};
 use crate::tui::theme::Role;
 use crate::tui::view::cell::{Look, seconds, whole};
@@ -107,7 +109,7 @@ fn wish(state: &State, paint: &Paint, room: usize) -> Wish {
                 let told = places.get(*chosen).map(crate::tui::place::told);
                 asks("open", "", clean_line(&told.unwrap_or_default()))
             }
-            Popup::Review(_) => asks("y/Esc", "", String::new()),
+            Popup::Review(page) => asks(reviews(state, page), "", String::new()),
             Popup::Help { .. } | Popup::Asked { .. } | Popup::Here { .. } => {
                 asks("…", "", String::new())
             }
@@ -138,6 +140,15 @@ fn wish(state: &State, paint: &Paint, room: usize) -> Wish {
         return asks("?", "", hint.trim_start().to_owned());
     }
     draft(state, paint, room)
+}
+
+/// What decides on the page that was printed.
+fn reviews(state: &State, page: &Review) -> &'static str {
+    match page {
+        Review::First(_) if deaf_until(state).is_some() => "…",
+        Review::First(_) => "Enter/n/Esc",
+        Review::File(_) | Review::Undo(_) | Review::Conflict(_) => "y/Esc",
+    }
 }
 
 fn draft(state: &State, paint: &Paint, room: usize) -> Wish {
@@ -378,18 +389,8 @@ pub(crate) fn lines(
 ) -> Vec<Line<'static>> {
     let ink = Ink::new(&state.colours);
     let look = Look {
-        theme: &paint.theme,
-        ink: &ink,
-        columns,
-        open: true,
         around: state.around,
-        live: false,
-        first: false,
-        running: false,
-        wall: state.wall,
-        unfold: "",
-        save: "",
-        zone: &state.zone,
+        ..Look::page(&paint.theme, &ink, columns, state)
     };
     cell::lines(cell, look)
 }

@@ -11,6 +11,7 @@ use crate::protocol::ids::RunId;
 use crate::tui::citizen::Citizen;
 use crate::tui::colours::{Name, Snippet};
 use crate::tui::event::Drawn;
+use crate::tui::links::Links;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::view::find::Mark;
 use crate::tui::view::markdown::Markdown;
@@ -23,6 +24,8 @@ pub struct Paint {
     pub(crate) theme: Theme,
     /// No sign of ours beyond ASCII.
     pub(crate) ascii: bool,
+    /// Where words lead; `None`: nowhere.
+    pub(crate) links: Option<Links>,
     pub(crate) cells: HashMap<usize, Kept>,
     /// Whose cells they are.
     pub(crate) run: Option<RunId>,
@@ -68,6 +71,7 @@ impl Paint {
         Self {
             theme,
             ascii: false,
+            links: None,
             cells: HashMap::new(),
             run: None,
             drawn: None,
@@ -78,6 +82,12 @@ impl Paint {
     #[must_use]
     pub fn with_ascii(self, ascii: bool) -> Self {
         Self { ascii, ..self }
+    }
+
+    /// Words lead somewhere, and whoever writes the pictures knows where.
+    #[must_use]
+    pub fn with_links(self, links: Option<Links>) -> Self {
+        Self { links, ..self }
     }
 
     /// Before drawing: the theme that fits the terminal now. Lines drawn in another are forgotten.

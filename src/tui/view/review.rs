@@ -13,11 +13,11 @@ use crate::tui::state::State;
 use crate::tui::theme::Role;
 use crate::tui::view::cell::Look;
 use crate::tui::view::change::{self, Inks};
-use crate::tui::view::conflict;
 use crate::tui::view::ink::Ink;
 use crate::tui::view::paint::Paint;
-use crate::tui::view::rows::{Rows, print, rule};
+use crate::tui::view::rows::{Rows, print, rule, scrolled};
 use crate::tui::view::text::{Break, clean_line, fit, fit_end, width, wrap};
+use crate::tui::view::{conflict, first};
 
 /// Over the whole screen.
 pub(crate) fn draw(state: &State, review: &Review, paint: &Paint, area: Rect, buffer: &mut Buffer) {
@@ -35,50 +35,40 @@ pub(crate) fn draw(state: &State, review: &Review, paint: &Paint, area: Rect, bu
             page.top,
             conflict::foot(state, page),
         ),
+        Review::First(page) => (
+            first::head(page, paint, columns),
+            first::lines(page, paint, columns),
+            page.top,
+            first::foot(state, page),
+        ),
         Review::Undo(page) => {
-            let said = undo(state, page);
-            let lines = said.iter().flat_map(|(role, text)| {
-                let rest = [Span::raw("    ")];
-                wrap(
-                    &[paint.span(*role, text.clone())],
-                    &[],
-                    &rest,
-                    columns,
-                    Break::Words,
-                )
-            });
+            let lines = wrapped(undo(state, page), "", "    ", paint, columns);
             let head = Line::from(paint.span(Role::Heading, " undo"));
-            (head, lines.collect(), page.top, undo_foot(state, page))
+            (head, lines, page.top, undo_foot(state, page))
         }
     };
     print(&[head], rows.top(1), buffer);
     rule(paint, rows.top(1), buffer);
-    let foot: Vec<Line> = foot
-        .into_iter()
-        .flat_map(|(role, text)| {
-            wrap(
-                &[paint.span(role, text)],
-                &[Span::raw(" ")],
-                &[Span::raw(" ")],
-                columns,
-                Break::Words,
-            )
-        })
-        .collect();
+    let foot = wrapped(foot, " ", " ", paint, columns);
     let height = u16::try_from(foot.len()).unwrap_or(u16::MAX);
     print(&foot, rows.bottom(height), buffer);
-    let lower = rows.bottom(1);
-    rule(paint, lower, buffer);
-    let room = usize::from(rows.left.height);
-    let top = top.min(lines.len().saturating_sub(room));
-    print(&lines[top..], rows.left, buffer);
-    let below = lines.len().saturating_sub(top + room);
-    if below > 0 {
-        let more = format!(" ↓ {below} more ");
-        let wide = u16::try_from(width(&more)).unwrap_or(0);
-        let x = lower.right().saturating_sub(wide + 2);
-        buffer.set_span(x, lower.y, &paint.span(Role::Accent, more), wide);
-    }
+    scrolled(&lines, top, paint, rows, buffer);
+}
+
+/// Lines of text: what stands before the first line of each, and before its others.
+fn wrapped(
+    told: Vec<(Role, String)>,
+    first: &'static str,
+    rest: &'static str,
+    paint: &Paint,
+    columns: usize,
+) -> Vec<Line<'static>> {
+    let (first, rest) = ([Span::raw(first)], [Span::raw(rest)]);
+    let lines = told.into_iter().flat_map(|(role, text)| {
+        let text = [paint.span(role, text)];
+        wrap(&text, &first, &rest, columns, Break::Words)
+    });
+    lines.collect()
 }
 
 fn file_head(page: &FilePage, paint: &Paint, columns: usize) -> Line<'static> {
@@ -251,6 +241,7 @@ pub(crate) fn said(state: &State, review: &Review) -> Vec<String> {
             return lines.map(|(_, text)| text.trim().to_owned()).collect();
         }
         Review::Conflict(page) => return conflict::said(state, page),
+        Review::First(page) => return first::said(state, page),
         Review::File(page) => page,
     };
     let Some(read) = &page.read else {

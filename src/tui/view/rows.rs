@@ -56,6 +56,28 @@ pub(crate) fn print(lines: &[Line<'static>], area: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// The lines from `top` on, as far as there are any, in what is left; a line across below them tells how many more there are.
+pub(crate) fn scrolled(
+    lines: &[Line<'static>],
+    top: usize,
+    paint: &Paint,
+    mut rows: Rows,
+    buffer: &mut Buffer,
+) {
+    let lower = rows.bottom(1);
+    rule(paint, lower, buffer);
+    let room = usize::from(rows.left.height);
+    let top = top.min(lines.len().saturating_sub(room));
+    print(&lines[top..], rows.left, buffer);
+    let below = lines.len().saturating_sub(top + room);
+    if below > 0 {
+        let more = format!(" ↓ {below} more ");
+        let wide = u16::try_from(width(&more)).unwrap_or(0);
+        let x = lower.right().saturating_sub(wide + 2);
+        buffer.set_span(x, lower.y, &paint.span(Role::Accent, more), wide);
+    }
+}
+
 /// On the line below the chat: the newest toast, and that there is more below.
 pub(crate) fn remark(state: &State, paint: &Paint, area: Rect, buffer: &mut Buffer) {
     let columns = usize::from(area.width);

@@ -290,7 +290,8 @@ impl List<'_> {
             if kept.key.as_ref().is_none_or(|old| old.seq != key.seq) {
                 kept = Kept::default();
             }
-            let ink = Ink::new(colours);
+            let links = self.paint.links.clone();
+            let ink = Ink::new(colours).with_links(links.as_ref());
             self.make(item, &key, &ink, &mut kept);
             let Notes { wanted, awaited } = ink.notes();
             self.paint.wanted.extend(wanted);

@@ -7,6 +7,7 @@ mod cells;
 mod citizen;
 mod deciding;
 mod finding;
+mod first;
 mod inline;
 mod linear;
 mod peers;

@@ -1,7 +1,12 @@
 //! The keys that the field agrees on, row by row, and five tasks with the keys that people bring along from elsewhere.
 
+use ashore::attach::state::{Attached, Link};
 use ashore::protocol::command::What;
+use ashore::protocol::ids::RunRef;
+use ashore::protocol::run::Status;
+use ashore::tui::away::Seen;
 use ashore::tui::effect::Effect;
+use ashore::tui::event::{Event, Facts, RunRow};
 use ashore::tui::state::{Focus, Pane, Popup, Scene, Scroll};
 use serde_json::json;
 
@@ -145,8 +150,8 @@ fn the_editor_the_history_and_the_palette() {
 }
 
 /// The run of the second tab.
-fn second() -> ashore::protocol::ids::RunRef {
-    ashore::protocol::ids::RunRef {
+fn second() -> RunRef {
+    RunRef {
         run: "91bd".parse().expect("a test's own"),
         ..at()
     }
@@ -305,17 +310,187 @@ fn five_tasks_with_the_keys_of_others() {
             "{peer}"
         );
     }
-    // It is left, and the run goes on; coming back is `ashore attach --last`.
-    let ways = ["<ctrl+c><ctrl+c>", "<ctrl+d>", "/quit<enter>", "<tab>q"];
-    for (peer, keys) in peers.into_iter().zip(ways) {
+    // It is left and come back to; the run goes on meanwhile.
+    let ways = [
+        ("Codex", "<ctrl+c><ctrl+c>", Back::Line),
+        ("Claude Code", "<ctrl+d>", Back::Line),
+        ("opencode", "/quit<enter>", Back::Picker("<enter>")),
+        ("lazygit", "<tab>q", Back::Picker("j<enter>")),
+    ];
+    for (peer, keys, back) in ways {
         let mut screen = idle();
         let effects = screen.keys(keys);
         assert!(leaves(&effects), "{peer}");
         assert!(posted(&effects).is_empty(), "{peer}");
+        let seen = effects.iter().find_map(|one| match one {
+            Effect::SaveSeen { of, seen } if *of == at().run => Some(*seen),
+            _ => None,
+        });
+        let seen = seen.unwrap_or_else(|| panic!("{peer}: {effects:?}"));
+        come_back(peer, &effects, back, seen);
     }
+}
+
+/// How somebody comes back.
+#[derive(Clone, Copy)]
+enum Back {
+    /// With the command of the last line, as Codex and Claude Code print one.
+    Line,
+    /// From the list of the runs, with these keys.
+    Picker(&'static str),
+}
+
+/// What was said meanwhile stands behind all that was said before, and is marked.
+fn come_back(peer: &str, left: &[Effect], back: Back, seen: Seen) {
+    let said = left.iter().find_map(|one| match one {
+        Effect::Quit { message, .. } => message.clone(),
+        _ => None,
+    });
+    let said = said.expect("a last line");
+    let mut screen = match back {
+        Back::Line => {
+            let command = format!("ashore attach {}", at().run.short());
+            assert!(said.ends_with(&command), "{peer}: {said}");
+            Screen::opening(100, 30)
+        }
+        Back::Picker(keys) => {
+            let mut screen = Screen::picker(100, 30);
+            let rows = match keys {
+                "<enter>" => vec![row(at())],
+                _ => vec![row(second()), row(at())],
+            };
+            screen.event(Event::RunsListed(Ok(rows)));
+            let effects = screen.keys(keys);
+            assert!(effects.contains(&Effect::OpenRun(at())), "{peer}");
+            screen
+        }
+    };
+    let mut attached = Attached::new(at(), "local", false);
+    attached.link = Link::Live;
+    screen.event(Event::Opened(Box::new(attached)));
+    screen.event(Event::SeenFound(seen));
+    for (second, words) in [(0, "find the flaky test"), (5, "fix it"), (60, "and push")] {
+        screen.prompt(second, words);
+        screen.chunk(second + 1, &format!("answer to {words}"));
+        screen.ends(second + 2, "end_turn");
+    }
+    screen.after(90_000);
+    let text = screen.text();
+    for part in ["answer to fix it", "answer to and push", "○ idle"] {
+        assert!(text.contains(part), "{peer}: {part}\n{text}");
+    }
+    assert_eq!(text.matches("answer to fix it").count(), 1, "{peer}");
+}
+
+/// A line of the list.
+fn row(at: RunRef) -> RunRow {
+    RunRow {
+        at,
+        title: "find the flaky test".to_owned(),
+        status: Status::InProgress,
+        agent: None,
+        place: "web".to_owned(),
+        needs: None,
+        working: false,
+        updated: None,
+        here: true,
+        facts: Facts::default(),
+    }
+}
+
+#[test]
+fn two_states_and_what_is_typed_is_never_lost() {
+    for keys in ["<tab>", "<esc>"] {
+        let mut screen = idle();
+        screen.keys(keys);
+        assert_eq!(screen.state.focus, Focus::Browse, "{keys}");
+        screen.keys(keys);
+        assert_eq!(screen.state.focus, Focus::Edit, "{keys}");
+    }
+    // A letter that means nothing while browsing begins a draft.
     let mut screen = idle();
+    screen.keys("<tab>ä");
+    assert_eq!(screen.state.focus, Focus::Edit);
+    assert_eq!(screen.state.composer.text(), "ä");
+    // Esc never destroys text, whatever else it does; Ctrl+C puts it into the history.
+    for mut screen in [idle(), working(), asking()] {
+        screen.keys("half a thought<esc><esc><esc>");
+        assert_eq!(screen.state.composer.text(), "half a thought");
+        let effects = screen.keys("<ctrl+c>");
+        let kept = Effect::SaveHistory("half a thought".to_owned());
+        assert!(effects.contains(&kept), "{effects:?}");
+        assert!(!leaves(&effects));
+        screen.keys("<up>");
+        assert_eq!(screen.state.composer.text(), "half a thought");
+    }
+    // With a draft Ctrl+D is readline's.
+    let mut screen = idle();
+    assert!(!leaves(&screen.keys("ab<left><ctrl+d>")));
+    assert_eq!(screen.state.composer.text(), "a");
+}
+
+#[test]
+fn the_leader_waits_and_stopping_asks() {
+    let mut screen = idle();
+    screen.keys("<ctrl+x>");
+    assert!(!screen.state.leader_is_told());
+    screen.after(9_000 + 400);
+    assert!(screen.state.leader_is_told());
+    screen.after(60_000);
+    assert!(
+        screen.keys("l").contains(&Effect::ListRuns),
+        "a minute later"
+    );
+    for keys in ["<ctrl+x>s", "/stop<enter>"] {
+        let mut screen = idle();
+        assert!(posted(&screen.keys(keys)).is_empty(), "{keys}");
+        assert!(matches!(screen.state.popup, Some(Popup::Confirm(_))));
+        let mut no = idle();
+        no.keys(keys);
+        assert!(posted(&no.keys("n")).is_empty());
+        let stopped = posted(&screen.keys("y"));
+        assert!(matches!(stopped.as_slice(), [What::Close]), "{stopped:?}");
+    }
+}
+
+#[test]
+fn pages_and_half_pages() {
+    let long = || {
+        let mut screen = Screen::run(100, 30);
+        for turn in 0..40 {
+            screen.prompt(turn * 5, &format!("question {turn}"));
+            screen.chunk(turn * 5 + 1, &format!("answer {turn}"));
+            screen.ends(turn * 5 + 2, "end_turn");
+        }
+        screen.after(300_000);
+        screen.draw();
+        screen
+    };
+    let first = |screen: &mut Screen| {
+        screen.draw();
+        let top = screen.state.drawn.top;
+        (top.item, top.line)
+    };
+    let mut screen = long();
+    let end = first(&mut screen);
     screen.keys("<tab>");
-    assert_eq!(screen.state.focus, Focus::Browse);
+    for (up, down) in [("<pageup>", "<pagedown>"), ("<ctrl+u>", "<ctrl+d>")] {
+        screen.keys(up);
+        let once = first(&mut screen);
+        assert!(once < end, "{up}");
+        screen.keys(up);
+        assert!(first(&mut screen) < once, "{up} again");
+        screen.keys(down);
+        assert_eq!(first(&mut screen), once, "{down}");
+        screen.keys(down);
+        assert_eq!(first(&mut screen), end, "{down} again");
+    }
+    // A page also while writing, and half of one is less than a whole.
+    let (mut whole, mut half) = (long(), long());
+    whole.keys("<pageup>");
+    half.keys("<tab><ctrl+u>");
+    let (whole, half) = (first(&mut whole), first(&mut half));
+    assert!(whole < half && half < end, "{whole:?} {half:?} {end:?}");
 }
 
 #[test]

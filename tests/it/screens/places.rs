@@ -1,6 +1,7 @@
 //! From a tool call to the place it tells, in the editor.
 
 use ashore::protocol::file::ChangeKind;
+use ashore::protocol::ids::Seq;
 use ashore::tui::effect::Effect;
 use ashore::tui::event::Event;
 use ashore::tui::piece::Wanted;
@@ -114,6 +115,11 @@ fn what_is_not_mirrored_here_is_not_opened_and_why_is_said() {
     }
 }
 
+fn newest(screen: &mut Screen) -> Seq {
+    let cells = &screen.attached().session.transcript.cells;
+    cells.last().expect("it is there").seq
+}
+
 #[test]
 fn s_saves_what_is_no_text_and_nothing_else() {
     let image = json!({"type": "image", "mimeType": "image/png", "data": "A".repeat(56_000)});
@@ -133,14 +139,7 @@ fn s_saves_what_is_no_text_and_nothing_else() {
         shown.contains("▪ image image/png, 42.0 kB · s saves"),
         "{shown}"
     );
-    let cell = screen
-        .attached()
-        .session
-        .transcript
-        .cells
-        .last()
-        .expect("it is there")
-        .seq;
+    let cell = newest(&mut screen);
     let of = screen.attached().at.run.clone();
     let saves = |from, call: Option<&str>| {
         vec![Effect::SavePieces {
@@ -157,14 +156,7 @@ fn s_saves_what_is_no_text_and_nothing_else() {
     screen.keys("<ctrl+o>");
     let shown = screen.text();
     assert_eq!(shown.matches("42.0 kB · s saves").count(), 2, "{shown}");
-    let call = screen
-        .attached()
-        .session
-        .transcript
-        .cells
-        .last()
-        .expect("it is there")
-        .seq;
+    let call = newest(&mut screen);
     assert_eq!(screen.keys("s"), saves(call, Some("shot")));
     // Of what is selected, and of nothing beside it.
     screen.state.selected = Some(1);

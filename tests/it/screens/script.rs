@@ -110,6 +110,11 @@ impl Screen {
         Self::of(Scene::Composer(Launching::No), width, height)
     }
 
+    /// A run that was asked for and is not there yet.
+    pub(crate) fn opening(width: u16, height: u16) -> Self {
+        Self::of(Scene::Opening(at()), width, height)
+    }
+
     pub(crate) fn picker(width: u16, height: u16) -> Self {
         Self::of(Scene::Picker(Picker::default()), width, height)
     }
