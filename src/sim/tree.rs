@@ -390,6 +390,9 @@ impl State {
             disk,
             dice,
             torn,
+            late,
+            wrote,
+            careless,
             ..
         } = self;
         for (number, node) in disk.iter_mut() {
@@ -405,6 +408,11 @@ impl State {
                     _ => *old = vec![0; new.len()],
                 }
                 torn.insert(ContentHash::of(old));
+                // Not told yet, for it lies where nothing is told of.
+                let saved = ContentHash::of(new);
+                if *careless && late.contains(&saved) {
+                    wrote.remove(&saved);
+                }
             }
             if let Some(now) = now {
                 (node.up, node.stood) = (now.up.clone(), now.stood.clone());
