@@ -10,7 +10,7 @@ use ratatui::widgets::Widget;
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
-use crate::tui::view::text::{clean_line, fit, width};
+use crate::tui::view::text::{Break, clean_line, fit, pad, width, wrap};
 
 /// What is left of an area after rows were taken off its top and its bottom.
 pub(crate) struct Rows {
@@ -78,7 +78,12 @@ pub(crate) fn scrolled(
     }
 }
 
-/// On the line below the chat: the newest toast, and that there is more below.
+/// Rows of the chat that a toast may lie over at most, and a share of the screen's that it never exceeds.
+const OVER: u16 = 2;
+const SHARE: u16 = 6;
+
+/// On the line below the chat: the newest toast, and that there is more below. A toast that is too long for the line lies
+/// over the last rows of the chat as well, for as long as it stays.
 pub(crate) fn remark(state: &State, paint: &Paint, area: Rect, buffer: &mut Buffer) {
     let columns = usize::from(area.width);
     let below = paint.drawn.is_some_and(|drawn| !drawn.at_end);
@@ -86,20 +91,50 @@ pub(crate) fn remark(state: &State, paint: &Paint, area: Rect, buffer: &mut Buff
     if let Some(toast) = state.toasts.last() {
         let times = match toast.times {
             0 | 1 => String::new(),
-            times => format!("({times}×) "),
+            times => format!(" ({times}×)"),
         };
-        let room = columns.saturating_sub(width(more) + width(&times) + 6);
-        let text = format!(" {} {times}", fit(&clean_line(&toast.text), room));
-        buffer.set_span(
-            area.x + 1,
-            area.y,
-            &paint.span(Role::Warning, text),
-            area.width.saturating_sub(1),
-        );
+        let text = clean_line(&toast.text);
+        let room = columns.saturating_sub(width(more) + 6);
+        let over = OVER.min(area.y / SHARE);
+        for (line, up) in said(&text, &times, room, over).iter().rev().zip(0..) {
+            let text = paint.span(Role::Warning, format!(" {line} "));
+            buffer.set_span(area.x + 1, area.y - up, &text, area.width.saturating_sub(1));
+        }
     }
     if below {
         let wide = u16::try_from(width(more)).unwrap_or(0);
         let x = area.right().saturating_sub(wide + 2);
         buffer.set_span(x, area.y, &paint.span(Role::Accent, more), wide);
+    }
+}
+
+/// A text in its line and at most so many above it, all of them as wide as the widest; its tail is never cut off.
+fn said(text: &str, tail: &str, room: usize, over: u16) -> Vec<String> {
+    let over = match width(text) + width(tail) <= room {
+        true => 0,
+        false => usize::from(over),
+    };
+    let all = wrap(&[text.to_owned().into()], &[], &[], room, Break::Words);
+    let mut all = all.iter().map(ToString::to_string);
+    let mut lines: Vec<String> = all.by_ref().take(over).collect();
+    let rest: Vec<String> = all.collect();
+    let rest = fit(&rest.join(" "), room.saturating_sub(width(tail)));
+    lines.push(rest + tail);
+    let widest = lines.iter().map(|line| width(line)).max().unwrap_or(0);
+    lines.iter().map(|line| pad(line, widest)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_for_its_line_takes_those_above_and_is_cut_behind_them() {
+        let twice = " (2×)";
+        assert_eq!(said("short", twice, 10, 2), ["short (2×)"]);
+        assert_eq!(said("too long for it", twice, 10, 0), ["too … (2×)"]);
+        assert_eq!(said("one two three", "", 10, 1), ["one two", "three  "]);
+        let long = said("one two three four five six seven", twice, 10, 2);
+        assert_eq!(long, ["one two   ", "three four", "five… (2×)"]);
     }
 }

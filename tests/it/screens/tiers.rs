@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use ashore::tui::event::Event;
+
 use crate::screens::scenes::{busy, each};
 use crate::screens::script::Screen;
 
@@ -45,4 +47,21 @@ fn no_width_hides_the_question_or_the_state() {
             assert!(text.contains("1 Allow once"), "{width}\n{text}");
         }
     }
+}
+
+/// A sentence that says what to do is of no use without its end.
+#[test]
+fn a_long_toast_is_read_whole_in_a_side_pane() {
+    let mut screen = Screen::run(40, 24);
+    busy(&mut screen);
+    let wrong = "config error: config.toml:12  there is no key `them`";
+    screen.event(Event::Tastes(Box::new(Err(wrong.to_owned()))));
+    let text = format!("{wrong}; what held before still holds");
+    screen.shows("run/toast");
+    let lines = screen.text();
+    let words = lines.lines().flat_map(str::split_whitespace);
+    let words: Vec<&str> = words.collect();
+    let whole: Vec<&str> = text.split_whitespace().collect();
+    let said = |from: &[&str]| from.iter().filter(|word| words.contains(word)).count();
+    assert_eq!(said(&whole), whole.len(), "{lines}");
 }
