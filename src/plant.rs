@@ -48,6 +48,7 @@ pub(crate) enum Bug {
     EditsBehindPrompt,
     SwappedOutForgotten,
     DeafAfterRewind,
+    OtherLineTaken,
 }
 
 #[cfg(not(test))]

@@ -34,6 +34,8 @@ pub enum Event {
     /// History began to arrive; this many lines stand in the journal.
     HistoryOpened {
         last: Seq,
+        /// The last line that was read of it still says the same.
+        same: bool,
     },
     /// Lines, in order, from history or live.
     Arrived(Vec<(Seq, Decoded)>),

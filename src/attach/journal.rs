@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::client::stream::Raw;
+use crate::client::stream::{Bookmark, Raw};
 use crate::plant::planted;
 use crate::protocol::entry::Decoded;
 use crate::protocol::ids::Seq;
@@ -57,6 +57,8 @@ pub(crate) struct Journal {
     last: Seq,
     /// Bytes of whole lines.
     length: u64,
+    /// The newest line that was read here or came since, also where nothing is kept.
+    mark: Bookmark,
 }
 
 /// How much of the file is in memory at once while it is read.
@@ -116,6 +118,7 @@ impl Cache {
         mut take: impl FnMut(Vec<(Seq, Decoded)>) -> bool,
     ) -> io::Result<Journal> {
         let (mut last, mut length) = (Seq::ZERO, 0);
+        let mut mark = Bookmark::default();
         let mut bytes = Vec::with_capacity(PIECE * 2);
         let mut lines = Vec::new();
         let mut piece = vec![0; PIECE];
@@ -141,6 +144,10 @@ impl Cache {
                 }
             });
             length += whole as u64;
+            if let Some(end) = whole.checked_sub(1) {
+                let begin = memchr::memrchr(b'\n', &bytes[..end]).map_or(0, |at| at + 1);
+                mark = Bookmark::new(last, &bytes[begin..end]);
+            }
             bytes.drain(..whole);
             if read == 0 {
                 break true;
@@ -163,6 +170,7 @@ impl Cache {
             stale: false,
             last,
             length,
+            mark,
         })
     }
 }
@@ -218,11 +226,20 @@ impl Journal {
             stale: false,
             last: Seq::ZERO,
             length: 0,
+            mark: Bookmark::default(),
         }
+    }
+
+    /// Where reading goes on behind this line.
+    pub(crate) fn bookmark(&self, after: Seq) -> Bookmark {
+        self.mark.clone().to(after)
     }
 
     /// Takes the lines that come next; those it has are skipped, and behind a gap nothing is kept.
     pub(crate) fn append(&mut self, lines: &Raw) {
+        if let Some((seq, line)) = lines.last() {
+            self.mark = Bookmark::new(*seq, line);
+        }
         if !self.empty() {
             return;
         }
@@ -262,6 +279,7 @@ impl Journal {
     /// The endpoint has another journal now.
     pub(crate) fn forget(&mut self) {
         (self.last, self.length) = (Seq::ZERO, 0);
+        self.mark = Bookmark::default();
         (self.broken, self.stale) = (false, true);
         self.empty();
     }
@@ -322,6 +340,23 @@ mod tests {
             [1, 2, 3]
         );
         assert_eq!(text(folder.path()), "{\"a\":1}\n\n{\"b\": 2}\n");
+    }
+
+    #[test]
+    fn the_bookmark_is_the_last_line_whether_it_is_kept_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, _) = open(folder.path()).unwrap();
+        assert_eq!(journal.bookmark(Seq(0)), Seq(0).into());
+        journal.append(&lines(1, &["{}", "{\"b\":2}"]));
+        let mark = Bookmark::new(Seq(2), b"{\"b\":2}");
+        assert_eq!(journal.bookmark(Seq(2)), mark);
+        assert_eq!(journal.bookmark(Seq(1)), Seq(1).into(), "it is not known");
+        let (mut second, _) = open(folder.path()).unwrap();
+        assert_eq!(second.bookmark(Seq(2)), mark, "read by another screen");
+        second.append(&lines(3, &["{}"]));
+        assert_eq!(second.bookmark(Seq(3)), Bookmark::new(Seq(3), b"{}"));
+        journal.forget();
+        assert_eq!(journal.bookmark(Seq(2)), Seq(2).into());
     }
 
     #[test]

@@ -590,15 +590,12 @@ async fn heard(
     events: &mpsc::Sender<Event>,
 ) -> Error {
     let (out, mut heard) = mpsc::channel(HEARD);
-    let mut keep = move |lines: &Raw| {
-        journal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .append(lines);
-    };
+    let journal = || journal.lock().unwrap_or_else(PoisonError::into_inner);
+    let mark = journal().bookmark(after);
+    let mut keep = |lines: &Raw| journal().append(lines);
     // `out` goes into the block and ends with it, so `pass_on` ends behind the last thing heard.
     let follow = async move {
-        stream::follow_kept(api, at, View::Journal, after, &out, &mut keep, manner).await
+        stream::follow_kept(api, at, View::Journal, mark, &out, &mut keep, manner).await
     };
     let pass_on = async {
         while let Some(heard) = heard.recv().await {
@@ -611,7 +608,7 @@ async fn heard(
 
 fn event(heard: Heard) -> Event {
     match heard {
-        Heard::Opened { last } => Event::HistoryOpened { last },
+        Heard::Opened { last, same } => Event::HistoryOpened { last, same },
         Heard::Lines(lines) => Event::Arrived(lines),
         Heard::Live => Event::WentLive,
         Heard::Ended(status) => Event::Ended(status),
@@ -720,14 +717,15 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert!(asked(&silent).is_empty());
-        // Live again, it asks only for what is behind the cache.
+        // Live again, it asks only for what is behind the cache, and for its last line to see that it is the same journal.
+        let before = asked(&server).len();
         let mut opened = open(plan(&server, folder.path())).await;
         until(&mut opened, vec![], |run| run.link == Link::Live).await;
-        assert!(
-            asked(&server)
-                .iter()
-                .any(|path| path.ends_with("/logs?after=2"))
-        );
+        let logs: Vec<String> = asked(&server).split_off(before);
+        let logs: Vec<&String> = logs.iter().filter(|path| path.contains("/logs")).collect();
+        assert_eq!(logs.len(), 1);
+        assert!(logs[0].ends_with("/logs?after=1"), "{logs:?}");
+        assert_eq!(opened.attached.session.last, Seq(2));
     }
 
     #[tokio::test]

@@ -32,7 +32,7 @@ pub fn update(attached: &mut Attached, event: Event) -> Vec<Effect> {
         Event::Peeked(session) => peeked(attached, *session),
         Event::Kept(piece) => kept(attached, piece.lines),
         Event::Restored(lines) => restored(attached, lines),
-        Event::HistoryOpened { last } => opened(attached, last),
+        Event::HistoryOpened { last, same } => opened(attached, last, same),
         Event::Arrived(lines) => arrived(attached, lines),
         Event::WentLive => went_live(attached),
         Event::Ended(status) => ended(attached, status),
@@ -92,17 +92,22 @@ fn restored(attached: &mut Attached, lines: Vec<(Seq, Decoded)>) -> Vec<Effect> 
     effects
 }
 
-fn opened(attached: &mut Attached, last: Seq) -> Vec<Effect> {
-    let shorter = last < attached.session.last && !planted!(ResetIgnored);
+/// `same`: as far as can be said, it is the journal that was read before, or grew out of it.
+fn opened(attached: &mut Attached, last: Seq, same: bool) -> Vec<Effect> {
+    let read = attached.session.last;
+    let another = (last < read || !same) && !planted!(ResetIgnored);
     let mut effects = Vec::new();
-    if shorter {
+    if another {
         // The endpoint lost lines that were read here: what it has now is the truth, so it is read anew.
+        let what = match read.0.checked_sub(last.0) {
+            Some(missing @ 1..) => {
+                format!("ends at line {last}, {missing} lines earlier than what was read here")
+            }
+            _ => format!("says something else in line {read} than what was read here"),
+        };
         note(
             attached,
-            format!(
-                "the endpoint's journal ends at line {last}, {} lines earlier than what was read here; it is read again from the start",
-                attached.session.last.0 - last.0
-            ),
+            format!("the endpoint's journal {what}; it is read again from the start"),
         );
         attached.session = attached.session.anew();
         effects.push(Effect::ForgetJournal);
@@ -120,8 +125,8 @@ fn opened(attached: &mut Attached, last: Seq) -> Vec<Effect> {
     };
     // The mirror may have read further than what is shown here, in an earlier life.
     let mirrored = attached.mirrored;
-    effects.extend(mirrored.then_some(Effect::Mirror(Order::Rewound { last, from })));
-    if shorter {
+    effects.extend(mirrored.then_some(Effect::Mirror(Order::Rewound { last, from, same })));
+    if another {
         effects.extend(pump(attached));
     }
     effects
@@ -639,7 +644,13 @@ mod tests {
     fn live() -> Attached {
         let mut attached = run();
         update(&mut attached, Event::Restored(Vec::new()));
-        update(&mut attached, Event::HistoryOpened { last: Seq(0) });
+        update(
+            &mut attached,
+            Event::HistoryOpened {
+                last: Seq(0),
+                same: true,
+            },
+        );
         update(&mut attached, Event::WentLive);
         attached
     }
@@ -731,7 +742,13 @@ mod tests {
                 of: None
             }
         );
-        update(&mut attached, Event::HistoryOpened { last: Seq(9) });
+        update(
+            &mut attached,
+            Event::HistoryOpened {
+                last: Seq(9),
+                same: true,
+            },
+        );
         update(&mut attached, Event::Arrived(plain(8..=8)));
         assert_eq!(
             attached.link,
@@ -857,10 +874,30 @@ mod tests {
     fn a_shorter_journal_is_read_again_from_the_start() {
         let mut attached = live();
         update(&mut attached, Event::Arrived(plain(1..=9)));
-        let effects = update(&mut attached, Event::HistoryOpened { last: Seq(4) });
+        let effects = update(
+            &mut attached,
+            Event::HistoryOpened {
+                last: Seq(4),
+                same: true,
+            },
+        );
         assert_eq!(effects, [Effect::ForgetJournal]);
         assert_eq!(attached.session.last, Seq(0));
         assert_eq!(attached.notes.len(), 1);
+    }
+
+    #[test]
+    fn a_journal_that_was_put_back_and_has_grown_since_is_read_again_too() {
+        let mut attached = live();
+        attached.mirrored = true;
+        update(&mut attached, Event::Arrived(plain(1..=9)));
+        let (last, from, same) = (Seq(12), Seq(0), false);
+        let effects = update(&mut attached, Event::HistoryOpened { last, same });
+        let rewound = Effect::Mirror(Order::Rewound { last, from, same });
+        assert_eq!(effects, [Effect::ForgetJournal, rewound]);
+        assert_eq!(attached.session.last, Seq(0));
+        let note = attached.notes.last().unwrap();
+        assert!(note.contains("something else in line 9"), "{note}");
     }
 
     #[test]
@@ -873,14 +910,37 @@ mod tests {
             command: said.clone(),
             state: Posting::Accepted,
         });
-        let effects = update(&mut attached, Event::HistoryOpened { last: Seq(4) });
+        let effects = update(
+            &mut attached,
+            Event::HistoryOpened {
+                last: Seq(4),
+                same: true,
+            },
+        );
         let (last, from) = (Seq(4), Seq(0));
-        let rewound = Effect::Mirror(Order::Rewound { last, from });
+        let rewound = Effect::Mirror(Order::Rewound {
+            last,
+            from,
+            same: true,
+        });
         assert!(effects.contains(&rewound), "{effects:?}");
         assert_eq!(posts(&effects), [said]);
-        let effects = update(&mut attached, Event::HistoryOpened { last: Seq(9) });
+        let effects = update(
+            &mut attached,
+            Event::HistoryOpened {
+                last: Seq(9),
+                same: true,
+            },
+        );
         let (last, from) = (Seq(9), Seq(0));
-        assert_eq!(effects, [Effect::Mirror(Order::Rewound { last, from })]);
+        assert_eq!(
+            effects,
+            [Effect::Mirror(Order::Rewound {
+                last,
+                from,
+                same: true
+            })]
+        );
     }
 
     #[test]
@@ -1022,7 +1082,13 @@ mod tests {
         );
         let (cached, fresh) = (plain(1..=1), vec![(Seq(2), line)]);
         assert_eq!(posts(&update(&mut attached, Event::Restored(cached))), []);
-        update(&mut attached, Event::HistoryOpened { last: Seq(2) });
+        update(
+            &mut attached,
+            Event::HistoryOpened {
+                last: Seq(2),
+                same: true,
+            },
+        );
         let effects = update(&mut attached, Event::Arrived(fresh));
         let later = update(&mut attached, Event::WentLive);
         assert_eq!(posts(&[effects, later].concat()), [unseen]);

@@ -53,8 +53,8 @@ impl View {
 /// What comes down the road.
 #[derive(Debug)]
 pub enum Heard {
-    /// History began; the journal's last line.
-    Opened { last: Seq },
+    /// History began; the journal's last line, and whether it still says what was read of it.
+    Opened { last: Seq, same: bool },
     /// In order, never twice, at most 512 at a time.
     Lines(Vec<(Seq, Decoded)>),
     /// The stream stands open behind the last line.
@@ -68,6 +68,48 @@ pub enum Heard {
 /// Numbered lines as they came, without LF.
 pub type Raw = [(Seq, Vec<u8>)];
 
+/// Longer lines are not remembered in a [`Bookmark`].
+const LONGEST_MARK: usize = 64 * 1024;
+
+/// The last line that was read, and what it said where that is known: a journal that was put back and has grown since has
+/// a line of this number too, and it says something else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bookmark {
+    pub at: Seq,
+    line: Option<Vec<u8>>,
+}
+
+impl std::convert::From<Seq> for Bookmark {
+    fn from(at: Seq) -> Self {
+        Self { at, line: None }
+    }
+}
+
+impl Bookmark {
+    pub fn new(at: Seq, line: &[u8]) -> Self {
+        let line = (line.len() <= LONGEST_MARK).then(|| line.to_vec());
+        Self { at, line }
+    }
+
+    /// What was read up to `after`; without the words of another line.
+    #[must_use]
+    pub fn to(self, after: Seq) -> Self {
+        match self.at == after {
+            true => self,
+            false => after.into(),
+        }
+    }
+
+    /// As JSON: a proxy, or our own cache, may have other white space.
+    fn says(&self, line: &[u8]) -> bool {
+        let value = |line: &[u8]| serde_json::from_slice::<Value>(line).ok();
+        match &self.line {
+            Some(said) => said == line || value(said).is_some_and(|said| Some(said) == value(line)),
+            None => true,
+        }
+    }
+}
+
 /// Reads on after `after` into `out` until the road fails; never returns `Ok`.
 pub async fn follow(
     api: &Api,
@@ -77,7 +119,7 @@ pub async fn follow(
     out: &mpsc::Sender<Heard>,
 ) -> Error {
     let manner = Manner::default();
-    follow_kept(api, at, view, after, out, &mut |_: &Raw| (), &manner).await
+    follow_kept(api, at, view, after.into(), out, &mut |_: &Raw| (), &manner).await
 }
 
 /// What lasts from attempt to attempt. Cheap to clone.
@@ -96,14 +138,15 @@ pub async fn follow_kept(
     api: &Api,
     at: &RunRef,
     view: View,
-    after: Seq,
+    mark: Bookmark,
     out: &mpsc::Sender<Heard>,
     keep: &mut (dyn FnMut(&Raw) + Send),
     manner: &Manner,
 ) -> Error {
+    let after = mark.at;
     let client = manner.client.as_deref();
     let source = OfApi { api, at, client };
-    match follow_numbered(&source, view, after, out, keep, manner.silence).await {
+    match follow_numbered(&source, view, mark, out, keep, manner.silence).await {
         End::Failed(error) => error,
         End::Unnumbered => unnumbered::follow(api, at, after, out, &manner.shown).await,
     }
@@ -151,7 +194,7 @@ impl Source for OfApi<'_> {
 pub(crate) async fn follow_numbered(
     source: &dyn Source,
     view: View,
-    after: Seq,
+    mark: Bookmark,
     out: &mpsc::Sender<Heard>,
     keep: &mut (dyn FnMut(&Raw) + Send),
     silence: Option<Duration>,
@@ -159,14 +202,14 @@ pub(crate) async fn follow_numbered(
     let mut road = Road {
         source,
         view,
-        cursor: after,
+        cursor: mark.at,
         out,
         keep,
         silence: silence.unwrap_or(KEEPALIVE.mul_f64(2.5)),
         told_silence: silence,
     };
     let end = match view {
-        View::Journal => road.journal().await,
+        View::Journal => road.journal(mark).await,
         View::Commands => road.commands().await.map_err(End::Failed),
     };
     match end {
@@ -206,10 +249,10 @@ struct Road<'a> {
 }
 
 impl Road<'_> {
-    async fn journal(&mut self) -> Result<Never, End> {
+    async fn journal(&mut self, mut mark: Bookmark) -> Result<Never, End> {
         let mut gap_at = None;
         loop {
-            self.history().await?;
+            self.history(std::mem::take(&mut mark)).await?;
             // The endpoint that skips a line live had it in `logs`, or it is no journal.
             if gap_at == Some(self.cursor) {
                 return Err(End::Failed(Error::Malformed {
@@ -236,14 +279,27 @@ impl Road<'_> {
         }
     }
 
-    async fn history(&mut self) -> Result<(), End> {
-        let mut logs = self.source.logs(self.cursor).await?;
+    /// The line at the bookmark is read once more where it is known what it said.
+    async fn history(&mut self, mark: Bookmark) -> Result<(), End> {
+        let again = mark.line.is_some() && mark.at > Seq::ZERO;
+        let after = Seq(self.cursor.0 - u64::from(again));
+        let mut logs = self.source.logs(after).await?;
         let Some(last) = logs.last else {
             return Err(End::Unnumbered);
         };
         self.keepalive(logs.keepalive);
-        self.send(Heard::Opened { last }).await?;
+        let line = match again && last >= mark.at {
+            true => logs.next().await?,
+            false => None,
+        };
+        let same = line.is_none_or(|(seq, line)| seq != mark.at || mark.says(&line));
+        self.send(Heard::Opened { last, same }).await?;
         self.reaches(Some(last))?;
+        if !same && !planted!(OtherLineTaken) {
+            return Err(End::Failed(Error::Malformed {
+                text: format!("its line {} is not the one that was read here", mark.at),
+            }));
+        }
         let (mut lines, mut bytes) = (Vec::new(), 0);
         loop {
             let line = match logs.ready() {
@@ -533,6 +589,10 @@ mod tests {
     const PATIENT: Duration = Duration::from_secs(120);
 
     async fn attempt(server: &Server, view: View, after: u64, silence: Duration) -> Attempt {
+        attempt_at(server, view, Seq(after).into(), silence).await
+    }
+
+    async fn attempt_at(server: &Server, view: View, mark: Bookmark, silence: Duration) -> Attempt {
         let (out, mut heard) = mpsc::channel(4);
         let api = server.api();
         let at = at();
@@ -544,7 +604,7 @@ mod tests {
                 silence: Some(silence),
                 ..Manner::default()
             };
-            let error = follow_kept(&api, &at, view, Seq(after), &out, &mut keep, &manner).await;
+            let error = follow_kept(&api, &at, view, mark, &out, &mut keep, &manner).await;
             drop(out);
             error
         };
@@ -553,7 +613,10 @@ mod tests {
             while let Some(heard) = heard.recv().await {
                 match heard {
                     Heard::Lines(lines) => numbers.extend(lines.iter().map(|(seq, _)| seq.0)),
-                    Heard::Opened { last } => news.push(format!("opened {last}")),
+                    Heard::Opened { last, same } => {
+                        let other = if same { "" } else { ", another one" };
+                        news.push(format!("opened {last}{other}"));
+                    }
                     Heard::Live => news.push("live".to_owned()),
                     Heard::Ended(status) => news.push(format!("ended {status}")),
                     Heard::Presence(clients) => news.push(format!("{} there", clients.len())),
@@ -622,6 +685,27 @@ mod tests {
         assert!(asked[1].path().ends_with("/sync?view=journal"));
         assert_eq!(asked[1].header("last-event-id"), Some("2"));
         assert_eq!(asked[1].header("authorization"), Some("Bearer the-token"));
+    }
+
+    #[tokio::test]
+    async fn the_last_line_that_was_read_is_compared_and_told_once() {
+        let spaced = br#"{ "notification": {"method": "2"}, "type" : "notification" }"#;
+        let long = vec![b' '; LONGEST_MARK + 1];
+        for said in [line("2").as_slice(), spaced, &long] {
+            let server = with_stream(vec![events(), say(HELLO), Act::Close]).await;
+            let mark = Bookmark::new(Seq(2), said);
+            let attempt = attempt_at(&server, View::Journal, mark, PATIENT).await;
+            assert_eq!(numbers(&attempt), [0; 0]);
+            assert_eq!(attempt.news, ["opened 2", "live"]);
+            assert_eq!(server.asked()[1].header("last-event-id"), Some("2"));
+        }
+        let server = with_stream(vec![events(), say(HELLO), Act::Silence]).await;
+        let mark = Bookmark::new(Seq(1), &line("of another life"));
+        let attempt = attempt_at(&server, View::Journal, mark, PATIENT).await;
+        assert_eq!(numbers(&attempt), [0; 0], "none of them is told");
+        assert_eq!(attempt.news, ["opened 2, another one"]);
+        assert!(attempt.error.to_string().contains("line 1"));
+        assert_eq!(server.asked().len(), 1);
     }
 
     #[tokio::test]

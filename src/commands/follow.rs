@@ -31,8 +31,8 @@ pub async fn follow(
             // `out` ends with the road, so everything heard is taken before its failure counts.
             let road = async {
                 let out = out;
-                let at = &found.at;
-                stream::follow_kept(&api, at, View::Journal, last, &out, &mut keep, &manner).await
+                let (at, from) = (&found.at, last.into());
+                stream::follow_kept(&api, at, View::Journal, from, &out, &mut keep, &manner).await
             };
             tokio::pin!(road);
             let mut failed = None;
@@ -48,7 +48,7 @@ pub async fn follow(
                                 lines.retain(|(seq, _)| *seq > after);
                             }
                             // It is another journal than the one we read: from its start, then.
-                            Heard::Opened { last } if *last < reached => reached = Seq::ZERO,
+                            Heard::Opened { last, same } if *last < reached || !*same => reached = Seq::ZERO,
                             Heard::Opened { .. }
                             | Heard::Live
                             | Heard::Ended(_)

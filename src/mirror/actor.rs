@@ -300,7 +300,9 @@ impl Worker {
                 Order::Flush(token) => self.flush_for_screen(token),
                 Order::Direct(way) => self.direct(way, &mut facts),
                 Order::Reached(seq) => self.reached(seq, &mut facts).await,
-                Order::Rewound { last, from } => self.rewound(last, from, &mut facts).await,
+                Order::Rewound { last, from, same } => {
+                    self.rewound((last, same), from, &mut facts).await;
+                }
                 Order::Seed(manifest) => self.reread_seed(manifest, &mut facts),
                 Order::Baseline(manifest) => self.baseline(manifest, &mut facts),
                 Order::Pause => facts.push(Fact::Paused(true)),

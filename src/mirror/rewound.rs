@@ -1,4 +1,5 @@
-//! A journal that ends earlier than what was read of it: an older copy has been put in its place.
+//! A journal that ends earlier than what was read of it, or says something else in a line that was read: an older copy has
+//! been put in its place.
 //!
 //! What was decided stays decided, and what both sides had is still what they had: only what the journal says of it has
 //! changed. So the mirror listens from the new end on, keeps what waits and what is on its way, and compares the whole of
@@ -55,15 +56,26 @@ impl Rewound {
 }
 
 impl Worker {
-    /// The journal ends at `last`, and is read on behind `from`.
-    pub(super) async fn rewound(&mut self, last: Seq, from: Seq, facts: &mut Vec<Fact>) {
-        if last >= self.inbox.seen() || planted!(DeafAfterRewind) {
+    /// The journal ends at `last`, and is read on behind `from`. It says the `same` as before, or something else.
+    pub(super) async fn rewound(
+        &mut self,
+        (last, same): (Seq, bool),
+        from: Seq,
+        facts: &mut Vec<Fact>,
+    ) {
+        let seen = self.inbox.seen();
+        if (last >= seen && same) || planted!(DeafAfterRewind) {
             return;
         }
+        let what = match last < seen {
+            true => format!("ends at line {last}"),
+            false => "is another one".to_owned(),
+        };
         self.note(format!(
-            "the endpoint's journal ends at line {last}; the mirror had read up to line {}: what it says now is compared with what both sides had",
-            self.inbox.seen()
+            "the endpoint's journal {what}; the mirror had read up to line {seen}: what it says now is compared with what both sides had"
         ));
+        // Behind that its lines are new.
+        let last = last.min(seen);
         facts.extend(self.inbox.rewind(last));
         facts.extend([Fact::Seen(last), Fact::Reached(self.inbox.reached())]);
         self.save(&std::mem::take(facts)).await;

@@ -73,10 +73,12 @@ pub enum Order {
     /// Send what differs here now; `Report::Flushed` says this number when all of it was told.
     Flush(u64),
     Direct(Way),
-    /// The journal ends at `last` and is read on behind `from`. Where more of it had been read it is another one now.
+    /// The journal ends at `last` and is read on behind `from`. Where more of it had been read, or it does not say the
+    /// same as before, it is another one now.
     Rewound {
         last: Seq,
         from: Seq,
+        same: bool,
     },
     /// What `Report::SeedWanted` has asked for: what the run began with, if with anything.
     Seed(Option<FileManifest>),

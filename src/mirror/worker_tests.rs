@@ -1165,6 +1165,7 @@ async fn what_was_only_asked_is_not_taken_for_an_edit_while_old_lines_come_again
     live.order(Order::Rewound {
         last,
         from: Seq::ZERO,
+        same: true,
     })
     .await;
     live.order(world.change(1, "f", Some("one"))).await;

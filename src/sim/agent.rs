@@ -470,7 +470,7 @@ impl Append for Road {
 impl Way for Road {
     async fn follow(&self, after: Seq, out: &mpsc::Sender<Heard>) -> Error {
         let mut keep = |_: &Raw| ();
-        let end = stream::follow_numbered(self, View::Commands, after, out, &mut keep, None);
+        let end = stream::follow_numbered(self, View::Commands, after.into(), out, &mut keep, None);
         match end.await {
             End::Failed(error) => error,
             End::Unnumbered => super::endpoint::reset("not numbered"),

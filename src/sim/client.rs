@@ -345,6 +345,7 @@ async fn heard(
     events: &mpsc::Sender<Event>,
 ) -> crate::client::error::Error {
     let (out, mut heard) = mpsc::channel(HEARD);
+    let mark = lock(&journal).bookmark(after);
     let mut keep = |lines: &Raw| {
         lock(&journal).append(lines);
         for (seq, line) in lines {
@@ -353,12 +354,12 @@ async fn heard(
         }
     };
     let follow = async move {
-        stream::follow_numbered(road, View::Journal, after, &out, &mut keep, None).await
+        stream::follow_numbered(road, View::Journal, mark, &out, &mut keep, None).await
     };
     let pass_on = async {
         while let Some(heard) = heard.recv().await {
             let event = match heard {
-                Heard::Opened { last } => Event::HistoryOpened { last },
+                Heard::Opened { last, same } => Event::HistoryOpened { last, same },
                 Heard::Lines(lines) => Event::Arrived(lines),
                 Heard::Live => Event::WentLive,
                 Heard::Ended(status) => Event::Ended(status),

@@ -76,7 +76,11 @@ pub(crate) async fn follow(
 
 /// Numbers of another attach mean nothing: the listener forgets them and comes again.
 async fn begin_again(out: &mpsc::Sender<Heard>) -> Error {
-    match out.send(Heard::Opened { last: Seq::ZERO }).await {
+    let opened = Heard::Opened {
+        last: Seq::ZERO,
+        same: true,
+    };
+    match out.send(opened).await {
         Ok(()) => Error::Malformed {
             text: "its log is another one than was read here".to_owned(),
         },
@@ -438,7 +442,16 @@ mod tests {
             let mut keep = |_: &stream::Raw| panic!("nothing of it goes into the cache");
             let attempt = async {
                 let out = out;
-                stream::follow_kept(&api, &at, View::Journal, after, &out, &mut keep, &manner).await
+                stream::follow_kept(
+                    &api,
+                    &at,
+                    View::Journal,
+                    after.into(),
+                    &out,
+                    &mut keep,
+                    &manner,
+                )
+                .await
             };
             tokio::pin!(attempt);
             let mut over = false;
@@ -462,7 +475,7 @@ mod tests {
                     }
                     Heard::Ended(status) => ends.push(status),
                     Heard::Live | Heard::Presence(_) => (),
-                    Heard::Opened { last } => panic!("{last}"),
+                    Heard::Opened { last, .. } => panic!("{last}"),
                 }
                 if words.len() >= want {
                     break;
@@ -499,8 +512,15 @@ mod tests {
         let (api, at, manner) = (server.api(), at(), Manner::default());
         let (out, mut heard) = mpsc::channel(64);
         let mut keep = |_: &stream::Raw| ();
-        let attempt =
-            stream::follow_kept(&api, &at, View::Journal, Seq(0), &out, &mut keep, &manner);
+        let attempt = stream::follow_kept(
+            &api,
+            &at,
+            View::Journal,
+            Seq(0).into(),
+            &out,
+            &mut keep,
+            &manner,
+        );
         tokio::pin!(attempt);
         loop {
             tokio::select! {
@@ -531,7 +551,13 @@ mod tests {
         assert!(error.is_passing());
         let first = heard.try_recv().unwrap();
         assert!(
-            matches!(first, Heard::Opened { last: Seq::ZERO }),
+            matches!(
+                first,
+                Heard::Opened {
+                    last: Seq::ZERO,
+                    ..
+                }
+            ),
             "{first:?}"
         );
     }

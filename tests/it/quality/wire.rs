@@ -98,7 +98,7 @@ impl Wire {
                 &self.api,
                 &self.at,
                 View::Journal,
-                Seq::ZERO,
+                Seq::ZERO.into(),
                 &out,
                 &mut keep,
                 &manner,
