@@ -70,6 +70,13 @@ pub struct Found {
 }
 
 impl Context {
+    /// What is never mirrored into or out of this directory: what the user's config says, and what is our own.
+    pub fn ignore(&self, root: &Path) -> Vec<String> {
+        let mut ignore = self.settings.ignore.clone();
+        ignore.extend(self.places.within(root));
+        ignore
+    }
+
     pub fn project(&self) -> ProjectId {
         let named = self
             .settings

@@ -32,7 +32,7 @@ pub fn setup(context: &Context, run: &RunId, root: &Path, seeded_here: bool) -> 
         run: run.clone(),
         run_folder: context.places.run(run),
         mirrors: locks(context),
-        ignore: context.settings.ignore.clone(),
+        ignore: context.ignore(root),
         include: context.settings.include.clone(),
         limits: Limits {
             file: context.settings.max_file,

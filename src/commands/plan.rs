@@ -54,7 +54,7 @@ pub fn plan(
         size_limit: context.settings.seed_limit,
         max_file: context.settings.max_file,
         history_limit: HISTORY_LIMIT,
-        ignore: context.settings.ignore.clone(),
+        ignore: context.ignore(&context.directory),
         include: context.settings.include.clone(),
         project: context.project(),
     };

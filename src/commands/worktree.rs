@@ -138,7 +138,7 @@ async fn filled(
 ) -> Result<Worktree, Failure> {
     let to = worktree.directory.clone();
     let (ignore, include) = (
-        context.settings.ignore.clone(),
+        context.ignore(&context.directory),
         context.settings.include.clone(),
     );
     let done = tokio::task::spawn_blocking(move || {

@@ -17,6 +17,21 @@ pub struct Places {
     pub cache: PathBuf,
 }
 
+/// A pattern that matches this path and nothing else.
+fn literal(path: &str) -> String {
+    let mut pattern = String::new();
+    for letter in path.chars() {
+        if matches!(
+            letter,
+            '*' | '?' | '[' | ']' | '\\' | ' ' | '{' | '}' | '!' | '#'
+        ) {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern
+}
+
 /// No home folder, so nowhere to keep anything.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -59,6 +74,20 @@ impl Places {
         }
     }
 
+    /// Patterns, as of a gitignore file at this root, for what of ours lies below it: a mirror of it would mirror itself.
+    pub fn within(&self, root: &Path) -> Vec<String> {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let root = real(root);
+        let ours = [&self.config, &self.state, &self.cache].map(|place| real(place));
+        let below = ours
+            .iter()
+            .filter_map(|place| place.strip_prefix(&root).ok());
+        let below = below
+            .filter_map(Path::to_str)
+            .filter(|path| !path.is_empty());
+        below.map(|path| format!("/{}/", literal(path))).collect()
+    }
+
     /// `--config FILE`, else `ASHORE_CONFIG`, else `config.toml` in its place.
     pub fn config_file(&self, flag: Option<&Path>, env: &Env) -> PathBuf {
         flag.map(Path::to_owned)
@@ -88,6 +117,21 @@ impl Places {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_of_ours_lies_in_a_directory_is_put_out_of_its_mirror() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        let places = Places {
+            config: home.join(".config/ashore"),
+            state: home.join("odd [1]/ashore"),
+            cache: "/elsewhere/ashore".into(),
+        };
+        std::fs::create_dir_all(&places.config).unwrap();
+        let within = places.within(home);
+        assert_eq!(within, ["/.config/ashore/", r"/odd\ \[1\]/ashore/"]);
+        assert_eq!(places.within(&home.join("work")), [""; 0]);
+    }
 
     #[test]
     fn who_has_no_home_names_three_absolute_folders_or_none() {

@@ -499,8 +499,8 @@ impl Harbour for Port {
 
     async fn paths(&self, of: Option<PathBuf>, most: usize) -> Result<Listing, String> {
         let root = of.clone().unwrap_or_else(|| self.context.directory.clone());
-        let settings = &self.context.settings;
-        let rules = Rules::new(&root, &settings.ignore, &settings.include)
+        let ignore = self.context.ignore(&root);
+        let rules = Rules::new(&root, &ignore, &self.context.settings.include)
             .map_err(|error| error.to_string())?;
         rules.keep(&tracked(&root).await);
         let (paths, is_cut) = tokio::task::spawn_blocking(move || scan::names(&root, &rules, most))

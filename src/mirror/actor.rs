@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -13,6 +14,7 @@ use crate::mirror::aside::Aside;
 use crate::mirror::base::{Fact, Known, Noted, Waiting};
 use crate::mirror::control::{Answer, Ask};
 use crate::mirror::disk::{self, Disk, id_of};
+use crate::mirror::fresh::{Fresh, Tick};
 use crate::mirror::guard::{self, Halt};
 use crate::mirror::hand::{Done, End, Hand, Job};
 use crate::mirror::inbox::{Inbox, Taken};
@@ -59,7 +61,8 @@ pub(super) enum Finished {
         reply: Option<oneshot::Sender<Answer>>,
     },
     Scanned(Result<Tree, String>),
-    Looked(Vec<Seen>),
+    /// When the look began, and what it saw.
+    Looked(Tick, Vec<Seen>),
     Lifted(Lifted),
     /// The copy of theirs that was removed.
     Dropped(RelPath),
@@ -85,9 +88,13 @@ pub(crate) struct Worker {
     pub(super) outbox: VecDeque<Report>,
     pub(super) told: MirrorStatus,
     pub(super) halted: Option<Halt>,
+    /// What is known and is not written down, for the disk would not have it.
+    unsaved: Vec<Fact>,
     pub(super) seeded_here: bool,
     pub(super) scan_wanted: bool,
     pub(super) scanning: bool,
+    /// When the scan that runs began.
+    pub(super) scan_began: Option<(Tick, Timestamp)>,
     /// Nothing is written before the directory was seen whole once.
     pub(super) scanned_once: bool,
     /// Written while a scan ran: what the scan saw of it is worth nothing.
@@ -101,6 +108,7 @@ pub(crate) struct Worker {
     /// Batches of edits that are being uploaded, and looks that are under way.
     pub(super) uploads: usize,
     pub(super) looks: usize,
+    pub(super) fresh: Fresh,
     pub(super) scans_begun: u64,
     pub(super) scans_done: u64,
     pub(super) flushes: Vec<Flush>,
@@ -142,9 +150,11 @@ impl Worker {
             outbox: VecDeque::new(),
             told: MirrorStatus::default(),
             halted: None,
+            unsaved: Vec::new(),
             seeded_here,
             scan_wanted: true,
             scanning: false,
+            scan_began: None,
             scanned_once: false,
             touched: BTreeSet::new(),
             empty_is_meant: false,
@@ -153,6 +163,7 @@ impl Worker {
             ups: Ups::default(),
             uploads: 0,
             looks: 0,
+            fresh: Fresh::default(),
             scans_begun: 0,
             scans_done: 0,
             flushes: Vec::new(),
@@ -254,10 +265,24 @@ impl Worker {
     }
 
     /// Writes down and remembers; a state that cannot be written down halts.
+    /// What could not be is written down with what comes next, never behind it: a later line that is written down as seen
+    /// says the same of those before it.
     pub(super) async fn save(&mut self, facts: &[Fact]) {
         facts.iter().for_each(|fact| self.known.apply(fact));
-        if let Err(error) = self.hand.base.save(facts).await {
-            self.halt(Halt::Disk(error.to_string()));
+        let saved = if self.unsaved.is_empty() {
+            self.hand.base.save(facts).await
+        } else {
+            self.unsaved.extend_from_slice(facts);
+            self.hand.base.save(&self.unsaved).await
+        };
+        match saved {
+            Ok(()) => self.unsaved.clear(),
+            Err(error) => {
+                if self.unsaved.is_empty() {
+                    self.unsaved = facts.to_vec();
+                }
+                self.halt(Halt::Disk(error.to_string()));
+            }
         }
     }
 
@@ -268,6 +293,9 @@ impl Worker {
             (Some(recorded), now) => {
                 if let Some(halt) = guard::root(recorded, now, 0, 0) {
                     self.halt(halt);
+                } else if let Some(now) = now.filter(|now| *now != recorded) {
+                    // It was written down without its birth.
+                    self.save(&[Fact::Root(now)]).await;
                 }
             }
         }
@@ -567,15 +595,20 @@ impl Worker {
             Finished::Scanned(Ok(tree)) => self.compare(&tree).await,
             Finished::Lifted(lifted) => self.lifted(lifted).await,
             Finished::Scanned(Err(why)) => {
-                self.scanning = false;
-                self.scans_done += 1;
+                self.scanned();
                 self.halt(Halt::Disk(why));
             }
-            Finished::Looked(seen) => self.looked(seen).await,
-            Finished::Dropped(copy) => drop(self.busy.remove(&copy)),
+            Finished::Looked(begun, seen) => self.looked(begun, seen).await,
+            Finished::Dropped(copy) => self.is_free(&copy),
             Finished::LookedAside(written) => self.looked_aside(written),
             Finished::Brought(brought) => self.brought(*brought).await,
         }
+    }
+
+    /// A job has done with it.
+    pub(super) fn is_free(&mut self, path: &RelPath) {
+        self.busy.remove(path);
+        self.fresh.written(path);
     }
 
     async fn settled(&mut self, done: Done, reply: Option<oneshot::Sender<Answer>>) {
@@ -585,7 +618,7 @@ impl Worker {
             mut facts,
         } = done;
         let path = taken.change.path.clone();
-        self.busy.remove(&path);
+        self.is_free(&path);
         tracing::debug!(seq = %taken.seq, %path, ?end, "a change is decided");
         if reply.is_some() {
             self.tidy().await;

@@ -400,6 +400,18 @@ impl Base {
         Ok(base)
     }
 
+    /// From now on no change that waits is taken, as if the disk were full; or again.
+    #[cfg(test)]
+    pub(crate) async fn refuse(&self, on: bool) {
+        let sql = match on {
+            true => {
+                "CREATE TRIGGER full BEFORE INSERT ON waiting BEGIN SELECT RAISE(FAIL, 'full'); END"
+            }
+            false => "DROP TRIGGER full",
+        };
+        sqlx::raw_sql(sql).execute(&self.pool).await.unwrap();
+    }
+
     /// On a simulated machine. What the database itself does is not asked for.
     #[cfg(test)]
     pub(crate) fn on(simulated: std::sync::Arc<dyn Simulated>) -> Self {
@@ -822,6 +834,7 @@ mod tests {
         let id = RootId {
             device: 1,
             inode: u64::MAX,
+            born: Some(1),
         };
         let facts = [
             Fact::Base(path("a"), Some(state)),

@@ -119,7 +119,7 @@ impl Worker {
         reply: Option<oneshot::Sender<Answer>>,
     ) {
         for path in paths {
-            self.busy.remove(path);
+            self.is_free(path);
         }
         // Who asked may be gone, and its process with it, as soon as it has its answer.
         self.tidy().await;

@@ -379,6 +379,14 @@ impl Disk {
         self.root.sync().map_err(fail(what))
     }
 
+    /// Nothing stands there, and the disk says so: an error is no proof of it.
+    pub(super) fn is_gone(&self, path: &RelPath) -> bool {
+        match self.parent(path, false) {
+            Ok((parent, _)) => matches!(parent.stat(path.name()), Err(Errno::NOENT)),
+            Err(error) => matches!(error, Error::Changed),
+        }
+    }
+
     pub(super) fn parent(
         &self,
         path: &RelPath,

@@ -24,6 +24,7 @@ use crate::mirror::inbox::Taken;
 use crate::mirror::plan::same;
 use crate::mirror::preimage::Preimages;
 use crate::mirror::scan::Limits;
+use crate::mirror::up::Edit;
 use crate::protocol::file::{ChangeKind, FileState, Mode};
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::Seq;
@@ -364,4 +365,34 @@ async fn a_file_made_while_the_name_is_away_survives() {
     let stands = std::fs::read(place.at(&life.path)).unwrap();
     assert_eq!(stands, b"made in that moment");
     assert!(place.exists(&life.old) && place.exists("what the agent wrote"));
+}
+
+/// A look may be old by the time its edits go up, and the other side may have had their contents long ago.
+#[tokio::test]
+async fn of_what_need_not_be_sent_only_what_still_stands_is_told() {
+    let place = place().await;
+    let root = place.dir.path().join("root");
+    let edit = |path: &str, now: Option<&str>| Edit {
+        path: path.parse().unwrap(),
+        now: now.map(|text| state_of(text.as_bytes(), Mode::File)),
+        base: Some(state_of(b"base", Mode::File)),
+    };
+    for (path, text) in [("same", "old"), ("newer", "new"), ("back", "base")] {
+        std::fs::write(root.join(path), text).unwrap();
+    }
+    let stale = vec![
+        edit("same", Some("old")),
+        edit("newer", Some("old")),
+        edit("away", Some("old")),
+        edit("back", None),
+        edit("gone", None),
+    ];
+    let lifted = Arc::clone(&place.hand).lift(stale, BTreeSet::new()).await;
+    let paths = |edits: &[Edit]| {
+        let paths: BTreeSet<String> = edits.iter().map(|edit| edit.path.to_string()).collect();
+        paths.into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(paths(&lifted.ready), ["gone", "same"]);
+    assert_eq!(paths(&lifted.changed), ["away", "back", "newer"]);
+    assert_eq!(lifted.failed, []);
 }

@@ -9,6 +9,18 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct RootId {
     pub(crate) device: u64,
     pub(crate) inode: u64,
+    /// When it was made, in milliseconds since 1970, where the file system says so: numbers are given again.
+    #[serde(default)]
+    pub(crate) born: Option<u64>,
+}
+
+impl RootId {
+    /// As far as can be said.
+    pub(crate) fn is(self, other: Self) -> bool {
+        let born = self.born.zip(other.born);
+        (self.device, self.inode) == (other.device, other.inode)
+            && born.is_none_or(|(one, other)| one == other)
+    }
 }
 
 /// Deletes up to this many never halt, unless they empty the tree.
@@ -65,7 +77,7 @@ pub(crate) fn root(
 ) -> Option<Halt> {
     match now {
         None => Some(Halt::Gone),
-        Some(now) if now != recorded => Some(Halt::Replaced),
+        Some(now) if !now.is(recorded) => Some(Halt::Replaced),
         // One file alone may be removed by hand without anybody calling that an emptied directory.
         Some(_) if base > 1 && standing == 0 => Some(Halt::Emptied),
         Some(_) => None,
@@ -98,13 +110,19 @@ mod tests {
         let old = RootId {
             device: 1,
             inode: 2,
+            born: None,
         };
-        let new = RootId {
-            device: 1,
-            inode: 3,
+        let new = RootId { inode: 3, ..old };
+        let made = |at| RootId {
+            born: Some(at),
+            ..old
         };
         assert_eq!(root(old, None, 3, 3), Some(Halt::Gone));
         assert_eq!(root(old, Some(new), 3, 3), Some(Halt::Replaced));
+        // A number is given again, to a directory made later.
+        assert_eq!(root(made(1), Some(made(2)), 3, 3), Some(Halt::Replaced));
+        assert_eq!(root(made(1), Some(made(1)), 3, 3), None);
+        assert_eq!(root(old, Some(made(2)), 3, 3), None);
         assert_eq!(root(old, Some(old), 3, 0), Some(Halt::Emptied));
         assert_eq!(root(old, Some(old), 3, 1), None);
         assert_eq!(root(old, Some(old), 1, 0), None);

@@ -88,7 +88,7 @@ impl Worker {
             back,
         } = brought;
         let path = aside.path.clone();
-        self.busy.remove(&path);
+        self.is_free(&path);
         let before = Fact::Conflict(path.clone(), self.known.conflicts.get(&path).cloned());
         match back {
             Ok(Back::InPlace(copy)) => {

@@ -1,7 +1,7 @@
 //! The bytes of edits made here, taken out of the directory and given to the other side, before anything is said of them.
 //!
-//! Reads through directory handles that follow no link. Sends only bytes that have the hash they were seen with: a file
-//! that changed meanwhile is left for the next look. Writes nothing into the directory.
+//! Reads through directory handles that follow no link. Sends only bytes that have the hash they were seen with, and tells
+//! only what still stands so: a file that changed meanwhile is left for the next look. Writes nothing into the directory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -12,6 +12,7 @@ use crate::mirror::blobs::Blobs;
 use crate::mirror::disk::{Disk, Error, fail};
 use crate::mirror::ground::Temporary;
 use crate::mirror::hand::{Hand, is_empty_folder};
+use crate::mirror::scan::Local;
 use crate::mirror::up::Edit;
 use crate::protocol::file::{FileState, Mode};
 use crate::protocol::hash::{ContentHash, Hasher};
@@ -48,6 +49,7 @@ impl Hand {
                 }
                 // A folder that came by itself; one with something in it is told by that.
                 Some(_) if !self.is_bare(&edit).await => lifted.changed.push(edit),
+                None if !self.still_stands(&edit).await => lifted.changed.push(edit),
                 Some(_) | None => lifted.ready.push(edit),
             }
         }
@@ -61,12 +63,20 @@ impl Hand {
             hashes.into_iter().collect()
         };
         for (hash, edits) in wanted {
-            if !lacking.contains(&hash) {
-                lifted.ready.extend(edits);
-                continue;
-            }
-            match self.put(&*blobs, &edits).await {
-                Ok(true) => lifted.ready.extend(edits),
+            let there = match lacking.contains(&hash) {
+                true => self.put(&*blobs, &edits).await,
+                false => Ok(true),
+            };
+            match there {
+                // Nobody has read all of them for that: whether they still stand here is asked of the disk.
+                Ok(true) => {
+                    for edit in edits {
+                        match self.still_stands(&edit).await {
+                            true => lifted.ready.push(edit),
+                            false => lifted.changed.push(edit),
+                        }
+                    }
+                }
                 Ok(false) => lifted.changed.extend(edits),
                 Err(why) => {
                     let failed = edits.into_iter().map(|edit| (edit, why.clone()));
@@ -77,13 +87,23 @@ impl Hand {
         lifted
     }
 
+    /// Here stands what the look saw, or what it missed is still missing.
+    async fn still_stands(self: &Arc<Self>, edit: &Edit) -> bool {
+        let path = edit.path.clone();
+        let here = self.blocking(move |hand| hand.look(&path)).await;
+        match edit.now {
+            Some(now) => here == Local::File(now),
+            None => !matches!(here, Local::File(_)),
+        }
+    }
+
     /// What else was a file on both sides is a folder all the same.
     async fn is_bare(self: &Arc<Self>, edit: &Edit) -> bool {
         let at = edit.path.below(&self.root);
         edit.base.is_some() || self.blocking(move |_| is_empty_folder(&at)).await
     }
 
-    /// One content that stands at all of these paths; `false`: it stands at none of them any more.
+    /// One content that stood at all of these paths; `false`: it stands at none of them any more.
     async fn put(self: &Arc<Self>, blobs: &dyn Blobs, edits: &[Edit]) -> Result<bool, String> {
         for edit in edits {
             let Some(now) = edit.now else { continue };

@@ -19,6 +19,7 @@ mod disk_tests;
 #[cfg(test)]
 mod fault_tests;
 pub mod forecast;
+mod fresh;
 pub(crate) mod ground;
 mod guard;
 pub(crate) mod hand;

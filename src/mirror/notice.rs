@@ -5,9 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::mirror::actor::{Finished, Seen, Worker};
 use crate::mirror::base::{Fact, Noted};
 use crate::mirror::disk::id_of;
+use crate::mirror::fresh::{News, Tick};
 use crate::mirror::ground;
 use crate::mirror::guard::{self, Halt};
 use crate::mirror::hand::is_empty_folder;
@@ -80,6 +83,7 @@ impl Worker {
         self.scan_wanted = false;
         self.scanning = true;
         self.scans_begun += 1;
+        self.scan_began = Some((self.fresh.begins(), ground::timestamp()));
         self.touched = self.busy.keys().cloned().collect();
         let hand = Arc::clone(&self.hand);
         let work = move || {
@@ -94,6 +98,7 @@ impl Worker {
 
     pub(super) fn start_look(&mut self, paths: BTreeSet<RelPath>) {
         self.looks += 1;
+        let begun = self.fresh.begins();
         let hand = Arc::clone(&self.hand);
         let work = move || {
             let look = |path: RelPath| {
@@ -104,19 +109,36 @@ impl Worker {
             paths.into_iter().map(look).collect()
         };
         self.jobs.spawn(async move {
-            Finished::Looked(ground::blocking(work).await.unwrap_or_default())
+            let seen = ground::blocking(work).await.unwrap_or_default();
+            Finished::Looked(begun, seen)
         });
+    }
+
+    /// The scan is over; when it began.
+    pub(super) fn scanned(&mut self) -> Option<(Tick, Timestamp)> {
+        self.scanning = false;
+        self.scans_done += 1;
+        let began = self.scan_began.take();
+        if let Some((begun, _)) = began {
+            self.fresh.ends_whole(begun);
+        }
+        began
     }
 
     /// The whole directory against the base.
     pub(super) async fn compare(&mut self, tree: &Tree) {
-        self.scanning = false;
-        self.scans_done += 1;
         self.check_root(tree);
         self.name_problems(tree);
-        let mut facts = vec![Fact::Checked(ground::timestamp())];
         let mut again = BTreeSet::new();
-        for path in self.in_question(tree) {
+        let mut questions = self.in_question(tree);
+        if let Some((begun, _)) = self.scan_began {
+            // What a look saw that began later stands.
+            questions.retain(|path| self.fresh.says(path, begun) != News::Overtaken);
+        }
+        // True of the moment in which it began.
+        let checked = self.scanned().map(|(_, at)| Fact::Checked(at));
+        let mut facts: Vec<Fact> = checked.into_iter().collect();
+        for path in questions {
             match standing(tree, &path) {
                 _ if self.touched.contains(&path) || self.busy.contains_key(&path) => {
                     again.insert(path);
@@ -201,8 +223,9 @@ impl Worker {
         self.problems = lines;
     }
 
-    pub(super) async fn looked(&mut self, seen: Vec<Seen>) {
+    pub(super) async fn looked(&mut self, begun: Tick, seen: Vec<Seen>) {
         self.looks -= 1;
+        let mut unsure = BTreeSet::new();
         let edited = self.known.edited.len();
         let mut facts = Vec::new();
         for Seen { path, local, bare } in seen {
@@ -211,6 +234,14 @@ impl Worker {
                 self.again.insert(path);
                 continue;
             }
+            match self.fresh.says(&path, begun) {
+                News::Newest => self.fresh.seen(&path, begun),
+                News::Overtaken => continue,
+                News::Unsure => {
+                    unsure.insert(path);
+                    continue;
+                }
+            }
             match local {
                 Local::Absent => self.judge(&path, None, false, &mut facts),
                 Local::File(state) => self.judge(&path, Some(state), false, &mut facts),
@@ -218,8 +249,12 @@ impl Worker {
                 Local::Ignored(_) | Local::Obstacle(_) => self.ups.agrees(&path),
             }
         }
+        self.fresh.ends(begun);
         let over = self.judge_copies(&mut facts);
         self.save(&facts).await;
+        if !unsure.is_empty() {
+            self.start_look(unsure);
+        }
         // What stands there was held against the base so far, and from now on goes over theirs.
         if !over.is_empty() {
             self.start_look(over);
@@ -289,7 +324,7 @@ impl Worker {
     fn judge_copies(&mut self, facts: &mut Vec<Fact>) -> BTreeSet<RelPath> {
         let mut over = Vec::new();
         for (path, noted) in &self.known.conflicts {
-            let gone = |copy: &RelPath| ground::stat(&copy.below(&self.hand.root)).is_err();
+            let gone = |copy: &RelPath| self.hand.disk.is_gone(copy);
             if !noted.resolved
                 && !self.busy.contains_key(path)
                 && noted.copy.as_ref().is_some_and(gone)

@@ -211,7 +211,7 @@ impl Worker {
             result,
             reply,
         } = combined;
-        self.busy.remove(&path);
+        self.is_free(&path);
         // Who asked may be gone, and its process with it, as soon as it has its answer.
         self.tidy().await;
         match result {

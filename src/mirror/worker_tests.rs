@@ -1181,3 +1181,26 @@ async fn what_was_only_asked_is_not_taken_for_an_edit_while_old_lines_come_again
     live.has_settled_all();
     assert_eq!(world.read("f").as_deref(), Some("four"));
 }
+
+/// A line that is written down as seen says the same of every line before it.
+#[tokio::test]
+async fn what_could_not_be_written_down_is_not_forgotten_for_what_comes_next() {
+    let world = World::new(&[("a", "base")]);
+    let mut live = world.seeded(&[("a", "base")]).await;
+    live.state(MirrorState::Live).await;
+    let root = world.root().canonicalize().unwrap();
+    let base = Base::open(&world.setup().run_folder, &root).await.unwrap();
+    base.refuse(true).await;
+    live.order(world.change(5, "a", Some("five"))).await;
+    live.halted_before(1).await;
+    base.refuse(false).await;
+    live.order(world.change(6, "b", Some("six"))).await;
+    live.halted_before(2).await;
+    // Nobody resumes it: another life does not know that it was halted.
+    live.killed().await;
+    base.close().await;
+    let mut live = world.live().await;
+    live.settled(6).await;
+    assert_eq!(world.read("a").as_deref(), Some("five"));
+    assert_eq!(world.read("b").as_deref(), Some("six"));
+}

@@ -137,6 +137,32 @@ fn a_repository_with_uncommitted_changes_reaches_the_sandbox_as_it_is() {
 }
 
 #[test]
+fn a_run_in_the_home_folder_does_not_mirror_what_is_kept_of_it() {
+    let home = Home::new();
+    let folder = home.home();
+    std::fs::create_dir_all(&folder).expect("its own");
+    let done = home
+        .run(&[
+            "-C",
+            folder.to_str().expect("text"),
+            "run",
+            "-p",
+            "/run find . -path './.git' -prune -o -type f -print; echo looked",
+            "--agent",
+            "demo",
+            "--format",
+            "ndjson",
+        ])
+        .exits(0);
+    let out = done.stdout();
+    assert!(out.contains("looked"), "{out}");
+    assert!(folder.join(".local/state/ashore").is_dir(), "it lies there");
+    for ours in ["journal.ndjson", "base.sqlite", "endpoint.json", ".local/"] {
+        assert!(!out.contains(ours), "`{ours}` in {out}");
+    }
+}
+
+#[test]
 fn a_file_changed_on_both_sides_exists_twice_and_is_listed() {
     let home = Home::new();
     home.write("both.txt", "base\n");

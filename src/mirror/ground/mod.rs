@@ -152,14 +152,15 @@ impl Folder {
     /// Of the folder itself.
     pub(super) fn id(&self) -> Result<RootId, Errno> {
         tried("id", || {
-            let stat = match self {
-                Self::System(at) => Stat::of(&rustix::fs::fstat(at)?),
+            let (stat, born) = match self {
+                Self::System(at) => (Stat::of(&rustix::fs::fstat(at)?), born(at, "")),
                 #[cfg(test)]
-                Self::Simulated(at) => at.stat()?,
+                Self::Simulated(at) => (at.stat()?, None),
             };
             Ok(RootId {
                 device: stat.device,
                 inode: stat.inode,
+                born,
             })
         })
     }
@@ -522,7 +523,24 @@ pub(super) fn id_of(path: &Path) -> Option<RootId> {
     stat.is_dir().then_some(RootId {
         device: stat.device,
         inode: stat.inode,
+        born: born(rustix::fs::CWD, path),
     })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn born(_: impl std::os::fd::AsFd, _: impl rustix::path::Arg) -> Option<u64> {
+    None
+}
+
+/// When what stands there was made, in milliseconds since 1970; `None`: the system or its disk does not say.
+#[cfg(target_os = "linux")]
+fn born(at: impl std::os::fd::AsFd, path: impl rustix::path::Arg) -> Option<u64> {
+    use rustix::fs::{AtFlags, StatxFlags, statx};
+    let found = statx(at, path, AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok()?;
+    let said = found.stx_mask & StatxFlags::BTIME.bits() != 0;
+    let since = found.stx_btime;
+    let whole = u64::try_from(since.tv_sec).ok()?.checked_mul(1000)?;
+    said.then_some(whole + u64::from(since.tv_nsec / 1_000_000))
 }
 
 /// A name in a folder and what stands there.
