@@ -33,6 +33,8 @@ pub enum Event {
     Paste(String),
     /// Columns and rows.
     Resized(u16, u16),
+    /// Somebody else had the terminal, and it is ours again, this large now: columns and rows.
+    Returned(u16, u16),
     FocusGained,
     FocusLost,
     /// The wheel was turned so many steps; up is negative.

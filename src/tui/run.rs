@@ -2,6 +2,7 @@
 //!
 //! A shell, generic over the terminal and the events, so that tests can count pictures.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -119,7 +120,9 @@ pub async fn run(
         tokio::select! {
             biased;
             event = ended(&mut lent), if lent.is_some() => {
-                let events = [take_back(face, state, lent.take())?, event];
+                // The clock first: it may have stood still meanwhile.
+                let back = take_back(face, state, lent.take())?;
+                let events = [clock(outside), back, event];
                 if let Some(left) = steps(face, state, events, outside, &mut lent).await? {
                     return Ok(left);
                 }
@@ -195,7 +198,7 @@ fn take_back(face: &mut dyn Face, state: &State, lent: Lent) -> anyhow::Result<E
         terminal::back(away, state.citizen.manners).context("cannot come back to the terminal")?;
     }
     let size = face.forget()?;
-    Ok(Event::Resized(size.width, size.height))
+    Ok(Event::Returned(size.width, size.height))
 }
 
 fn clock(outside: &dyn Outside) -> Event {
@@ -232,6 +235,18 @@ fn anew(face: &mut dyn Face, state: &mut State) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// We were stopped, and go on: what that orders.
+fn go_on(
+    face: &mut dyn Face,
+    state: &mut State,
+    outside: &dyn Outside,
+) -> anyhow::Result<Vec<Effect>> {
+    let back = take_back(face, state, None)?;
+    let mut effects = face.step(state, clock(outside));
+    effects.extend(face.step(state, back));
+    Ok(effects)
+}
+
 /// One event through `update`, and what it orders. What concerns the terminal is done here.
 async fn step(
     face: &mut dyn Face,
@@ -245,12 +260,12 @@ async fn step(
         return Ok(None);
     }
     let mut left = None;
-    let effects = face.step(state, event);
+    let mut effects = VecDeque::from(face.step(state, event));
     // What stands on the screen for seconds can be read again.
     for toast in state.said.drain(..) {
         tracing::info!("told: {toast}");
     }
-    for effect in effects {
+    while let Some(effect) = effects.pop_front() {
         match effect {
             Effect::Quit { message, code } => left = Some(Left { message, code }),
             // Keys that were pressed before it had the terminal.
@@ -259,7 +274,7 @@ async fn step(
                 terminal::suspend(&state.citizen)
                     .await
                     .context("cannot come back to the terminal")?;
-                anew(face, state)?;
+                effects.extend(go_on(face, state, outside)?);
             }
             Effect::Edit { editor, text } => lend(lent, async move {
                 Event::Edited(editor::edit(&editor, &text).await)

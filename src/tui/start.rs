@@ -106,7 +106,7 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
     }
     let mut paint = settle_in(&mut state, wish.tastes, wish.habits).with_links(links);
     advise(&mut state, &wish.store);
-    state.citizen.mouse &= !wish.inline;
+    (state.printed, state.citizen.mouse) = (wish.inline, state.citizen.mouse && !wish.inline);
     terminal::take_up(&state.citizen).context("this terminal cannot show the screen")?;
     let keys = terminal::inputs(early, said).context("cannot listen to the terminal")?;
     let told = futures::stream::unfold(events, |mut events| async move {

@@ -77,6 +77,8 @@ pub struct State {
     pub interrupted: Option<Instant>,
     /// Columns and rows.
     pub size: (u16, u16),
+    /// All of it is printed below what stands there: nothing lies over anything, and no size is too small.
+    pub printed: bool,
     pub focused: bool,
     pub citizen: Citizen,
     pub now: Instant,
@@ -332,6 +334,7 @@ impl State {
             said: Vec::new(),
             interrupted: None,
             size: start.size,
+            printed: false,
             focused: true,
             citizen: Citizen::default(),
             now: start.now,
@@ -408,12 +411,19 @@ impl State {
             .find(|open| !self.question.aside.contains(&open.request))
     }
 
+    /// The question stands where it can be read: nothing lies over it, and there is room for it.
+    pub fn question_in_sight(&self) -> bool {
+        let covered = !matches!(self.popup, None | Some(Popup::Asked { .. }));
+        let drawn = self.printed || self.tier() != Tier::Tiny;
+        self.asking().is_some() && !covered && drawn
+    }
+
     /// The answer keys answer; otherwise they write. What is typed must never answer by accident.
     pub fn answers_are_awake(&self) -> bool {
         let rested = |since: Instant| self.now.saturating_duration_since(since) >= GUARD;
         let page = matches!(self.popup, Some(Popup::Asked { .. }));
         let writes = self.focus == Focus::Edit && !self.composer.is_empty() && !page;
-        self.asking().is_some()
+        self.question_in_sight()
             && self.ask.writing.is_none()
             && self.writing.search.is_none()
             && self
@@ -464,7 +474,7 @@ impl State {
                 .iter()
                 .any(|step| step.started.is_some() && step.ended.is_none())
         });
-        let guarded = self.asking().is_some() && !self.answers_are_awake();
+        let guarded = self.question_in_sight() && !self.answers_are_awake();
         launching
             || link
             || step

@@ -40,7 +40,11 @@ pub fn update(state: &mut State, event: Event) -> Vec<Effect> {
     if !timer && !silent {
         state.changed = true;
     }
+    let sight = question::sight(state);
+    // Whoever looked elsewhere has not seen what came meanwhile.
+    let back = matches!(event, Event::FocusGained | Event::Returned(..));
     let mut effects = step(state, event);
+    question::guard(state, sight.filter(|_| !back).as_ref());
     effects.extend(citizen::retitle(state));
     state.changed |= timer && !effects.is_empty();
     effects
@@ -57,7 +61,7 @@ pub(crate) fn step(state: &mut State, event: Event) -> Vec<Effect> {
             effects
         }
         Event::Paste(text) => paste(state, &text),
-        Event::Resized(columns, rows) => {
+        Event::Resized(columns, rows) | Event::Returned(columns, rows) => {
             state.size = (columns, rows);
             Vec::new()
         }
@@ -223,7 +227,7 @@ fn bound(state: &State, context: Context, key: Key) -> Option<Action> {
 fn context(state: &State) -> Context {
     if state.leader.is_some() {
         Context::Leader
-    } else if state.answers_are_awake() && matches!(state.popup, None | Some(Popup::Asked { .. })) {
+    } else if state.answers_are_awake() {
         Context::Question
     } else {
         under(state)

@@ -4,6 +4,7 @@
 
 use crate::protocol::acp::{OptionKind, PermissionOption};
 use crate::protocol::command::{PermissionReply, What};
+use crate::protocol::ids::RunRef;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::keymap::{Context, Key};
@@ -45,6 +46,23 @@ pub(crate) fn heed(state: &mut State, context: Context, key: Key) {
     };
     if key.written().is_some() || edits() {
         state.question.typed = Some(state.now);
+    }
+}
+
+/// The question that can be read on the screen now: of which run, and which one.
+pub(crate) fn sight(state: &State) -> Option<(RunRef, String)> {
+    let open = state.asking().filter(|_| state.question_in_sight())?;
+    Some((state.attached()?.at.clone(), open.request.clone()))
+}
+
+/// After anything at all: a question that was not in sight before is as new as one that has just come. What was pressed
+/// to bring it there, or was meant for what lay over it, is no answer.
+pub(crate) fn guard(state: &mut State, before: Option<&(RunRef, String)>) {
+    let now = state.now;
+    if sight(state).as_ref() != before
+        && let Some((_, since)) = &mut state.question.shown
+    {
+        *since = now;
     }
 }
 

@@ -5,7 +5,7 @@ use ashore::attach::state::{Outgoing, Posting};
 use ashore::protocol::command::{Command, PermissionReply, What};
 use ashore::protocol::ids::RunId;
 use ashore::tui::effect::{Effect, Plan};
-use ashore::tui::event::{Event, Progress};
+use ashore::tui::event::{Combined, Event, Progress};
 use ashore::tui::state::{Focus, Pane, Scene, Scroll};
 use serde_json::json;
 
@@ -188,6 +188,102 @@ fn what_was_meant_for_the_draft_or_the_transcript_answers_nothing() {
     screen.after(800);
     screen.keys("<pageup>");
     assert_eq!(posted(&screen.keys("y")), [reply("allow_once")]);
+}
+
+/// Boxes that lie over the question, with the keys that open and close them.
+const BOXES: [(&str, &str); 9] = [
+    ("<f1>", "<esc>"),
+    ("<f1>", "q"),
+    ("<f2>", "redraw<enter>"),
+    ("<f2>", "<esc>"),
+    ("/copy<enter>", "<esc>"),
+    ("/mode<enter>", "<esc>"),
+    ("/conflict<enter>", "<esc>"),
+    ("/stop<enter>", "n"),
+    ("!true<enter>", "<esc>"),
+];
+
+#[test]
+fn what_was_meant_for_a_box_over_the_question_answers_nothing() {
+    for (open, close) in BOXES {
+        for before in [true, false] {
+            let mut screen = Screen::run(100, 30);
+            busy(&mut screen);
+            screen.update(1, json!({"sessionUpdate": "current_mode_update", "currentModeId": "a", "_meta": {"ashore": {"modes": [{"id": "a", "name": "A"}]}}}));
+            screen.attached().mirrored = true;
+            if before {
+                screen.asks(30, "q1", "run it");
+                screen.keys("<ctrl+x>a");
+            }
+            screen.keys(open);
+            assert!(screen.state.popup.is_some(), "{open}");
+            if !before {
+                screen.asks(30, "q1", "run it");
+            }
+            screen.after(5_000);
+            assert_eq!(posted(&screen.keys(close)), [], "{open} {close}");
+            assert!(screen.state.popup.is_none(), "{open} {close}");
+            assert_eq!(posted(&screen.keys("y")), [], "{open} {close}");
+            assert!(screen.state.asking().is_some(), "{open} {close}");
+            screen.keys("<backspace>");
+            screen.after(800);
+            assert_eq!(posted(&screen.keys("y")), [reply("allow_once")], "{open}");
+        }
+    }
+}
+
+#[test]
+fn who_comes_back_to_a_question_answers_it_only_once_it_was_seen() {
+    let edited = || Event::Edited(Ok(String::new()));
+    let combined = || {
+        Event::Combined(Combined {
+            of: at(),
+            path: "a".parse().expect("a test's own"),
+            over: None,
+            text: Err("no".into()),
+        })
+    };
+    let ways: [(&str, Vec<Event>); 5] = [
+        ("<ctrl+g>", vec![Event::Returned(100, 30), edited()]),
+        ("", vec![Event::Returned(100, 30), Event::Visited(Ok(()))]),
+        ("", vec![Event::Returned(100, 30), combined()]),
+        ("<ctrl+z>", vec![Event::Returned(100, 30)]),
+        ("", vec![Event::FocusGained]),
+    ];
+    for (keys, back) in ways {
+        let mut screen = Screen::run(100, 30);
+        busy(&mut screen);
+        screen.keys(keys);
+        screen.asks(30, "q1", "run it");
+        screen.after(5_000);
+        for event in back.clone() {
+            screen.event(event);
+        }
+        assert_eq!(posted(&screen.keys("y")), [], "{back:?}");
+        assert_eq!(screen.state.composer.text(), "y");
+        screen.keys("<backspace>");
+        screen.after(800);
+        let answer = posted(&screen.keys("y"));
+        assert_eq!(answer, [reply("allow_once")], "{back:?}");
+    }
+}
+
+#[test]
+fn where_a_question_cannot_be_shown_no_key_answers_it() {
+    for (width, height) in [(29, 30), (100, 7), (20, 6)] {
+        let mut screen = asking();
+        screen.after(5_000);
+        screen.resize(width, height);
+        screen.after(5_000);
+        assert_eq!(posted(&screen.keys("y1a")), []);
+        screen.keys("<ctrl+u>");
+        screen.after(5_000);
+        screen.resize(100, 30);
+        assert_eq!(posted(&screen.keys("y")), []);
+        screen.keys("<ctrl+u>");
+        screen.after(800);
+        assert_eq!(posted(&screen.keys("y")), [reply("allow_once")]);
+    }
 }
 
 #[test]
