@@ -24,6 +24,7 @@ use crate::tui::palette::Palette;
 use crate::tui::review::Review;
 use crate::tui::tabs::Tabs;
 use crate::tui::view::diff::AROUND;
+use crate::tui::view::{asked, question};
 use crate::tui::vim::Vim;
 use crate::tui::writing::Writing;
 
@@ -413,9 +414,12 @@ impl State {
 
     /// The question stands where it can be read: nothing lies over it, and there is room for it.
     pub fn question_in_sight(&self) -> bool {
-        let covered = !matches!(self.popup, None | Some(Popup::Asked { .. }));
-        let drawn = self.printed || self.tier() != Tier::Tiny;
-        self.asking().is_some() && !covered && drawn
+        let drawn = match self.popup {
+            None => self.printed || question::fits(self),
+            Some(Popup::Asked { .. }) => self.printed || asked::fits(self),
+            Some(_) => false,
+        };
+        self.asking().is_some() && drawn
     }
 
     /// The answer keys answer; otherwise they write. What is typed must never answer by accident.

@@ -11,7 +11,7 @@ use crate::tui::keymap::{Context, Key};
 use crate::tui::on::{citizen, draft, link, queue, writing};
 use crate::tui::state::{Focus, Popup, State};
 use crate::tui::update::toast;
-use crate::tui::view::asked;
+use crate::tui::view::{self, asked};
 
 /// Answers that can be picked at once: one for each digit.
 pub(crate) const DIGITS: usize = 9;
@@ -128,7 +128,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         Action::AllowOnce => first(state, &[OptionKind::AllowOnce]),
         Action::AllowAlways => first(state, &[OptionKind::AllowAlways]),
         Action::Reject => first(state, &[OptionKind::RejectOnce, OptionKind::RejectAlways]),
-        Action::Details if state.question.details => {
+        Action::Details if state.question.details || view::question::is_cut(state) => {
             open_page(state);
             Vec::new()
         }
@@ -272,6 +272,10 @@ fn bring_back(state: &mut State) {
     state.question.aside.clear();
     look(state);
     state.question.called = state.asking().is_some();
+    if state.question.called && !state.printed && !view::question::fits(state) {
+        // Over everything there is more room.
+        open_page(state);
+    }
     if !state.question.called {
         toast(state, "the agent asks nothing");
     }

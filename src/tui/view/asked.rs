@@ -14,13 +14,13 @@ use crate::protocol::form::{Field, Form};
 use crate::session::state::OpenPermission;
 use crate::session::tool::ToolCall;
 use crate::tui::on::writing;
-use crate::tui::state::State;
+use crate::tui::state::{Popup, State};
 use crate::tui::theme::Role;
 use crate::tui::view::diff::{AROUND, Diff, diff};
 use crate::tui::view::paint::Paint;
 use crate::tui::view::question;
 use crate::tui::view::rows::{Rows, print, rule, scrolled};
-use crate::tui::view::text::{Break, clean, clean_line, fit_end, wrap};
+use crate::tui::view::text::{Break, clean, clean_line, fit, fit_end, wrap};
 
 /// Rows of the brief form at most.
 const BRIEF: usize = 3;
@@ -47,6 +47,12 @@ pub(crate) fn lines(
     if told.is_empty() {
         told.push(one(Role::Dim, "the agent gave no details"));
     }
+    let page = matches!(state.popup, Some(Popup::Asked { .. }));
+    if page && question::head(state, open, look, columns, usize::MAX).len() > 1 {
+        // The head of the page has room for its beginning alone.
+        told.insert(0, one(Role::Heading, clean_line(&open.title)));
+        told.insert(1, Told::new());
+    }
     let over = told.len().saturating_sub(MOST);
     told.truncate(MOST);
     if over > 0 {
@@ -55,19 +61,20 @@ pub(crate) fn lines(
     wrapped(&told, look, columns)
 }
 
-/// The heart of it in a few rows, as far as the title does not tell it.
+/// The heart of it in a few rows, as far as the title does not tell it in the lines that are shown of it.
 pub(crate) fn brief(
     state: &State,
     open: &OpenPermission,
     paint: &Paint,
     columns: usize,
+    head: &[Line<'static>],
 ) -> Vec<Line<'static>> {
     let call = known(state, open);
     let mut told = Vec::new();
     if let Some(form) = writing::form_of(open) {
         told.extend(form_lines(&form, false));
     }
-    if let Some(command) = call.shell_command().filter(|one| !says(open, one)) {
+    if let Some(command) = call.shell_command().filter(|one| !says(open, head, one)) {
         told.extend(command_lines(&command));
     }
     for (path, diff) in diffs(&call) {
@@ -84,15 +91,7 @@ pub(crate) fn brief(
     let mut lines = wrapped(&told, &|role| paint.style(role), columns);
     if lines.len() > BRIEF {
         lines.truncate(BRIEF);
-        if let Some(line) = lines.last_mut() {
-            // The last column makes room for the sign that there is more.
-            let text = line.to_string();
-            let short = crate::tui::view::text::fit(&text, columns.saturating_sub(3));
-            *line = Line::from(vec![
-                paint.span(Role::Text, short.trim_end_matches('…').to_owned()),
-                paint.span(Role::Warning, " …"),
-            ]);
-        }
+        question::mark(state, &mut lines, &|role| paint.style(role), columns);
     }
     lines
 }
@@ -112,9 +111,13 @@ fn form_lines(form: &Form, full: bool) -> Vec<Told> {
     form.fields.iter().map(line).collect()
 }
 
-/// Does the title say it already?
-fn says(open: &OpenPermission, command: &str) -> bool {
-    clean_line(&open.title).contains(&clean_line(command))
+/// Does the title say it already, in the lines that are shown of it?
+fn says(open: &OpenPermission, head: &[Line<'static>], command: &str) -> bool {
+    let command = clean_line(command);
+    // Where a line breaks, a space is lost.
+    let bare = |text: &str| text.split_whitespace().collect::<String>();
+    let shown: String = head.iter().map(ToString::to_string).collect();
+    clean_line(&open.title).contains(&command) && bare(&shown).contains(&bare(&command))
 }
 
 /// The call that the question is about, with what the question itself tells.
@@ -309,11 +312,36 @@ fn room(size: (u16, u16), foot: usize) -> (usize, usize) {
     (usize::from(size.0), rows.max(1))
 }
 
-/// The rows at the foot of the page: the options and the keys.
-fn foot(state: &State, open: &OpenPermission, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
-    let mut lines = question::options(state, open, &|role| paint.style(role), columns);
-    lines.push(question::page_hint(state, paint, columns));
-    lines
+/// The rows at the foot of the page: the options and the keys, as far as there is room beside a line of what is asked.
+fn foot(
+    state: &State,
+    open: &OpenPermission,
+    look: Look<'_>,
+    columns: usize,
+) -> Vec<Line<'static>> {
+    let is_room = |lines: &[Line]| usize::from(state.size.1) >= lines.len() + 4;
+    for apart in [question::is_narrow(columns), false] {
+        let mut lines = question::options(state, open, look, columns, apart);
+        lines.push(question::page_hint(state, look, columns));
+        if is_room(&lines) {
+            return lines;
+        }
+    }
+    let lines = question::options(state, open, look, columns, false);
+    if is_room(&lines) {
+        return lines;
+    }
+    let text = fit(" no room: enlarge it to answer", columns);
+    vec![Line::from(Span::styled(text, look(Role::Warning)))]
+}
+
+/// The page has room for every answer.
+pub(crate) fn fits(state: &State) -> bool {
+    let columns = usize::from(state.size.0);
+    state.asking().is_some_and(|open| {
+        let answers = question::options(state, open, &|_| Style::default(), columns, false);
+        usize::from(state.size.1) >= answers.len() + 4
+    })
 }
 
 /// How far the page scrolls at most, and a screenful less one, both in lines.
@@ -322,7 +350,7 @@ pub(crate) fn scrolls(state: &State) -> (usize, usize) {
         return (0, 1);
     };
     let columns = usize::from(state.size.0);
-    let foot = question::options(state, open, &|_| Style::default(), columns).len() + 1;
+    let foot = foot(state, open, &|_| Style::default(), columns).len();
     let (columns, rows) = room(state.size, foot);
     let lines = lines(state, open, &|_| Style::default(), columns).len();
     (lines.saturating_sub(rows), rows.saturating_sub(1).max(1))
@@ -336,14 +364,14 @@ pub(crate) fn draw(state: &State, top: usize, paint: &Paint, area: Rect, buffer:
     let columns = usize::from(area.width);
     Clear.render(area, buffer);
     let mut rows = Rows { left: area };
-    let mut head = question::head(state, open, paint, columns);
-    head.truncate(1);
+    let look: Look<'_> = &|role| paint.style(role);
+    let head = question::head(state, open, look, columns, 1);
     print(&head, rows.top(1), buffer);
     rule(paint, rows.top(1), buffer);
-    let foot = foot(state, open, paint, columns);
+    let foot = foot(state, open, look, columns);
     let height = u16::try_from(foot.len()).unwrap_or(u16::MAX);
     print(&foot, rows.bottom(height), buffer);
-    let lines = lines(state, open, &|role| paint.style(role), columns);
+    let lines = lines(state, open, look, columns);
     scrolled(&lines, top, paint, rows, buffer);
 }
 

@@ -401,14 +401,13 @@ pub(crate) fn question(state: &State, paint: &Paint, columns: usize) -> Vec<Line
         return Vec::new();
     };
     let mut lines = vec![Line::default()];
-    lines.extend(question::head(state, open, paint, columns));
-    lines.extend(asked::brief(state, open, paint, columns));
-    lines.extend(question::options(
-        state,
-        open,
-        &|role| paint.style(role),
-        columns,
-    ));
+    let look = |role| paint.style(role);
+    let head = question::head(state, open, &look, columns, usize::MAX);
+    let brief = asked::brief(state, open, paint, columns, &head);
+    lines.extend(head);
+    lines.extend(brief);
+    let apart = question::is_narrow(columns);
+    lines.extend(question::options(state, open, &look, columns, apart));
     lines
 }
 

@@ -29,7 +29,7 @@ mod panes;
 pub(crate) mod picker;
 mod plan;
 pub(crate) mod popup;
-mod question;
+pub(crate) mod question;
 mod queue;
 mod raw;
 pub(crate) mod review;

@@ -4,6 +4,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::protocol::acp::OptionKind;
@@ -17,31 +18,142 @@ use crate::tui::theme::Role;
 use crate::tui::view::asked::{self, Look};
 use crate::tui::view::paint::Paint;
 use crate::tui::view::rows::print;
+use crate::tui::view::screen;
 use crate::tui::view::text::{Break, clean_line, fit, width, wrap};
 
-/// Lines of the details at most; on a low screen a third of it.
+/// Lines of what is asked at most.
+const HEAD: usize = 4;
+/// Lines of the details at most; on a low screen a third of it, and never less than the least.
 const DETAILS: usize = 12;
+const LEAST: usize = 4;
 /// The line behind the agent's options.
 const WHY: &str = "reject and say why";
 
-pub(crate) fn lines(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+/// In no more lines than there is room for. What will happen goes first where there is too little, the answers never:
+/// where they do not fit, no key answers, and a line says so.
+pub(crate) fn lines(
+    state: &State,
+    paint: &Paint,
+    columns: usize,
+    room: usize,
+) -> Vec<Line<'static>> {
     let Some(open) = state.asking() else {
         return Vec::new();
     };
-    let mut lines = head(state, open, paint, columns);
-    if let Some(filling) = filling(state) {
-        lines.extend(fields(filling, paint, columns));
-        lines.push(hint(state, paint, columns));
-        return lines;
+    let look: Look<'_> = &|role| paint.style(role);
+    if state.ask.writing.is_some() {
+        return written(state, open, paint, columns, room);
     }
+    let hint = hint(state, paint, columns);
+    let mut answers = options(state, open, look, columns, is_narrow(columns));
+    let mut head = head(state, open, look, columns, usize::MAX);
+    let is_cut = head.len() > HEAD;
+    if is_cut {
+        head.truncate(HEAD);
+        mark(state, &mut head, look, columns);
+    }
+    let mut about = about(state, open, paint, columns, &head);
+    let spare = |rest: usize| room.checked_sub(rest);
+    if spare(head.len() + about.len() + answers.len() + 1).is_none() {
+        answers = options(state, open, look, columns, false);
+    }
+    if spare(1 + answers.len()).is_none() {
+        return refusal(state, open, paint, columns, room);
+    }
+    let with_hint = spare(head.len() + answers.len() + 1).is_some();
+    if spare(head.len() + about.len() + answers.len() + 1).is_none() && !about.is_empty() {
+        about.clear();
+        if !is_cut {
+            mark(state, &mut head, look, columns);
+        }
+    }
+    let most = room - answers.len();
+    if head.len() > most {
+        head.truncate(most);
+        mark(state, &mut head, look, columns);
+    }
+    head.extend(about);
+    head.extend(answers);
+    head.extend(with_hint.then_some(hint));
+    head
+}
+
+/// What will happen, beside the title: in brief, or some of the details.
+fn about(
+    state: &State,
+    open: &OpenPermission,
+    paint: &Paint,
+    columns: usize,
+    head: &[Line<'static>],
+) -> Vec<Line<'static>> {
     if state.question.details {
-        lines.extend(details(state, open, paint, columns));
+        details(state, open, paint, columns)
     } else {
-        lines.extend(asked::brief(state, open, paint, columns));
+        asked::brief(state, open, paint, columns, head)
     }
-    lines.extend(options(state, open, &|role| paint.style(role), columns));
+}
+
+/// While the answer is being written: the hint says how it is sent.
+fn written(
+    state: &State,
+    open: &OpenPermission,
+    paint: &Paint,
+    columns: usize,
+    room: usize,
+) -> Vec<Line<'static>> {
+    let look: Look<'_> = &|role| paint.style(role);
+    let mut lines = head(state, open, look, columns, HEAD);
+    match filling(state) {
+        Some(filling) => lines.extend(fields(filling, paint, columns)),
+        None => {
+            let about = about(state, open, paint, columns, &lines);
+            lines.extend(about);
+            lines.extend(options(state, open, look, columns, is_narrow(columns)));
+        }
+    }
+    let most = room.saturating_sub(1);
+    if lines.len() > most {
+        // What is being written stands behind what is asked.
+        let skip = lines.len() - most;
+        lines.drain(1.min(most)..(skip + 1).min(lines.len()));
+        lines.truncate(most);
+    }
     lines.push(hint(state, paint, columns));
     lines
+}
+
+/// There is no room for the answers.
+fn refusal(
+    state: &State,
+    open: &OpenPermission,
+    paint: &Paint,
+    columns: usize,
+    room: usize,
+) -> Vec<Line<'static>> {
+    let key = queue::leader(state, Action::Question);
+    let text = match (asked::fits(state), is_narrow(columns)) {
+        (false, false) => "no room for the answers: make the window larger".to_owned(),
+        (false, true) => "no room: enlarge it to answer".to_owned(),
+        (true, false) => format!("no room for the answers here: {key} shows them"),
+        (true, true) => format!("no room: {key} shows all"),
+    };
+    let text = fit(&format!("   {text}"), columns);
+    let look: Look<'_> = &|role| paint.style(role);
+    let mut lines = head(state, open, look, columns, usize::MAX);
+    lines.truncate(room.saturating_sub(1));
+    lines.push(Line::from(paint.span(Role::Warning, text)));
+    lines.truncate(room);
+    lines
+}
+
+/// There is room for what is asked and for every answer.
+pub(crate) fn fits(state: &State) -> bool {
+    let columns = usize::from(state.size.0);
+    let plain = |_| Style::default();
+    state.asking().is_some_and(|open| {
+        let answers = options(state, open, &plain, columns, false).len();
+        state.ask.writing.is_some() || answers < screen::room_to_ask(state)
+    })
 }
 
 fn filling(state: &State) -> Option<&Filling> {
@@ -81,33 +193,96 @@ pub(crate) fn draw(lines: &[Line<'static>], area: Rect, buffer: &mut Buffer) {
     print(lines, area, buffer);
 }
 
-fn is_narrow(columns: usize) -> bool {
+pub(crate) fn is_narrow(columns: usize) -> bool {
     columns < 50
 }
 
+/// What is asked, in so many lines at most: where that is not all of it, its end says so.
 pub(crate) fn head(
     state: &State,
     open: &OpenPermission,
-    paint: &Paint,
+    look: Look<'_>,
     columns: usize,
+    most: usize,
 ) -> Vec<Line<'static>> {
     let count = state.questions().len();
-    let title = clean_line(&open.title);
+    let span = |role, text: String| Span::styled(text, look(role));
     let mut spans = Vec::new();
     if !is_narrow(columns) {
-        spans.push(paint.span(Role::Warning, "The agent asks: "));
+        spans.push(span(Role::Warning, "The agent asks: ".to_owned()));
     }
-    spans.push(paint.span(Role::Text, title));
+    spans.push(span(Role::Text, clean_line(&open.title)));
     if let Some(kind) = &open.kind {
-        spans.push(paint.span(Role::Dim, format!("  ({})", clean_line(kind))));
+        spans.push(span(Role::Dim, format!("  ({})", clean_line(kind))));
     }
     if count > 1 {
-        spans.push(paint.span(Role::Dim, format!("  1 of {count}")));
+        spans.push(span(Role::Dim, format!("  1 of {count}")));
     }
-    let first = [paint.span(Role::Warning, " ? ")];
+    let first = [span(Role::Warning, " ? ".to_owned())];
     let mut lines = wrap(&spans, &first, &[Span::raw("   ")], columns, Break::Words);
-    lines.truncate(4);
+    if lines.len() > most {
+        lines.truncate(most);
+        mark(state, &mut lines, look, columns);
+    }
     lines
+}
+
+/// What is asked has no room beside the answers in full, or its details have none.
+pub(crate) fn is_cut(state: &State) -> bool {
+    let columns = usize::from(state.size.0);
+    let plain = |_| Style::default();
+    state
+        .asking()
+        .filter(|_| !state.printed)
+        .is_some_and(|open| {
+            let head = head(state, open, &plain, columns, usize::MAX).len();
+            let answers = options(state, open, &plain, columns, false).len();
+            head > HEAD || head + LEAST + answers + 1 > screen::room_to_ask(state)
+        })
+}
+
+/// The last of the lines says that there is more, and how all of it is seen.
+pub(crate) fn mark(state: &State, lines: &mut [Line<'static>], look: Look<'_>, columns: usize) {
+    let Some(line) = lines.last_mut() else {
+        return;
+    };
+    let how = how_to_see(state, columns);
+    let mut left = columns.saturating_sub(2 + width(&how));
+    let mut spans = Vec::new();
+    for span in std::mem::take(&mut line.spans) {
+        let wide = width(&span.content);
+        if wide > left {
+            let text = fit(&span.content, left + 1);
+            let text = text.trim_end_matches('…').to_owned();
+            spans.push(Span::styled(text, span.style));
+            break;
+        }
+        left -= wide;
+        spans.push(span);
+    }
+    spans.push(Span::styled(" …", look(Role::Warning)));
+    spans.push(Span::styled(how, look(Role::Dim)));
+    line.spans = spans;
+}
+
+/// ` d shows all`; on the page itself it stands below.
+fn how_to_see(state: &State, columns: usize) -> String {
+    let key = key(state, Action::Details);
+    if key.is_empty() || state.popup.is_some() {
+        return String::new();
+    }
+    let writes = !state.composer.is_empty() && !state.question.called;
+    let first = if writes {
+        queue::leader(state, Action::Question) + " "
+    } else {
+        String::new()
+    };
+    let words = if is_narrow(columns) {
+        "all"
+    } else {
+        "shows all"
+    };
+    format!(" {first}{key} {words}")
 }
 
 fn details(
@@ -117,7 +292,7 @@ fn details(
     columns: usize,
 ) -> Vec<Line<'static>> {
     let mut lines = asked::lines(state, open, &|role| paint.style(role), columns);
-    let most = (usize::from(state.size.1) / 3).clamp(4, DETAILS);
+    let most = (usize::from(state.size.1) / 3).clamp(LEAST, DETAILS);
     let hidden = lines.len().saturating_sub(most - 1);
     if hidden > 1 {
         lines.truncate(most - 1);
@@ -173,12 +348,13 @@ fn keyed(state: &State, open: &OpenPermission) -> Vec<(String, Role, String)> {
     keyed
 }
 
-/// As many options in a line as fit whole; one a line where there is little room.
+/// As many options in a line as fit whole; or one a line.
 pub(crate) fn options(
     state: &State,
     open: &OpenPermission,
     look: Look<'_>,
     columns: usize,
+    apart: bool,
 ) -> Vec<Line<'static>> {
     let mut lines: Vec<Line> = Vec::new();
     let mut used = columns;
@@ -189,7 +365,7 @@ pub(crate) fn options(
             Span::styled(number, look(Role::Accent)),
             Span::styled(name, look(role)),
         ];
-        if used + wide > columns || is_narrow(columns) {
+        if used + wide > columns || apart {
             lines.extend(wrap(
                 &spans,
                 &[Span::raw("   ")],
@@ -215,57 +391,35 @@ fn escape(state: &State) -> String {
     state.keymap.key_of(Context::Everywhere, Action::Escape)
 }
 
-/// Keys with what they do, without those that were taken away.
-fn told(keys: &[(String, &str)]) -> String {
-    let told: Vec<String> = keys
-        .iter()
-        .filter(|(key, _)| !key.trim().is_empty())
-        .map(|(key, what)| format!("{key} {what}"))
-        .collect();
-    told.join(" · ")
+/// Keys with what they do, without those that were taken away. What does not fit goes by its rank, the highest first.
+fn told(mut keys: Vec<(u8, String, &str)>, columns: usize) -> String {
+    keys.retain(|(_, key, _)| !key.trim().is_empty());
+    loop {
+        let told: Vec<String> = keys
+            .iter()
+            .map(|(_, key, what)| format!("{key} {what}"))
+            .collect();
+        let told = told.join(" · ");
+        let highest = keys.iter().map(|(rank, _, _)| *rank).max();
+        let highest = highest.filter(|rank| *rank > 0 && width(&told) + 3 > columns);
+        match highest {
+            Some(highest) => keys.retain(|(rank, _, _)| *rank < highest),
+            None => return told,
+        }
+    }
 }
 
 pub(crate) fn hint(state: &State, paint: &Paint, columns: usize) -> Line<'static> {
     let narrow = is_narrow(columns);
     let back = || queue::leader(state, Action::Question);
-    // A form has no rejection with words.
-    let rejects = state
-        .asking()
-        .is_some_and(|open| writing::rejection(open).is_some());
-    let why = if rejects {
-        key(state, Action::RejectWhy)
-    } else {
-        String::new()
-    };
-    let text = if filling(state).is_some() {
-        let submit = state.keymap.key_of(Context::Edit, Action::Submit);
-        told(&[
-            (submit, "next"),
-            ("↑↓".to_owned(), "other lines"),
-            (escape(state), "back"),
-        ])
-    } else if state.ask.writing.is_some() {
-        let submit = state.keymap.key_of(Context::Edit, Action::Submit);
-        told(&[(submit, "rejects with your words"), (escape(state), "back")])
+    let writes = !state.composer.is_empty();
+    let text = if state.ask.writing.is_some() {
+        writing_keys(state, columns)
     } else {
         match (state.answers_are_awake(), narrow) {
-            (true, false) => told(&[
-                ("a number".to_owned(), "answers"),
-                (key(state, Action::AllowOnce), "allow"),
-                (key(state, Action::Reject), "reject"),
-                (why, "why"),
-                (key(state, Action::Details), "details"),
-                (escape(state), "sets it aside"),
-            ]),
-            (true, true) => told(&[
-                ("1–9".to_owned(), "answer"),
-                (key(state, Action::Details), "more"),
-                (escape(state), "aside"),
-            ]),
-            (false, false) if !state.composer.is_empty() => {
-                format!("{} answers; typing writes on", back())
-            }
-            (false, true) if !state.composer.is_empty() => format!("{} answers", back()),
+            (true, _) => answer_keys(state, columns),
+            (false, false) if writes => format!("{} answers; typing writes on", back()),
+            (false, true) if writes => format!("{} answers", back()),
             (false, _) => "…".to_owned(),
         }
     };
@@ -273,15 +427,56 @@ pub(crate) fn hint(state: &State, paint: &Paint, columns: usize) -> Line<'static
     Line::from(paint.span(Role::Dim, text))
 }
 
+fn writing_keys(state: &State, columns: usize) -> String {
+    let submit = state.keymap.key_of(Context::Edit, Action::Submit);
+    let keys = match filling(state) {
+        Some(_) => vec![
+            (1, submit, "next"),
+            (2, "↑↓".to_owned(), "other lines"),
+            (0, escape(state), "back"),
+        ],
+        None if columns < 46 => vec![(1, submit, "rejects"), (0, escape(state), "back")],
+        None => vec![
+            (1, submit, "rejects with your words"),
+            (0, escape(state), "back"),
+        ],
+    };
+    told(keys, columns)
+}
+
+fn answer_keys(state: &State, columns: usize) -> String {
+    // A form has no rejection with words.
+    let rejects = state.asking().and_then(writing::rejection).is_some();
+    let why = rejects.then(|| key(state, Action::RejectWhy));
+    let details = key(state, Action::Details);
+    let keys = if is_narrow(columns) {
+        vec![
+            (1, "1–9".to_owned(), "answer"),
+            (2, details, "more"),
+            (0, escape(state), "aside"),
+        ]
+    } else {
+        vec![
+            (1, "a number".to_owned(), "answers"),
+            (3, key(state, Action::AllowOnce), "allow"),
+            (3, key(state, Action::Reject), "reject"),
+            (4, why.unwrap_or_default(), "why"),
+            (2, details, "details"),
+            (0, escape(state), "sets it aside"),
+        ]
+    };
+    told(keys, columns)
+}
+
 /// Under the page that shows all of it.
-pub(crate) fn page_hint(state: &State, paint: &Paint, columns: usize) -> Line<'static> {
-    let mut keys = vec![("↑↓".to_owned(), "scroll"), (escape(state), "back")];
+pub(crate) fn page_hint(state: &State, look: Look<'_>, columns: usize) -> Line<'static> {
+    let mut keys = vec![(2, "↑↓".to_owned(), "scroll"), (0, escape(state), "back")];
     if state.answers_are_awake() {
-        keys.insert(0, ("1–9".to_owned(), "answer"));
-        keys.push((key(state, Action::AllowOnce), "allow"));
-        keys.push((key(state, Action::Reject), "reject"));
+        keys.insert(0, (1, "1–9".to_owned(), "answer"));
+        keys.push((3, key(state, Action::AllowOnce), "allow"));
+        keys.push((3, key(state, Action::Reject), "reject"));
     }
-    let text = told(&keys);
+    let text = told(keys, columns);
     let text = fit(&format!("   {text}"), columns);
-    Line::from(paint.span(Role::Dim, text))
+    Line::from(Span::styled(text, look(Role::Dim)))
 }

@@ -15,6 +15,11 @@ use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::text::{clean_line, fit, width};
 
+pub(crate) fn is_shown(state: &State, attached: &Attached) -> bool {
+    let working = matches!(attached.session.turn, Turn::Working { .. });
+    state.changing.is_some() || (working && !queue::changeable(attached).is_empty())
+}
+
 pub(crate) fn line(
     state: &State,
     attached: &Attached,
@@ -26,9 +31,8 @@ pub(crate) fn line(
         let text = format!("   {}", fit(&text, columns.saturating_sub(4)));
         return Some(Line::from(paint.span(Role::Accent, text)));
     }
-    let working = matches!(attached.session.turn, Turn::Working { .. });
     let waiting = queue::changeable(attached);
-    let next = waiting.first().filter(|_| working)?;
+    let next = waiting.first().filter(|_| is_shown(state, attached))?;
     let text = format!("   queued {}: {}", waiting.len(), clean_line(&next.text));
     let key = state.keymap.key_of(Context::Edit, Action::TakeBack);
     let hint = format!("{key} edit ");

@@ -5,6 +5,7 @@
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
@@ -12,6 +13,7 @@ use crate::attach::state::{Attached, Link};
 use crate::session::cells::Kind;
 use crate::tui::state::{Pane, Popup, Scene, State, Tier};
 use crate::tui::theme::Role;
+use crate::tui::view::asked::Look;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::rows::{Rows, remark, rule};
 use crate::tui::view::text::{Break, clean, clean_line, wrap};
@@ -19,6 +21,28 @@ use crate::tui::view::{
     attachment, composer, find, glyphs, head, leader, menu, palette, panes, picker, popup,
     question, queue, status, tabs, transcript, welcome,
 };
+
+/// From so many rows on the draft stands between rules.
+const ROOMY: u16 = 14;
+
+/// The rows that [`run`] leaves to a question.
+pub(crate) fn room_to_ask(state: &State) -> usize {
+    let Some(attached) = state.attached().filter(|_| state.tier() != Tier::Tiny) else {
+        return 0;
+    };
+    let (columns, rows) = state.size;
+    let rows = usize::from(rows).saturating_sub(usize::from(tabs::is_shown(state)));
+    let rules = if rows >= usize::from(ROOMY) { 3 } else { 1 };
+    let title = if state.tier() < Tier::Middle { 2 } else { 1 };
+    let plain = |_| Style::default();
+    let over = usize::from(menu::height(state))
+        + usize::from(!state.writing.attachments.is_empty())
+        + usize::from(queue::is_shown(state, attached))
+        + offline(state, attached, &plain, usize::from(columns)).len();
+    let draft = usize::from(composer::height(state, columns));
+    // The status line, the rule over the question, and a line of the chat.
+    rows.saturating_sub(title + rules + over + draft + 3)
+}
 
 pub fn view(state: &State, paint: &mut Paint, frame: &mut Frame) {
     paint.suit(&state.citizen);
@@ -82,18 +106,16 @@ fn run(
     if tabs {
         head::tab_row(state, paint, columns).render(rows.top(1), buffer);
     }
-    let roomy = area.height >= 14;
+    let roomy = area.height >= ROOMY;
     let upper = if roomy { Some(rows.top(1)) } else { None };
     let cursor = foot(state, attached, paint, &mut rows, roomy, buffer);
     let lower = rows.bottom(1);
-    let asked = question::lines(state, paint, columns);
-    // The question may take half of what is left, its last lines are the options.
-    let asked_rows = u16::try_from(asked.len())
-        .unwrap_or(u16::MAX)
-        .min(rows.left.height.saturating_sub(2));
+    // The chat keeps a line, and so does the rule over the question.
+    let room = usize::from(rows.left.height.saturating_sub(2));
+    let asked = question::lines(state, paint, columns, room);
+    let asked_rows = u16::try_from(asked.len()).unwrap_or(u16::MAX);
     let question_area = rows.bottom(asked_rows);
-    let skip = asked.len().saturating_sub(usize::from(asked_rows));
-    question::draw(&asked[skip..], question_area, buffer);
+    question::draw(&asked, question_area, buffer);
     let above = if asked_rows > 0 {
         rows.bottom(1)
     } else {
@@ -144,7 +166,10 @@ fn foot(
     if let Some(line) = queue::line(state, attached, paint, columns) {
         line.render(rows.bottom(1), buffer);
     }
-    for line in offline(state, attached, paint, columns).iter().rev() {
+    for line in offline(state, attached, &|role| paint.style(role), columns)
+        .iter()
+        .rev()
+    {
         line.render(rows.bottom(1), buffer);
     }
     cursor
@@ -154,7 +179,7 @@ fn foot(
 fn offline(
     state: &State,
     attached: &Attached,
-    paint: &Paint,
+    look: Look<'_>,
     columns: usize,
 ) -> Vec<Line<'static>> {
     let Link::Offline { reason } = &attached.link else {
@@ -165,9 +190,9 @@ fn offline(
         key => format!(" · {key} tries again"),
     };
     let text = format!("{}{retry}", clean_line(reason));
-    let first = [paint.span(Role::Error, " ✕ ")];
+    let first = [Span::styled(" ✕ ", look(Role::Error))];
     let mut lines = wrap(
-        &[paint.span(Role::Error, text)],
+        &[Span::styled(text, look(Role::Error))],
         &first,
         &[Span::raw("   ")],
         columns,

@@ -58,8 +58,12 @@ impl Tab {
 }
 
 /// `None` where there is nothing to choose between.
+pub(crate) fn is_shown(state: &State) -> bool {
+    state.tabs.list.len() >= 2 && state.tier() != Tier::Tiny
+}
+
 pub(crate) fn line(state: &State, paint: &Paint, columns: usize) -> Option<Line<'static>> {
-    if state.tabs.list.len() < 2 || state.tier() == Tier::Tiny {
+    if !is_shown(state) {
         return None;
     }
     let mut tabs = tabs(state);

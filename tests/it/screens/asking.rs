@@ -100,6 +100,56 @@ fn what_will_happen_stands_beside_the_question_and_in_full_on_a_page() {
     }
 }
 
+/// Without the spaces and the ends of lines.
+fn bare(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
+#[test]
+fn what_is_cut_says_so_and_how_it_is_seen_whole() {
+    let steps: Vec<String> = (1..=12)
+        .map(|n| format!("make step-{n} OUT=/w/{n}"))
+        .collect();
+    let command = format!("{} && rm -rf / --no-preserve-root", steps.join(" && "));
+    let end = "rm-rf/--no-preserve-root";
+    for (width, height) in [(160, 40), (80, 24), (50, 16), (40, 24), (40, 14), (30, 24)] {
+        for title in [command.as_str(), "Build it"] {
+            let mut screen = Screen::run(width, height);
+            busy(&mut screen);
+            asks(&mut screen, "execute", title, json!({"command": command}));
+            let text = screen.text();
+            if bare(&text).contains(end) {
+                continue;
+            }
+            assert!(text.contains(" … d "), "{width}x{height}\n{text}");
+            screen.keys(if title == "Build it" { "dd" } else { "d" });
+            assert_eq!(screen.state.popup, Some(Popup::Asked { top: 0 }));
+            let mut seen = screen.text();
+            for _ in 0..60 {
+                screen.keys("j");
+                seen.push_str(&screen.text());
+            }
+            assert!(bare(&seen).contains("--no-preserve-root"), "{seen}");
+            assert!(bare(&screen.text()).contains("ve-root"), "{seen}");
+        }
+    }
+    let mut screen = Screen::run(40, 24);
+    busy(&mut screen);
+    asks(
+        &mut screen,
+        "execute",
+        &command,
+        json!({"command": command}),
+    );
+    screen.shows("ask/cut");
+    screen.keys("x");
+    assert!(
+        screen.text().contains("… Ctrl+X a d all"),
+        "{}",
+        screen.text()
+    );
+}
+
 #[test]
 fn the_call_of_a_question_tells_what_the_question_does_not() {
     let mut screen = Screen::run(100, 30);
@@ -183,49 +233,59 @@ fn a_rejection_takes_words_which_reach_the_agent_one_way_or_the_other() {
     }
 }
 
+/// A question with more answers than there are digits.
+fn asks_at((width, height): (u16, u16)) -> Screen {
+    let mut screen = Screen::run(width, height);
+    busy(&mut screen);
+    let names = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "No",
+    ];
+    let option = |(at, name): (usize, &&str)| {
+        let kind = if *name == "No" {
+            "reject_once"
+        } else {
+            "allow_once"
+        };
+        json!({"optionId": format!("o{}", at + 1), "name": name, "kind": kind})
+    };
+    let options: Vec<Value> = names.iter().enumerate().map(option).collect();
+    screen.says(
+        30,
+        &json!({"jsonrpc": "2.0", "method": "_posthog/permission_request", "params": {
+        "requestId": "q1", "toolCallId": "q1-call", "title": "Which month?", "options": options}}),
+    );
+    screen.after(1_000);
+    ordered(&mut screen);
+    screen
+}
+
 #[test]
 fn answers_behind_the_ninth_are_picked_after_one_key() {
-    let asks_for_a_month = || {
-        let mut screen = Screen::run(80, 24);
-        busy(&mut screen);
-        let names = [
-            "January",
-            "February",
-            "March",
-            "April",
-            "May",
-            "June",
-            "July",
-            "August",
-            "September",
-            "October",
-            "November",
-            "No",
-        ];
-        let option = |(at, name): (usize, &&str)| {
-            let kind = if *name == "No" {
-                "reject_once"
-            } else {
-                "allow_once"
-            };
-            json!({"optionId": format!("o{}", at + 1), "name": name, "kind": kind})
-        };
-        let options: Vec<Value> = names.iter().enumerate().map(option).collect();
-        screen.says(30, &json!({"jsonrpc": "2.0", "method": "_posthog/permission_request", "params": {
-            "requestId": "q1", "toolCallId": "q1-call", "title": "Which month?", "options": options}}));
-        screen.after(1_000);
-        ordered(&mut screen);
-        screen
-    };
+    let asks_for_a_month = || asks_at((80, 24));
     let picked = |keys: &str| {
         let mut screen = asks_for_a_month();
         screen.keys(keys);
         ordered(&mut screen)
     };
+    for size in SIZES {
+        let mut screen = asks_at(size);
+        screen.shows("ask/many");
+        screen.keys("0");
+        screen.shows("ask/many_more");
+    }
     let mut screen = asks_for_a_month();
-    screen.shows("ask/many");
     screen.keys("0");
-    screen.shows("ask/many_more");
     screen.keys("4");
     assert!(
         screen.state.ask.writing.is_some(),

@@ -5,7 +5,7 @@ use serde_json::json;
 use ashore::tui::event::Event;
 
 use crate::screens::scenes::{busy, each};
-use crate::screens::script::Screen;
+use crate::screens::script::{Screen, posted};
 
 /// The widest and the narrowest of the class with tabs, and the narrowest side pane.
 const BETWEEN: [(u16, u16); 3] = [(60, 24), (50, 24), (30, 24)];
@@ -64,4 +64,46 @@ fn a_long_toast_is_read_whole_in_a_side_pane() {
     let whole: Vec<&str> = text.split_whitespace().collect();
     let said = |from: &[&str]| from.iter().filter(|word| words.contains(word)).count();
     assert_eq!(said(&whole), whole.len(), "{lines}");
+}
+
+/// Every answer of the question that [`Screen::asks`] asks.
+fn are_shown(screen: &mut Screen) -> bool {
+    let text: String = screen.text().split_whitespace().collect();
+    [
+        "runit?",
+        "1Allowonce",
+        "2Alwaysallow`cargotest`",
+        "3Reject",
+        "4Never",
+        "5rejectandsaywhy",
+    ]
+    .iter()
+    .all(|words| text.contains(words))
+}
+
+/// On a low screen what will happen gives way first; an answer that cannot be seen is not given.
+#[test]
+fn no_height_hides_an_answer_that_a_key_gives() {
+    for width in [20, 30, 36, 40, 49, 50, 60, 79, 80, 100, 120] {
+        for height in 5..=40 {
+            for keys in ["", "d", "<ctrl+x>a"] {
+                let mut screen = Screen::run(width, height);
+                busy(&mut screen);
+                screen.asks(19, "p1", "run it?");
+                screen.after(1000);
+                screen.keys(keys);
+                screen.keys("<ctrl+u>");
+                screen.after(1000);
+                let (shown, text) = (are_shown(&mut screen), screen.text());
+                let answered = !posted(&screen.keys("y")).is_empty();
+                assert_eq!(answered, shown, "{width}x{height} {keys}\n{text}");
+                let says = text.contains("no room") || (width < 30 || height < 8);
+                assert!(shown || says, "{width}x{height} {keys}\n{text}");
+                assert!(
+                    shown || height < 14 || width < 30,
+                    "{width}x{height} {keys}\n{text}"
+                );
+            }
+        }
+    }
 }
