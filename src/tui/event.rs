@@ -50,6 +50,8 @@ pub enum Event {
     Terminated,
     /// SIGINT or SIGQUIT that no key made: while the terminal is ours, its keys make none.
     Interrupted,
+    /// SIGTSTP that no key made.
+    Stopped,
     Attach(attach::event::Event),
     Launch(Progress),
     /// The run asked for by `OpenRun` is there.

@@ -247,6 +247,16 @@ fn go_on(
     Ok(effects)
 }
 
+/// A key in the program that has the terminal makes a signal for both: one that asks to go is that program's alone, and
+/// when it stops so do we, since the shell waits for both.
+fn is_for_both(event: &Event) -> anyhow::Result<bool> {
+    let stopped = matches!(event, Event::Stopped);
+    if stopped {
+        terminal::stop().context("cannot stop")?;
+    }
+    Ok(stopped || matches!(event, Event::Interrupted))
+}
+
 /// One event through `update`, and what it orders. What concerns the terminal is done here.
 async fn step(
     face: &mut dyn Face,
@@ -255,8 +265,7 @@ async fn step(
     outside: &mut dyn Outside,
     lent: &mut Lent,
 ) -> anyhow::Result<Option<Left>> {
-    if lent.is_some() && matches!(event, Event::Interrupted) {
-        // A key in the program that has the terminal makes a signal for both.
+    if lent.is_some() && is_for_both(&event)? {
         return Ok(None);
     }
     let mut left = None;

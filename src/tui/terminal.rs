@@ -14,7 +14,7 @@ use crossterm::event::{
 use crossterm::{cursor, execute, terminal};
 use futures::{Stream, StreamExt};
 use ratatui::layout::Size;
-use rustix::process::{Signal, kill_current_process_group};
+use rustix::process::{Signal, getpgrp, getsid, kill_current_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -238,14 +238,27 @@ pub async fn suspend(citizen: &Citizen) -> io::Result<()> {
     let mut back = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
     let held = reader::hold();
     restore();
-    kill_current_process_group(Signal::TSTP)?;
-    // Without a shell to stop for, the signal does nothing and nobody would wake us: then we go on.
-    tokio::time::timeout(Duration::from_millis(300), back.recv())
-        .await
-        .ok();
+    if stop()? {
+        // Whatever was sent while we stood still wakes us before this does.
+        tokio::time::timeout(Duration::from_millis(300), back.recv())
+            .await
+            .ok();
+    }
     enter()?;
     drop(held);
     take_up(citizen)
+}
+
+/// Stops everybody of our group, whoever has the terminal. False without a shell to stop for: nobody would wake us.
+///
+/// SIGTSTP is ours, so it stops us no more; SIGSTOP stops also where nobody waits, which is looked at first.
+pub(crate) fn stop() -> io::Result<bool> {
+    // A shell gives its jobs groups of their own; the group that leads the session has nobody above it.
+    if getsid(None)? == getpgrp() {
+        return Ok(false);
+    }
+    kill_current_process_group(Signal::STOP)?;
+    Ok(true)
 }
 
 /// The terminal as another program has it: as the shell knows it, and nothing is read here.
@@ -270,7 +283,7 @@ pub(crate) fn size() -> io::Result<Size> {
     Ok(Size { width, height })
 }
 
-/// What the terminal says, its size, and the signals that ask us to go. `early` comes first.
+/// What the terminal says, its size, and the signals that ask us to go or to stop. `early` comes first.
 pub fn inputs(
     early: Vec<Said>,
     mut said: mpsc::Receiver<Said>,
@@ -279,6 +292,7 @@ pub fn inputs(
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut quit = signal(SignalKind::quit())?;
+    let mut stop = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
     let mut resize = signal(SignalKind::window_change())?;
     let signals = futures::stream::poll_fn(move |context| {
         let asked = terminate.poll_recv(context).is_ready() | hang_up.poll_recv(context).is_ready();
@@ -287,6 +301,9 @@ pub fn inputs(
         }
         if interrupt.poll_recv(context).is_ready() | quit.poll_recv(context).is_ready() {
             return std::task::Poll::Ready(Some(Event::Interrupted));
+        }
+        if stop.poll_recv(context).is_ready() {
+            return std::task::Poll::Ready(Some(Event::Stopped));
         }
         while resize.poll_recv(context).is_ready() {
             if let Ok(Size { width, height }) = size() {

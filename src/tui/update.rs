@@ -85,6 +85,7 @@ pub(crate) fn step(state: &mut State, event: Event) -> Vec<Effect> {
         Event::Coloured(found) => code::learn(state, found),
         Event::Terminated => leave(state, 143),
         Event::Interrupted => leave(state, 130),
+        Event::Stopped => suspend(state),
         Event::Attach(event) => link::step(state, event),
         Event::Launch(progress) => launch::step(state, progress),
         Event::Opened(attached) => launch::open(state, attached),
@@ -270,11 +271,7 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         }
         Action::DeleteForward if state.composer.is_empty() => leave(state, 0),
         Action::Redraw => vec![Effect::Redraw],
-        Action::Suspend => {
-            let mut effects = draft::save(state);
-            effects.push(Effect::Suspend);
-            effects
-        }
+        Action::Suspend => suspend(state),
         Action::Mouse => citizen::mouse(state),
         Action::Editor => editor::open(state),
         Action::SearchHistory => history::open(state),
@@ -308,6 +305,13 @@ pub(crate) fn act(state: &mut State, action: Action) -> Vec<Effect> {
         _ if draft::is_edit(action) => draft::act(state, action),
         _ => browse::act(state, action),
     }
+}
+
+/// Stops until the shell brings us back.
+fn suspend(state: &mut State) -> Vec<Effect> {
+    let mut effects = draft::save(state);
+    effects.push(Effect::Suspend);
+    effects
 }
 
 /// What only shows something, and orders nothing. False for everything else.

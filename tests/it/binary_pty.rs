@@ -171,6 +171,32 @@ fn suspended_it_gives_the_terminal_back_and_takes_it_again() {
 }
 
 #[test]
+fn stopped_from_outside_it_gives_the_terminal_back_too() {
+    let home = Home::new();
+    let script = format!(
+        "\"{}\" run; echo was stopped; read go; fg; echo is over",
+        env!("CARGO_BIN_EXE_ashore")
+    );
+    let mut terminal = Terminal::start(&home, "/bin/sh", &["-mc", &script], 80, 24);
+    terminal.shows("what shall be done?");
+    terminal.write("half a thought");
+    terminal.shows("half a thought");
+    terminal.signal_foreground(Signal::TSTP);
+    terminal.shows("was stopped");
+    is_given_back(&terminal);
+    terminal.write("go\r");
+    terminal.until("the screen again", |screen| {
+        screen.alternate_screen() && screen.contents().contains("half a thought")
+    });
+    terminal.write(CTRL_U);
+    terminal.shows("what shall be done?");
+    terminal.write(CTRL_D);
+    terminal.shows("is over");
+    terminal.ends();
+    is_given_back(&terminal);
+}
+
+#[test]
 fn a_killed_screen_loses_no_word_no_prompt_and_no_mirror() {
     let home = Home::new();
     let mut killed = Terminal::ashore(&home, &["run", "/write a.txt one"], 120, 40);

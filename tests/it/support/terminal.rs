@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use vt100::{Callbacks, Parser, Screen};
 
 use crate::support::home::{DEADLINE, Home};
@@ -242,6 +242,13 @@ impl Terminal {
         let pid = self.child.process_id().expect("it runs");
         let pid = Pid::from_raw(i32::try_from(pid).expect("small")).expect("not 0");
         kill_process(pid, signal).expect("it runs");
+    }
+
+    /// To every program that has the terminal now.
+    pub(crate) fn signal_foreground(&self, signal: Signal) {
+        let group = self.master.process_group_leader();
+        let group = group.and_then(Pid::from_raw).expect("somebody has it");
+        kill_process_group(group, signal).expect("it runs");
     }
 
     /// Waits until the program has ended and everything it wrote was read.
