@@ -58,7 +58,11 @@ pub(crate) fn open(state: &mut State) {
     let rows = rows(&choices);
     // That nobody is asked is told there too.
     let approves = state.attached().and_then(approval::by_itself).is_some();
-    if rows.is_empty() && !approves {
+    // And who else is here.
+    let alone = state
+        .attached()
+        .is_none_or(|attached| attached.others.is_empty());
+    if rows.is_empty() && !approves && alone {
         toast(state, "the agent offers no modes and no options");
         return;
     }

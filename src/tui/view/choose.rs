@@ -10,6 +10,7 @@ use crate::tui::on::choose;
 use crate::tui::state::State;
 use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
+use crate::tui::view::status;
 use crate::tui::view::text::{Break, clean_line, fit, wrap};
 
 /// The lines, and which of them is the chosen one.
@@ -24,6 +25,7 @@ pub(crate) fn lines(
     let rows = choose::rows(&choices);
     let row = row.min(rows.len().saturating_sub(1));
     let mut lines = approves(state, paint, columns);
+    lines.extend(others(state, paint, columns));
     let mut chosen = 0;
     for (at, (index, value)) in rows.iter().enumerate() {
         let choice = &choices[*index];
@@ -84,6 +86,22 @@ fn approves(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'static>> 
         columns,
         Break::Words,
     )
+}
+
+/// Everybody else who is attached, by name: the status line has seldom room for all of them.
+fn others(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'static>> {
+    let others = state.attached().map(|attached| &attached.others[..]);
+    let names: Vec<String> = others
+        .unwrap_or_default()
+        .iter()
+        .map(status::name)
+        .collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let text = format!("attached beside you: {}", names.join(", "));
+    let spans = [paint.span(Role::Text, text)];
+    wrap(&spans, &[], &[], columns, Break::Words)
 }
 
 /// What approves by itself, and the way out of it.

@@ -398,12 +398,14 @@ fn mirror(attached: &Attached) -> Field {
     field(role, words + &edited, short + &up)
 }
 
+/// How somebody else who is attached is called.
+pub(crate) fn name(client: &Client) -> String {
+    let reads = if client.read_only { " (reads)" } else { "" };
+    format!("{}{reads}", fit(&clean_line(&client.from), 24))
+}
+
 /// Who else is attached; a narrow line has no room for it.
 fn others(attached: &Attached) -> Option<Field> {
-    let name = |client: &Client| {
-        let reads = if client.read_only { " (reads)" } else { "" };
-        format!("{}{reads}", fit(&clean_line(&client.from), 24))
-    };
     let words = match attached.others.as_slice() {
         [] => return None,
         [one] => format!("with {}", name(one)),

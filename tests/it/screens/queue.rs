@@ -41,7 +41,7 @@ fn ordered(screen: &mut Screen) -> Vec<What> {
 
 #[test]
 fn what_waits_can_be_seen_and_changed_in_every_size() {
-    for (width, height) in [(120, 40), (40, 24)] {
+    for (width, height) in [(120, 40), (80, 24), (40, 24)] {
         let mut screen = busy(width, height);
         screen.shows("queue/waits");
         screen.keys("<alt+up><alt+up>");
@@ -195,4 +195,10 @@ fn who_else_is_attached_stands_in_the_status_line_where_there_is_room() {
     assert!(screen.text().contains("with bo@desk and 2 more"));
     screen.resize(40, 24);
     assert!(!screen.text().contains("bo@desk"));
+    screen.keys("<ctrl+x>k");
+    let text = screen.text();
+    let names: Vec<&str> = text.split_whitespace().collect();
+    let names = names.join(" ");
+    assert!(names.contains("attached beside you: bo@desk,"), "{text}");
+    assert!(names.contains("cy, x"), "{text}");
 }
