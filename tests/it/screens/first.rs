@@ -152,6 +152,11 @@ fn without_a_repository_there_is_no_worktree_to_choose() {
         worktree: Err("a worktree needs a git repository".to_owned()),
         ..look()
     };
+    for (width, height) in [(120, 40), (40, 24)] {
+        let mut screen = asked(width, height, bare.clone());
+        screen.after(1000);
+        screen.shows("first/unknown");
+    }
     let mut screen = asked(80, 24, bare);
     screen.after(1000);
     screen.shows("first/unknown");

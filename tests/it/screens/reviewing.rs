@@ -97,7 +97,7 @@ fn files_are_counted_when_they_have_come_to_rest_and_somebody_looks() {
     assert_eq!(orders(tell(&mut screen, Report::Weighed(weighed))), []);
     assert_eq!(settled(&mut screen, 999), []);
     screen.shows("review/files");
-    for (width, height) in [(100, 30), (40, 24)] {
+    for (width, height) in [(100, 30), (80, 24), (40, 24)] {
         screen.resize(width, height);
         screen.shows("review/files");
     }
@@ -121,7 +121,7 @@ fn a_file_is_reviewed_change_by_change() {
         text.contains("✓ hunk 1 of 3 · kept") || text.contains("▸ hunk 2 of 3"),
         "{text}"
     );
-    for (width, height) in [(160, 40), (120, 40), (40, 24)] {
+    for (width, height) in [(160, 40), (120, 40), (80, 24), (40, 24)] {
         screen.resize(width, height);
         screen.shows("review/file");
     }
@@ -187,7 +187,7 @@ fn what_an_undo_would_do_is_read_before_it_is_done() {
     tell(&mut screen, Report::Preview(Box::new(other)));
     assert_eq!(orders(screen.keys("y")), []);
     tell(&mut screen, Report::Preview(Box::new(preview.clone())));
-    for (width, height) in [(120, 40), (40, 24)] {
+    for (width, height) in [(120, 40), (80, 24), (40, 24)] {
         screen.resize(width, height);
         screen.shows("review/undo");
     }

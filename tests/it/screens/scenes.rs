@@ -344,7 +344,7 @@ fn the_screen_in_ascii() {
         busy_in_ascii,
     );
     each(
-        &[(80, 24)],
+        &SIZES,
         "ascii/help",
         |width, height| Screen::run(width, height).in_ascii(),
         |screen| {

@@ -496,7 +496,16 @@ fn a_popup_belongs_to_its_tab() {
 
 #[test]
 fn the_line_of_tabs_at_every_width() {
-    let sizes = [(120, 12), (80, 12), (50, 12), (40, 12), (30, 12)];
+    let sizes = [
+        (120, 40),
+        (80, 24),
+        (40, 24),
+        (120, 12),
+        (80, 12),
+        (50, 12),
+        (40, 12),
+        (30, 12),
+    ];
     each(
         &sizes,
         "tabs/four",
