@@ -419,7 +419,8 @@ impl State {
             Some(Popup::Asked { .. }) => self.printed || asked::fits(self),
             Some(_) => false,
         };
-        self.asking().is_some() && drawn
+        let under = self.leader_is_told() && !self.printed;
+        self.asking().is_some() && drawn && !under
     }
 
     /// The answer keys answer; otherwise they write. What is typed must never answer by accident.

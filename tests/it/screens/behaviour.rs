@@ -233,6 +233,21 @@ fn what_was_meant_for_a_box_over_the_question_answers_nothing() {
 }
 
 #[test]
+fn a_question_under_what_the_leader_tells_waits_too() {
+    let mut screen = Screen::run(100, 30);
+    busy(&mut screen);
+    screen.keys("<ctrl+x>");
+    screen.after(1_000);
+    screen.asks(30, "q1", "run it");
+    screen.after(5_000);
+    screen.keys("<esc>");
+    assert_eq!(posted(&screen.keys("y")), []);
+    screen.keys("<backspace>");
+    screen.after(800);
+    assert_eq!(posted(&screen.keys("y")), [reply("allow_once")]);
+}
+
+#[test]
 fn who_comes_back_to_a_question_answers_it_only_once_it_was_seen() {
     let edited = || Event::Edited(Ok(String::new()));
     let combined = || {
