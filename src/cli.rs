@@ -355,6 +355,8 @@ pub enum Mirror {
         #[arg(value_enum)]
         word: Option<Direction>,
     },
+    /// Try now what could not be put here; one path also where it is too large
+    Fetch { run: String, path: Option<String> },
     /// List conflicts
     Conflicts { run: String },
     /// End a conflict

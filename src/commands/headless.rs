@@ -30,6 +30,10 @@ use crate::session::transcript::Body;
 
 /// How long the end of a turn waits for answers to edits made here.
 const ANSWERS: Duration = Duration::from_secs(10);
+/// How long an end waits until what could not be put here has been tried once more.
+const RETRIES: Duration = Duration::from_secs(5);
+/// Of what is held so many are named.
+const NAMED: usize = 5;
 const TICK: Duration = Duration::from_secs(1);
 
 /// `run -p` and `run --detach`.
@@ -172,6 +176,7 @@ async fn one_turn(
     let mut opened = opened;
     opened.performer.own(tick(opened.performer.events()));
     let mut over_since = None;
+    let mut grace = Grace::default();
     let done = |attached: &Attached| {
         if asks && !attached.session.permissions.is_empty() {
             return Some(Exit::Permission);
@@ -192,6 +197,7 @@ async fn one_turn(
             let now = Instant::now();
             now.duration_since(*over_since.get_or_insert(now)) < ANSWERS
         };
+        let waits = waits || turn_is_over && mirrors && grace.is_wanted(attached);
         ((turn_is_over && !waits) || failed || over).then_some(Exit::Done)
     };
     let (attached, exit) = drive(opened, printer, first, done).await?;
@@ -314,8 +320,11 @@ pub async fn attach(
     }
     let mut printer = Printer::new(format, context.quiet, at, in_place, Policy::Auto);
     let mirrors = directory.is_some();
+    opened.performer.own(tick(opened.performer.events()));
+    let mut grace = Grace::default();
     let (attached, _) = drive(opened, &mut printer, Vec::new(), |attached| {
-        is_done(attached, mirrors).then_some(Exit::Done)
+        let done = is_done(attached, mirrors) && !(mirrors && grace.is_wanted(attached));
+        done.then_some(Exit::Done)
     })
     .await?;
     Ok(if mirrors && say_held(&attached) {
@@ -325,8 +334,48 @@ pub async fn attach(
     })
 }
 
-/// A mirror that is paused or halted is why not everything stands here: the sentence goes to stderr.
+/// The time that is given to what could not be put here at first.
+#[derive(Debug, Default)]
+struct Grace {
+    since: Option<Instant>,
+}
+
+impl Grace {
+    /// Whether something that is held is yet to be tried a second time: what was in its way may have been there for a
+    /// moment.
+    fn is_wanted(&mut self, attached: &Attached) -> bool {
+        let mirror = &attached.mirror;
+        if is_held(attached) || !mirror.direction.is_down() || !mirror.is_held_untried() {
+            return false;
+        }
+        let now = Instant::now();
+        now.duration_since(*self.since.get_or_insert(now)) < RETRIES
+    }
+}
+
+/// A mirror that is paused or halted, or could not put everything here, is why not everything stands here: that goes to
+/// stderr.
 fn say_held(attached: &Attached) -> bool {
+    let run = attached.at.run.short();
+    let held = &attached.mirror.held;
+    for held in held.iter().take(NAMED) {
+        output::say(
+            false,
+            &output::plain(&format!("Not put here: {}: {}", held.path, held.reason)),
+        );
+    }
+    if let count @ 1.. = attached.mirror.held_count() {
+        output::say(
+            false,
+            &format!(
+                "{count} of the agent's files are held: `ashore mirror status {run}` lists them, and attaching goes on with them."
+            ),
+        );
+    }
+    is_stopped(attached) || !held.is_empty()
+}
+
+fn is_stopped(attached: &Attached) -> bool {
     let word = match attached.mirror.state {
         MirrorState::Paused => "paused",
         MirrorState::Halted => "halted",

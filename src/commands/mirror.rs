@@ -8,7 +8,7 @@ use crate::commands::context::Context;
 use crate::commands::failure::{Exit, Failure};
 use crate::commands::{forecast, mirrored, output, undo, writes};
 use crate::mirror::control::{self, Answer, Keep, Request};
-use crate::mirror::status::{Conflict, MirrorState, MirrorStatus, States, Way};
+use crate::mirror::status::{Conflict, Held, MirrorState, MirrorStatus, States, Way};
 use crate::mirror::worker::{self, Resume, Setup};
 use crate::protocol::file::{FileState, size};
 use crate::protocol::ids::RunRef;
@@ -31,6 +31,11 @@ pub async fn run(context: &Context, what: &Mirror, format: Format) -> Result<Exi
             (run, Request::Resume { how })
         }
         Mirror::Flush { run } => (run, Request::Flush),
+        Mirror::Fetch { run, path } => {
+            let path = path.as_ref().map(|path| below_root(context, path));
+            let path = path.transpose()?;
+            (run, Request::Fetch { path })
+        }
         Mirror::Direction { run, word } => (
             run,
             Request::Direction {
@@ -174,15 +179,43 @@ fn show(
             }
         }
         (Format::Text | Format::Md, Request::Status) => {
-            output::line(&output::plain(&sentence(status)))?
+            output::line(&output::plain(&sentence(status)))?;
+            for line in held(at, status) {
+                output::line(&output::plain(&line))?;
+            }
         }
         (Format::Text | Format::Md, _) => {
             output::say(context.quiet, answer.text.as_deref().unwrap_or("Done."))
         }
     }
     let open = matches!(request, Request::Conflicts | Request::Status)
-        && (!status.conflicts.is_empty() || status.state == MirrorState::Halted);
+        && (!status.conflicts.is_empty() || status.state == MirrorState::Halted)
+        || *request == Request::Status && status.held_count() > 0;
     Ok(if open { Exit::Mirror } else { Exit::Done })
+}
+
+/// What of theirs could not be put here, why, and what helps.
+fn held(at: &RunRef, status: &MirrorStatus) -> Vec<String> {
+    if status.held_count() == 0 {
+        return Vec::new();
+    }
+    let one = |held: &Held| {
+        let next = match held.next_try {
+            Some(_) => "; it is tried again by itself",
+            None => "",
+        };
+        format!("  {}: {}{next}", held.path, held.reason)
+    };
+    let mut lines = vec!["not put here yet:".to_owned()];
+    lines.extend(status.held.iter().map(one));
+    if status.held_beyond > 0 {
+        lines.push(format!("  and {} more", status.held_beyond));
+    }
+    lines.push(format!(
+        "  ashore mirror fetch {} [PATH] tries them now; with a PATH also what is too large",
+        at.run.short()
+    ));
+    lines
 }
 
 /// A conflict with its versions, and what ends it.
@@ -234,7 +267,7 @@ pub fn json(at: &RunRef, status: &MirrorStatus) -> Value {
     json!({
         "v": 1, "run": at.run, "state": status.state, "directory": status.directory, "down": status.down, "up": status.up,
         "direction": status.direction,
-        "conflicts": conflicts, "checked_at": status.checked_at.map(|time| time.to_string()),
+        "conflicts": conflicts, "held": status.held, "held_count": status.held_count(), "checked_at": status.checked_at.map(|time| time.to_string()),
     })
 }
 
@@ -256,6 +289,10 @@ pub fn sentence(status: &MirrorStatus) -> String {
         status.up,
         status.conflicts.len()
     );
+    let counts = match status.held_count() {
+        0 => counts,
+        held => format!("{held} held, {counts}"),
+    };
     let counts = match status.direction {
         Way::Both => counts,
         way => format!("direction {}; {counts}", way.as_str()),

@@ -20,7 +20,9 @@ pub struct Outcome {
     /// A request was answered by the run's policy with something that is no `allow_*`.
     pub refused_by_policy: bool,
     pub conflicts: usize,
-    /// Halted, paused, or files that could not be settled.
+    /// Files of theirs that could not be put here.
+    pub held: usize,
+    /// Halted or paused.
     pub unsettled: bool,
 }
 
@@ -44,6 +46,7 @@ impl Outcome {
             status: session.status.clone().or_else(|| status.cloned()),
             refused_by_policy: false,
             conflicts: mirror.conflicts.len(),
+            held: mirror.held_count(),
             unsettled: matches!(mirror.state, MirrorState::Halted | MirrorState::Paused),
         }
     }
@@ -55,7 +58,7 @@ impl Outcome {
             _ if self.status == Some(Status::Failed) || self.error.is_some() => Exit::RunFailed,
             _ if self.refused_by_policy && !ended_well => Exit::Permission,
             _ if !ended_well => Exit::AgentStopped,
-            _ if self.conflicts > 0 || self.unsettled => Exit::Mirror,
+            _ if self.conflicts > 0 || self.held > 0 || self.unsettled => Exit::Mirror,
             _ => Exit::Done,
         }
     }
@@ -96,6 +99,13 @@ mod tests {
             (
                 Outcome {
                     conflicts: 1,
+                    ..ended("end_turn")
+                },
+                8,
+            ),
+            (
+                Outcome {
+                    held: 1,
                     ..ended("end_turn")
                 },
                 8,

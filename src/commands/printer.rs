@@ -179,7 +179,7 @@ impl Printer {
                 let result = with_error(
                     outcome,
                     json!({
-                        "stop_reason": outcome.stop_reason, "status": status, "files": settled.len(), "conflicts": outcome.conflicts,
+                        "stop_reason": outcome.stop_reason, "status": status, "files": settled.len(), "conflicts": outcome.conflicts, "held": outcome.held,
                     }),
                 );
                 output::json(&json!({"v": 1, "run": self.at.run, "result": result}))

@@ -17,6 +17,8 @@ use crate::mirror::disk::{self, Disk, id_of};
 use crate::mirror::fresh::{Fresh, Tick};
 use crate::mirror::guard::{self, Halt};
 use crate::mirror::hand::{Done, End, Hand, Job};
+use crate::mirror::held::Retries;
+use crate::mirror::hold::{Fetching, now};
 use crate::mirror::inbox::{Inbox, Taken};
 use crate::mirror::late::Brought;
 use crate::mirror::lift::Lifted;
@@ -129,6 +131,10 @@ pub(crate) struct Worker {
     /// When what lies aside is looked at next.
     pub(super) aside_at: Option<Instant>,
     pub(super) looking_aside: bool,
+    /// When what is held is tried again.
+    pub(super) retries: Retries,
+    /// Who waits for such tries.
+    pub(super) fetching: Vec<Fetching>,
 }
 
 /// For ever when there is no such time.
@@ -141,6 +147,7 @@ async fn until(time: Option<Instant>) {
 
 impl Worker {
     pub(super) fn new(hand: Hand, known: Known, seeded_here: bool) -> Self {
+        let retries = Retries::restore(&known.held, now());
         Self {
             inbox: Inbox::restore(&known),
             hand: Arc::new(hand),
@@ -177,6 +184,8 @@ impl Worker {
             untidy: false,
             aside_at: None,
             looking_aside: false,
+            retries,
+            fetching: Vec::new(),
         }
     }
 
@@ -208,8 +217,10 @@ impl Worker {
                 self.keep_stamps().await;
             }
             self.answer_flushes();
+            self.answer_fetches();
             self.tell_status();
             let room = self.outbox.len() < REPORTS;
+            let retry_at = self.next_retry();
             // What is done makes room before more begins; a person who asks waits for no flood of orders.
             tokio::select! {
                 biased;
@@ -229,6 +240,8 @@ impl Worker {
                 () = until(self.going) => self.gone(),
                 () = until(self.again_at) => self.offer_again(),
                 () = until(self.aside_at) => self.look_aside(),
+                // The next round takes what is due.
+                () = until(retry_at) => (),
                 batch = batches.recv(), if watched => match batch {
                     Some(batch) => self.batch(batch),
                     None => watched = false,
@@ -365,6 +378,7 @@ impl Worker {
     /// A file entry of the journal.
     fn remote(&mut self, seq: Seq, change: FileChange, facts: &mut Vec<Fact>) {
         self.reread(seq, &change.path, change.now);
+        self.release_above(seq, &change.path, change.now, facts);
         let mut change = Waiting::from(change);
         // Of a wave whose first part has been accepted.
         change.accepted = change.turn.is_some() && change.turn == self.known.accepted;
@@ -375,6 +389,7 @@ impl Worker {
 
     /// An answer to a client's change, ours or another's.
     fn answered(&mut self, seq: Seq, change: Waiting, facts: &mut Vec<Fact>) {
+        self.release_above(seq, &change.path, change.now, facts);
         if seq > self.inbox.seen() && self.acknowledged(&change, facts) {
             self.inbox.pass(seq);
             facts.push(Fact::Seen(seq));
@@ -450,6 +465,7 @@ impl Worker {
         if resume == Resume::BringBack {
             self.bring_back().await;
         }
+        self.retries.ask(self.known.held.keys(), now());
         self.scan_wanted = true;
         self.save(&[Fact::Paused(false)]).await;
         Ok(())
@@ -500,6 +516,7 @@ impl Worker {
         if self.scan_wanted && !self.scanning {
             self.start_scan();
         }
+        self.take_due();
         while self.may_start() {
             let Some(taken) = self.inbox.peek(&self.busy) else {
                 return;
@@ -523,11 +540,12 @@ impl Worker {
     }
 
     fn may_start(&self) -> bool {
-        self.scanned_once
-            && self.halted.is_none()
-            && !self.known.paused
-            && self.known.way.is_down()
-            && self.busy.len() < JOBS
+        self.may_write() && self.busy.len() < JOBS
+    }
+
+    /// Theirs may be put here now.
+    pub(super) fn may_write(&self) -> bool {
+        self.scanned_once && self.halted.is_none() && !self.known.paused && self.known.way.is_down()
     }
 
     fn halt_before(&self, taken: &Taken) -> Option<Halt> {
@@ -536,7 +554,11 @@ impl Worker {
             return Some(halt);
         }
         let change = &taken.change;
-        if change.now.is_some() || change.accepted || !self.known.base.contains_key(&change.path) {
+        if change.now.is_some()
+            || change.accepted
+            || taken.again
+            || !self.known.base.contains_key(&change.path)
+        {
             return None;
         }
         let done = self.deletes_in(change.turn);
@@ -548,8 +570,9 @@ impl Worker {
         if last == turn { number } else { 0 }
     }
 
-    pub(super) fn spawn(&mut self, taken: Taken, reply: Option<oneshot::Sender<Answer>>) {
+    pub(super) fn spawn(&mut self, mut taken: Taken, reply: Option<oneshot::Sender<Answer>>) {
         let path = taken.change.path.clone();
+        taken.passed.extend(self.passed_over(&taken));
         let folders = std::iter::successors(path.parent(), RelPath::parent)
             .filter(|at| self.known.folders.contains(at));
         let job = Job {
@@ -611,6 +634,14 @@ impl Worker {
         self.fresh.written(path);
     }
 
+    /// One more delete of its turn was done.
+    fn count_delete(&self, taken: &Taken, end: &End) -> Option<Fact> {
+        let change = &taken.change;
+        let is_done = change.now.is_none() && self.known.base.contains_key(&change.path);
+        let turn = change.turn;
+        (is_done && *end == End::Settled).then(|| Fact::Deletes(turn, self.deletes_in(turn) + 1))
+    }
+
     async fn settled(&mut self, done: Done, reply: Option<oneshot::Sender<Answer>>) {
         let Done {
             taken,
@@ -642,7 +673,9 @@ impl Worker {
         if answered {
             self.answer_of(&taken, &end, &mut facts);
         }
+        facts.extend(self.count_delete(&taken, &end));
         let over = end == End::Settled && (taken.change.forced || answered);
+        let told_before = self.hold(&taken, &end, &mut facts);
         self.inbox.decided(&taken);
         let seqs = taken
             .overtaken
@@ -650,20 +683,19 @@ impl Worker {
             .map(|(seq, _)| *seq)
             .chain([taken.seq]);
         facts.extend(seqs.map(|seq| Fact::Decided(seq, path.clone())));
-        if taken.change.now.is_none() && self.known.base.contains_key(&path) && end == End::Settled
-        {
-            let turn = taken.change.turn;
-            facts.push(Fact::Deletes(turn, self.deletes_in(turn) + 1));
-        }
         self.save(&facts).await;
         if over {
             self.is_over(&path);
         }
-        if taken.change.refused.is_none() {
+        // Of what is tried again the other side's news is old.
+        if taken.change.refused.is_none() && !taken.again {
             self.ups.unpark_around(&path);
         }
         self.note_refusal(&taken).await;
-        self.tell(&taken, &end, answered);
+        if !told_before {
+            self.tell(&taken, &end, answered);
+        }
+        self.fetched(&path, &end);
         self.look_again(&path, &end);
         // Also where an older one is still to be told: what stands here now is this.
         if end == End::Settled && (refused || self.ups.is_owed(&path)) {

@@ -16,6 +16,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use crate::mirror::ground;
 use crate::mirror::guard::RootId;
+use crate::mirror::held::HeldBack;
 use crate::mirror::preview::Scope;
 use crate::mirror::status::Way;
 use crate::protocol::file::{Applied, ChangeKind, FileChange, FileState, Stale};
@@ -23,12 +24,13 @@ use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::{CommandId, Seq};
 use crate::protocol::path::RelPath;
 
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS base (path TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS waiting (seq INTEGER NOT NULL, path TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (seq, path)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS held (path TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS conflicts (path TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS folders (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seed (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
@@ -89,6 +91,9 @@ pub(crate) struct Waiting {
     /// That answer was no: this is what stands there instead. Why, or empty where that is all there is to say.
     #[serde(default)]
     pub(crate) refused: Option<String>,
+    /// The user asked for it although it is large.
+    #[serde(default)]
+    pub(crate) lifted: bool,
 }
 
 impl Waiting {
@@ -105,6 +110,7 @@ impl Waiting {
             forced: false,
             command: None,
             refused: None,
+            lifted: false,
         }
     }
 }
@@ -132,20 +138,17 @@ impl From<Applied> for Waiting {
 impl From<Stale> for Waiting {
     fn from(stale: Stale) -> Self {
         Self {
-            kind: if stale.current.is_some() {
-                ChangeKind::Modified
-            } else {
-                ChangeKind::Deleted
-            },
-            path: stale.path,
-            now: stale.current,
-            storage_path: None,
-            turn: None,
-            tool_call: None,
-            accepted: false,
-            forced: false,
             command: stale.command,
             refused: Some(stale.reason.unwrap_or_default()),
+            ..Self::of_nobody(
+                if stale.current.is_some() {
+                    ChangeKind::Modified
+                } else {
+                    ChangeKind::Deleted
+                },
+                stale.path,
+                stale.current,
+            )
         }
     }
 }
@@ -224,6 +227,19 @@ pub(crate) struct Passed {
     pub(crate) storage_path: Option<String>,
 }
 
+impl Passed {
+    pub(crate) fn of(seq: Seq, change: &Waiting) -> Self {
+        Self {
+            seq,
+            turn: change.turn,
+            tool_call: change.tool_call.clone(),
+            person: change.command.is_some(),
+            now: change.now,
+            storage_path: change.storage_path.clone(),
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
 fn is_not(flag: &bool) -> bool {
     !flag
@@ -245,6 +261,8 @@ impl Origin {
 pub(crate) struct Known {
     pub(crate) base: BTreeMap<RelPath, FileState>,
     pub(crate) waiting: BTreeMap<(Seq, RelPath), Waiting>,
+    /// Decided, but not done: tried again, and listed.
+    pub(crate) held: BTreeMap<RelPath, HeldBack>,
     pub(crate) conflicts: BTreeMap<RelPath, Noted>,
     pub(crate) folders: BTreeSet<RelPath>,
     pub(crate) edited: BTreeSet<RelPath>,
@@ -272,6 +290,7 @@ pub(crate) enum Fact {
     Base(RelPath, Option<FileState>),
     Waiting(Seq, Waiting),
     Decided(Seq, RelPath),
+    Held(RelPath, Option<Box<HeldBack>>),
     Conflict(RelPath, Option<Noted>),
     /// Whether a folder is one that we made.
     Folder(RelPath, bool),
@@ -295,6 +314,8 @@ impl Known {
         match fact.clone() {
             Fact::Base(path, Some(state)) => drop(self.base.insert(path, state)),
             Fact::Base(path, None) => drop(self.base.remove(&path)),
+            Fact::Held(path, Some(held)) => drop(self.held.insert(path, *held)),
+            Fact::Held(path, None) => drop(self.held.remove(&path)),
             Fact::Conflict(path, Some(noted)) => drop(self.conflicts.insert(path, noted)),
             Fact::Conflict(path, None) => drop(self.conflicts.remove(&path)),
             Fact::Waiting(seq, waiting) => {
@@ -453,6 +474,7 @@ impl Base {
                 .into_iter()
                 .map(|(seq, w)| ((Seq(seq.cast_unsigned()), w.path.clone()), w))
                 .collect(),
+            held: self.by_path("held").await?,
             conflicts: self.by_path("conflicts").await?,
             folders: self.paths("SELECT path FROM folders").await?,
             edited: self.paths("SELECT path FROM edited").await?,
@@ -582,23 +604,29 @@ impl Base {
         self.tried(tx.commit().await)
     }
 
-    /// Undecided changes whose write was noted, and what it was to leave there: a kill came before or after the deed.
+    /// Changes to be done, or tried again, whose write was noted, and what it was to leave there: a kill came before or after the deed.
     pub(crate) async fn unfinished(&self) -> Result<Vec<(RelPath, Option<FileState>)>, Error> {
         #[cfg(test)]
         if let Some(simulated) = &self.simulated {
             let written = self.tried(simulated.written().map_err(sqlx::Error::Io))?;
             // The newest note of each path.
             let newest: BTreeMap<RelPath, Written> = written.into_iter().collect();
-            let waiting = self.load().await?.waiting;
-            let unfinished = waiting.into_keys().filter_map(|(seq, path)| {
-                let written = newest.get(&path)?;
-                (written.origin.seq == seq).then_some((path, written.after))
-            });
+            let known = self.load().await?;
+            let held = known.held.into_iter().map(|(path, held)| (held.seq, path));
+            let unfinished = known
+                .waiting
+                .into_keys()
+                .chain(held)
+                .filter_map(|(seq, path)| {
+                    let written = newest.get(&path)?;
+                    (written.origin.seq == seq).then_some((path, written.after))
+                });
             return Ok(unfinished.collect());
         }
         let query = sqlx::query(
-            "SELECT waiting.seq, waiting.path, preimages.value FROM waiting JOIN preimages ON preimages.id =
-                (SELECT MAX(id) FROM preimages WHERE path = waiting.path)",
+            "SELECT open.seq, open.path, preimages.value FROM
+                (SELECT seq, path FROM waiting UNION ALL SELECT json_extract(value, '$.seq') AS seq, path FROM held) AS open
+                JOIN preimages ON preimages.id = (SELECT MAX(id) FROM preimages WHERE path = open.path)",
         );
         let rows = self.tried(query.fetch_all(&self.pool).await)?;
         let read = rows.iter().filter_map(|row| {
@@ -697,6 +725,10 @@ async fn write(tx: &mut Transaction<'_, Sqlite>, fact: &Fact) -> Result<(), sqlx
         Fact::Base(path, None) => {
             run(tx, "DELETE FROM base WHERE path = ?", &[path.as_str()]).await
         }
+        Fact::Held(path, Some(held)) => run(tx, &put("held"), &[path.as_str(), &text(held)]).await,
+        Fact::Held(path, None) => {
+            run(tx, "DELETE FROM held WHERE path = ?", &[path.as_str()]).await
+        }
         Fact::Conflict(path, Some(noted)) => {
             run(tx, &put("conflicts"), &[path.as_str(), &text(noted)]).await
         }
@@ -789,6 +821,7 @@ pub(crate) fn record(run_folder: &Path, root: &Path) -> std::io::Result<()> {
 mod tests {
     use super::*;
     use crate::mirror::disk::state_of;
+    use crate::mirror::held::Hindrance;
     use crate::protocol::file::Mode;
 
     fn path(text: &str) -> RelPath {
@@ -807,6 +840,7 @@ mod tests {
             forced: false,
             command: None,
             refused: None,
+            lifted: true,
         }
     }
 
@@ -831,6 +865,12 @@ mod tests {
             base: Some(state),
             command: CommandId::random(),
         };
+        let held = HeldBack {
+            seq: Seq(5),
+            change: waiting.clone(),
+            hindrance: Hindrance::lasting("in the way".to_owned()),
+            passed: vec![Passed::of(Seq(4), &waiting)],
+        };
         let id = RootId {
             device: 1,
             inode: u64::MAX,
@@ -844,6 +884,9 @@ mod tests {
             Fact::Waiting(Seq(6), waiting.clone()),
             Fact::Decided(Seq(6), path("w")),
             Fact::Conflict(path("c"), Some(noted.clone())),
+            Fact::Held(path("w"), Some(Box::new(held.clone()))),
+            Fact::Held(path("x"), Some(Box::new(held.clone()))),
+            Fact::Held(path("x"), None),
             Fact::Folder(path("d"), true),
             Fact::Edited(path("e"), true),
             Fact::Sent(path("s"), Some(sent.clone())),
@@ -870,6 +913,7 @@ mod tests {
         assert_eq!(known.base, [(path("a"), state)].into());
         assert_eq!(known.waiting, [((Seq(7), path("w")), waiting)].into());
         assert_eq!(known.conflicts, [(path("c"), noted)].into());
+        assert_eq!(known.held, [(path("w"), held)].into());
         assert_eq!(known.folders, [path("d")].into());
         assert_eq!(known.edited, [path("e")].into());
         assert_eq!(
@@ -917,6 +961,10 @@ mod tests {
                 "INSERT INTO conflicts (path, value) VALUES ('c', '')",
                 "conflicts c",
             ),
+            (
+                "INSERT INTO held (path, value) VALUES ('h', '{}')",
+                "held h",
+            ),
             ("INSERT INTO meta (key, value) VALUES ('root', 'x')", "root"),
         ] {
             let dir = tempfile::tempdir().unwrap();
@@ -929,6 +977,44 @@ mod tests {
             );
             assert!(error.contains("base.sqlite") && error.contains("move that file away"));
         }
+    }
+
+    #[tokio::test]
+    async fn a_noted_write_of_what_waits_or_is_held_is_unfinished() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = Base::open(dir.path(), Path::new("/x")).await.unwrap();
+        let state = state_of(b"a", Mode::File);
+        let held = |seq| HeldBack {
+            seq: Seq(seq),
+            change: waiting("h", state),
+            hindrance: Hindrance::passing("later".to_owned()),
+            passed: Vec::new(),
+        };
+        let facts = [
+            Fact::Waiting(Seq(3), waiting("w", state)),
+            Fact::Held(path("h"), Some(Box::new(held(4)))),
+            Fact::Held(path("older"), Some(Box::new(held(5)))),
+        ];
+        base.save(&facts).await.unwrap();
+        for (at, seq) in [("w", 3), ("h", 4), ("older", 4)] {
+            let written = Written {
+                before: None,
+                after: Some(state),
+                origin: Origin {
+                    seq: Seq(seq),
+                    ..Origin::default()
+                },
+                at: jiff::Timestamp::UNIX_EPOCH,
+                storage_path: None,
+            };
+            base.about_to_write(&path(at), &written).await.unwrap();
+        }
+        let mut unfinished = base.unfinished().await.unwrap();
+        unfinished.sort_by(|a, b| a.0.cmp(&b.0));
+        assert_eq!(
+            unfinished,
+            [(path("h"), Some(state)), (path("w"), Some(state))]
+        );
     }
 
     #[tokio::test]

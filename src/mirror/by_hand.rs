@@ -179,27 +179,20 @@ impl Worker {
     /// Puts theirs in the place of ours; ours becomes a pre-image.
     fn force(&mut self, path: RelPath, noted: Noted, reply: Option<oneshot::Sender<Answer>>) {
         let change = Waiting {
-            kind: if noted.theirs.is_some() {
-                ChangeKind::Modified
-            } else {
-                ChangeKind::Deleted
-            },
-            path,
-            now: noted.theirs,
             storage_path: noted.storage_path.clone(),
-            turn: None,
-            tool_call: None,
             accepted: true,
             forced: true,
-            command: None,
-            refused: None,
+            ..Waiting::of_nobody(
+                if noted.theirs.is_some() {
+                    ChangeKind::Modified
+                } else {
+                    ChangeKind::Deleted
+                },
+                path,
+                noted.theirs,
+            )
         };
-        let taken = Taken {
-            seq: noted.seq,
-            change,
-            overtaken: Vec::new(),
-        };
-        self.spawn(taken, reply);
+        self.spawn(Taken::of(noted.seq, change), reply);
     }
 
     /// Why nothing can be done to this path by hand now.

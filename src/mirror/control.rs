@@ -55,6 +55,11 @@ pub enum Request {
         seen: Option<ContentHash>,
     },
     Conflicts,
+    /// Try what is held again now, and answer when that is over; one that is named also where it is too large.
+    Fetch {
+        #[serde(default)]
+        path: Option<RelPath>,
+    },
     Resolve {
         path: RelPath,
         keep: Keep,

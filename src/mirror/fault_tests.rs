@@ -134,11 +134,7 @@ impl Life {
     fn job(&self) -> Job {
         let change = Waiting::of_nobody(ChangeKind::Modified, self.path.clone(), self.want());
         Job {
-            taken: Taken {
-                seq: Seq(7),
-                change,
-                overtaken: Vec::new(),
-            },
+            taken: Taken::of(Seq(7), change),
             base: self.before(),
             noted: None,
             folders: BTreeSet::new(),

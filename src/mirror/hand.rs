@@ -16,12 +16,13 @@ use crate::mirror::blobs::{self, Blobs, Wanted};
 use crate::mirror::disk::{self, Disk, Prepared};
 use crate::mirror::ground;
 use crate::mirror::guard::Halt;
+use crate::mirror::held::Hindrance;
 use crate::mirror::ignore::Rules;
 use crate::mirror::inbox::Taken;
 use crate::mirror::lock::Held;
 use crate::mirror::plan::{Move, Refusal, decide, folder, same};
 use crate::mirror::preimage::Preimages;
-use crate::mirror::scan::{Cache, Limits, Local, look};
+use crate::mirror::scan::{Cache, Limits, Local, Obstacle, look};
 use crate::plant::planted;
 use crate::protocol::file::{FileState, Mode};
 use crate::protocol::hash::ContentHash;
@@ -68,6 +69,15 @@ pub(crate) struct Job {
     pub(crate) folders: BTreeSet<RelPath>,
 }
 
+impl Job {
+    /// What it is decided against, where this stands here.
+    fn base_with(&self, here: Option<FileState>) -> Option<FileState> {
+        // Whoever took theirs saw what stood here then; what came since, while it was held, is not meant.
+        let meant = self.taken.change.forced && !(self.taken.again && here.is_some());
+        if meant { here } else { self.base }
+    }
+}
+
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
@@ -75,8 +85,10 @@ pub(crate) enum End {
     /// Theirs is the base: ours stays, and goes up.
     Kept,
     Conflict(String),
+    /// It is none of the mirror's.
     Skipped(String),
-    Failed(String),
+    /// Not done, and tried again.
+    Held(Hindrance),
     /// Not decided: the mirror must stop.
     Halted(Halt),
 }
@@ -117,12 +129,35 @@ impl Trouble {
             | Self::Base(_) => End::Halted(Halt::Disk(text)),
             Self::Disk(
                 disk::Error::Link(_) | disk::Error::BehindLink | disk::Error::FolderNotEmpty,
-            ) => End::Skipped(text),
+            ) => End::Held(Hindrance::lasting(text)),
             Self::Disk(disk::Error::Changed) => {
-                End::Failed("it changes here faster than it can be written".to_owned())
+                let text = "it changes here faster than it can be written";
+                End::Held(Hindrance::passing(text.to_owned()))
             }
-            Self::Disk(_) | Self::Content(_) => End::Failed(text),
+            Self::Disk(_) | Self::Content(_) => End::Held(Hindrance::passing(text)),
         }
+    }
+}
+
+/// A change that is refused is held for as long as what speaks against it.
+fn refused(refusal: &Refusal, change: &Waiting, base: Option<FileState>) -> End {
+    let why = refusal.to_string();
+    match refusal {
+        Refusal::NotInBase | Refusal::Ignored(_) => End::Skipped(why),
+        // What is gone there never stood here on their behalf.
+        Refusal::Obstacle(_) if change.now.is_none() && base.is_none() => End::Skipped(why),
+        Refusal::Obstacle(Obstacle::Unreadable(_) | Obstacle::Restless) => {
+            End::Held(Hindrance::passing(why))
+        }
+        Refusal::TooLarge { size, .. } | Refusal::Obstacle(Obstacle::TooLarge { size, .. }) => {
+            End::Held(Hindrance {
+                size: Some(*size),
+                ..Hindrance::lasting(why)
+            })
+        }
+        Refusal::Obstacle(
+            Obstacle::Name(_) | Obstacle::Link(_) | Obstacle::Special | Obstacle::BehindLink,
+        ) => End::Held(Hindrance::lasting(why)),
     }
 }
 
@@ -179,7 +214,24 @@ impl Hand {
     }
 
     pub(crate) fn look(&self, path: &RelPath) -> Local {
-        look(&self.root, path, &self.rules, self.limits, &self.cache)
+        self.look_within(path, self.limits)
+    }
+
+    /// What somebody asked for may be as large as it is.
+    fn limits_of(&self, change: &Waiting) -> Limits {
+        let file = if change.lifted {
+            u64::MAX
+        } else {
+            self.limits.file
+        };
+        Limits {
+            file,
+            ..self.limits
+        }
+    }
+
+    fn look_within(&self, path: &RelPath, limits: Limits) -> Local {
+        look(&self.root, path, &self.rules, limits, &self.cache)
     }
 
     /// Decides one change and does it.
@@ -214,10 +266,12 @@ impl Hand {
     async fn attempt(self: &Arc<Self>, job: &Job, facts: &mut Vec<Fact>) -> Result<End, Trouble> {
         let change = &job.taken.change;
         let path = change.path.clone();
-        let local = self.blocking(move |hand| hand.look(&path)).await;
+        let limits = self.limits_of(change);
+        let look = move |hand: &Self| hand.look_within(&path, limits);
+        let local = self.blocking(look).await;
         let here = standing(&local);
-        let base = if change.forced { here } else { job.base };
-        match decide(base, &local, change.now, self.limits.file) {
+        let base = job.base_with(here);
+        match decide(base, &local, change.now, limits.file) {
             // It may be a write of ours that a kill cut short, or one of an editor's that no disk has yet.
             Move::Agree => {
                 let path = change.path.clone();
@@ -231,7 +285,7 @@ impl Hand {
                 self.end_conflict(job, facts).await;
                 return Ok(End::Kept);
             }
-            Move::Refuse(refusal) => return Ok(End::Skipped(refusal.to_string())),
+            Move::Refuse(refusal) => return Ok(refused(&refusal, change, base)),
             Move::Conflict(theirs) => return self.keep_both(job, theirs, facts).await,
             Move::Fetch(want) => match self.fetch(job, want, here, facts).await {
                 // Ours is a file where theirs is a folder.

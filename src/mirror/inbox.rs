@@ -14,24 +14,38 @@ pub(crate) struct Taken {
     pub(crate) seq: Seq,
     pub(crate) change: Waiting,
     pub(crate) overtaken: Vec<(Seq, Waiting)>,
+    /// It was decided before and could not be done: it waits for nothing but its turn.
+    pub(crate) again: bool,
+    /// What of earlier turns was held here until this came.
+    pub(crate) passed: Vec<Passed>,
 }
 
 /// Turns that a write may have passed over and still be told apart by.
 const PASSED: usize = 64;
 
 impl Taken {
+    /// One change that has overtaken nothing.
+    pub(crate) fn of(seq: Seq, change: Waiting) -> Self {
+        Self {
+            seq,
+            change,
+            overtaken: Vec::new(),
+            again: false,
+            passed: Vec::new(),
+        }
+    }
+
+    /// Whether it is a delete that nobody has judged before.
+    fn is_new_delete(&self) -> bool {
+        self.change.now.is_none() && !self.again
+    }
+
     /// Where a write of it comes from.
     pub(crate) fn origin(&self) -> Origin {
         let mut passed: Vec<Passed> = Vec::new();
-        for (seq, change) in &self.overtaken {
-            let one = Passed {
-                seq: *seq,
-                turn: change.turn,
-                tool_call: change.tool_call.clone(),
-                person: change.command.is_some(),
-                now: change.now,
-                storage_path: change.storage_path.clone(),
-            };
+        let overtaken = self.overtaken.iter();
+        let overtaken = overtaken.map(|(seq, change)| Passed::of(*seq, change));
+        for one in self.passed.iter().cloned().chain(overtaken) {
             // Of a turn only what it left.
             passed.pop_if(|last| (last.turn, last.person) == (one.turn, one.person));
             passed.push(one);
@@ -101,33 +115,55 @@ impl Inbox {
 
     /// Puts in what no entry of its own announced (the first base).
     pub(crate) fn put(&mut self, seq: Seq, change: Waiting) {
+        self.put_back(Taken::of(seq, change));
+    }
+
+    /// Puts in a change that was held, to be tried again. It counts as decided.
+    pub(crate) fn put_again(&mut self, seq: Seq, change: Waiting, passed: Vec<Passed>) {
         self.put_back(Taken {
-            seq,
-            change,
-            overtaken: Vec::new(),
+            again: true,
+            passed,
+            ..Taken::of(seq, change)
         });
+    }
+
+    /// Takes out what was put in to be tried again.
+    pub(crate) fn drop_again(&mut self, path: &RelPath) {
+        let at = self.newest.get(path).copied();
+        let at = at.filter(|at| {
+            let taken = self.waiting.get(&(*at, path.clone()));
+            taken.is_some_and(|taken| taken.again)
+        });
+        if let Some(at) = at {
+            self.remove(at, path);
+        }
     }
 
     /// Puts in a change, also one that was taken and could not be decided. The newest of its path stays in front.
     pub(crate) fn put_back(&mut self, mut taken: Taken) {
         let path = taken.change.path.clone();
-        self.undecided.insert((taken.seq, path.clone()));
+        if !taken.again {
+            self.undecided.insert((taken.seq, path.clone()));
+        }
         if let Some(other) = self
             .newest
             .get(&path)
             .copied()
             .and_then(|at| self.remove(at, &path))
         {
-            let (newer, older) = if other.seq > taken.seq {
+            let (newer, older) = if other.seq > taken.seq || taken.again {
                 (other, taken)
             } else {
                 (taken, other)
             };
             taken = newer;
             taken.overtaken.extend(older.overtaken);
-            taken.overtaken.push((older.seq, older.change));
+            // What was held is told and counted already.
+            if !older.again {
+                taken.overtaken.push((older.seq, older.change));
+            }
         }
-        self.deletes += usize::from(taken.change.now.is_none());
+        self.deletes += usize::from(taken.is_new_delete());
         self.newest.insert(path.clone(), taken.seq);
         self.waiting.insert((taken.seq, path), taken);
     }
@@ -160,7 +196,9 @@ impl Inbox {
             }
             taken.overtaken.retain(|(seq, _)| *seq < last);
             taken.seq = last;
-            facts.push(Fact::Waiting(last, taken.change.clone()));
+            if !taken.again {
+                facts.push(Fact::Waiting(last, taken.change.clone()));
+            }
             self.put_back(taken);
         }
         facts
@@ -224,7 +262,7 @@ impl Inbox {
     /// The deletes that wait, the oldest first.
     pub(crate) fn deletes_waiting(&self) -> impl Iterator<Item = &Taken> {
         let waiting = self.waiting.values();
-        waiting.filter(|taken| taken.change.now.is_none())
+        waiting.filter(|taken| taken.is_new_delete())
     }
 
     /// Marks the deletes that wait as meant; the marked ones, to be written down.
@@ -232,7 +270,7 @@ impl Inbox {
         let deletes = self
             .waiting
             .values_mut()
-            .filter(|taken| taken.change.now.is_none());
+            .filter(|taken| taken.is_new_delete());
         deletes
             .map(|taken| {
                 taken.change.accepted = true;
@@ -244,7 +282,7 @@ impl Inbox {
     fn remove(&mut self, seq: Seq, path: &RelPath) -> Option<Taken> {
         let taken = self.waiting.remove(&(seq, path.clone()))?;
         self.newest.remove(path);
-        self.deletes -= usize::from(taken.change.now.is_none());
+        self.deletes -= usize::from(taken.is_new_delete());
         Some(taken)
     }
 }
@@ -339,6 +377,45 @@ mod tests {
         assert_eq!((taken.seq, taken.overtaken.len()), (Seq(2), 1));
         inbox.decided(&taken);
         assert_eq!((inbox.len(), inbox.settled()), (0, Seq(2)));
+    }
+
+    #[test]
+    fn what_is_tried_again_is_decided_already_and_gives_way_to_a_newer_one() {
+        let mut inbox = Inbox::default();
+        inbox.arrive(Seq(1), change("a", None));
+        let held = inbox.take().unwrap();
+        inbox.decided(&held);
+        inbox.arrive(Seq(2), change("b", Some("x")));
+        inbox.put_again(held.seq, held.change.clone(), Vec::new());
+        assert_eq!(
+            (inbox.len(), inbox.deletes(), inbox.settled()),
+            (1, 0, Seq(1))
+        );
+        assert!(inbox.waits(&held.change.path));
+        let facts = inbox.rewind(Seq::ZERO);
+        let again = Fact::Waiting(Seq(0), change("b", Some("x")));
+        assert_eq!(facts.last(), Some(&again));
+        let waiting = facts
+            .iter()
+            .filter(|fact| matches!(fact, Fact::Waiting(..)));
+        assert_eq!(waiting.count(), 1);
+        inbox.drop_again(&held.change.path);
+        inbox.drop_again(&"b".parse().unwrap());
+        assert!(!inbox.waits(&held.change.path) && inbox.len() == 1);
+        inbox.put_again(Seq(5), held.change.clone(), Vec::new());
+        inbox.arrive(Seq(6), change("a", Some("new")));
+        assert_eq!(inbox.take().unwrap().change.path.as_str(), "b");
+        let newer = inbox.take().unwrap();
+        assert_eq!(
+            (newer.seq, newer.overtaken.len(), newer.again),
+            (Seq(6), 0, false)
+        );
+        assert_eq!(inbox.take(), None);
+        // Also where a rewind gave both the same number.
+        inbox.put(Seq(6), change("a", Some("new")));
+        inbox.put_again(Seq(6), held.change, Vec::new());
+        let newer = inbox.take().unwrap();
+        assert_eq!((newer.again, newer.change.now.is_some()), (false, true));
     }
 
     #[test]

@@ -24,7 +24,11 @@ pub(crate) mod ground;
 mod guard;
 pub(crate) mod hand;
 mod handles;
+pub(crate) mod held;
+#[cfg(test)]
+mod held_tests;
 pub mod history;
+mod hold;
 pub mod ignore;
 mod inbox;
 mod late;

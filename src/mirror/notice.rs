@@ -14,6 +14,7 @@ use crate::mirror::fresh::{News, Tick};
 use crate::mirror::ground;
 use crate::mirror::guard::{self, Halt};
 use crate::mirror::hand::is_empty_folder;
+use crate::mirror::hold::now;
 use crate::mirror::plan::{folder, same};
 use crate::mirror::scan::{self, Local, Tree};
 use crate::mirror::watch::Batch;
@@ -71,6 +72,11 @@ impl Worker {
     pub(super) fn batch(&mut self, batch: Batch) {
         if let Some(note) = batch.note {
             self.note(note);
+        }
+        if batch.rescan {
+            self.retries.near_all(now());
+        } else {
+            self.retries.near(&batch.paths, now());
         }
         if batch.rescan || self.jobs.len() > LOOKS {
             self.scan_wanted = true;

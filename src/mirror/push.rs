@@ -191,6 +191,7 @@ impl Worker {
                 None => worker.known.base.get(&edit.path).copied(),
             };
             same(theirs, edit.base)
+                && !worker.known.held.contains_key(&edit.path)
                 && !worker.inbox.waits(&edit.path)
                 && !worker.busy.contains_key(&edit.path)
         };
@@ -298,6 +299,7 @@ impl Worker {
         {
             return false;
         }
+        self.release(path, facts);
         facts.extend([
             Fact::Base(path.clone(), change.now),
             Fact::Sent(path.clone(), None),
@@ -348,9 +350,10 @@ impl Worker {
             return;
         };
         facts.push(Fact::Sent(path.clone(), None));
-        // There stands what it was based on, and yet it was not taken; or what stands there cannot be put here: not again
-        // as it is, or the two would say so to each other for ever.
-        let open = matches!(end, End::Kept | End::Skipped(_) | End::Failed(_));
+        // There stands what it was based on, and yet it was not taken; or what stands there is not put here: not again as it
+        // is, or the two would say so to each other for ever.
+        // What is held is not offered at all.
+        let open = matches!(end, End::Kept | End::Skipped(_));
         match taken.change.refused.as_deref().filter(|_| open) {
             None => (),
             // Something stood there for that moment.
@@ -524,16 +527,9 @@ impl Worker {
         let facts: Vec<Fact> = lost
             .map(|(state, path)| {
                 let change = Waiting {
-                    kind: ChangeKind::Created,
-                    path,
-                    now: Some(state),
-                    storage_path: None,
-                    turn: None,
-                    tool_call: None,
                     accepted: true,
                     forced: true,
-                    command: None,
-                    refused: None,
+                    ..Waiting::of_nobody(ChangeKind::Created, path, Some(state))
                 };
                 Fact::Waiting(Seq::ZERO, change)
             })

@@ -77,6 +77,7 @@ impl Worker {
         // Behind that its lines are new.
         let last = last.min(seen);
         facts.extend(self.inbox.rewind(last));
+        facts.extend(self.rewind_held(last));
         facts.extend([Fact::Seen(last), Fact::Reached(self.inbox.reached())]);
         self.save(&std::mem::take(facts)).await;
         self.rewound = Some(Rewound {
@@ -131,6 +132,7 @@ impl Worker {
         for (path, says) in rewound.differs(&self.known.base) {
             let base = self.known.base.get(&path).copied();
             let open = self.inbox.waits(&path)
+                || self.known.held.contains_key(&path)
                 || self.known.sent.contains_key(&path)
                 || self.known.conflicts.contains_key(&path);
             // A folder is what stands in it.

@@ -82,12 +82,47 @@ pub struct MirrorStatus {
     #[serde(default)]
     pub direction: Way,
     pub conflicts: Vec<Conflict>,
+    /// Changes of theirs that could not be put here; the first of them.
+    #[serde(default)]
+    pub held: Vec<Held>,
+    /// How many more there are.
+    #[serde(default)]
+    pub held_beyond: u64,
     /// When the directory was last compared with the base, whole.
     pub checked_at: Option<Timestamp>,
     /// Why it is off, paused or halted, and what to do, in one sentence.
     pub reason: Option<String>,
     /// Every file entry up to this line has been decided.
     pub settled: Seq,
+}
+
+impl MirrorStatus {
+    /// Changes of theirs that could not be put here.
+    pub fn held_count(&self) -> usize {
+        let beyond = usize::try_from(self.held_beyond).unwrap_or(usize::MAX);
+        self.held.len().saturating_add(beyond)
+    }
+
+    /// One of them has not been tried a second time since it is known here.
+    pub fn is_held_untried(&self) -> bool {
+        self.held.iter().any(|held| held.tries == 0)
+    }
+}
+
+/// A change of theirs that could not be put here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub path: String,
+    pub reason: String,
+    /// When it is tried by itself; `None` where something here has to change first, or somebody has to ask.
+    #[serde(default)]
+    pub next_try: Option<Timestamp>,
+    /// Of what is too large, in bytes.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// How often it was tried once more since it is known here.
+    #[serde(default)]
+    pub tries: u32,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

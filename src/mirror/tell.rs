@@ -29,7 +29,10 @@ impl Worker {
             End::Settled | End::Kept => (Outcome::Settled, None),
             End::Conflict(why) => (Outcome::Conflict, Some(why.clone())),
             End::Skipped(why) => (Outcome::Skipped, Some(why.clone())),
-            End::Failed(why) => (Outcome::Failed, Some(why.clone())),
+            End::Held(hindrance) if hindrance.lasting => {
+                (Outcome::Skipped, Some(hindrance.why.clone()))
+            }
+            End::Held(hindrance) => (Outcome::Failed, Some(hindrance.why.clone())),
             End::Halted(halt) => (Outcome::Failed, Some(halt.to_string())),
         };
         for (_, older) in &taken.overtaken {
@@ -70,6 +73,7 @@ impl Worker {
                 }),
             })
             .collect();
+        let (held, held_beyond) = self.listed_held();
         let state = match () {
             () if self.halted.is_some() => MirrorState::Halted,
             () if self.known.paused => MirrorState::Paused,
@@ -95,6 +99,8 @@ impl Worker {
             under_way: (sent.len() + self.ups.loading()) as u64,
             direction: self.known.way,
             conflicts,
+            held,
+            held_beyond,
             checked_at: self.known.checked_at,
             reason: self
                 .halted
@@ -149,6 +155,7 @@ impl Worker {
                 let text = format!("direction: {}", self.known.way.as_str());
                 self.reply_plain(reply, Some(text));
             }
+            Request::Fetch { path } => self.fetch(path, reply).await,
             Request::Resume { how } => match self.resume(how).await {
                 Ok(()) => self.reply_plain(reply, Some("going on".to_owned())),
                 Err(why) => self.reply(reply, Err(why)),
@@ -201,7 +208,8 @@ pub(super) fn settled_as(path: &RelPath, end: End) -> Result<String, String> {
         End::Settled | End::Kept => Ok(format!(
             "{path}: theirs stands here now, yours is among the pre-images"
         )),
-        End::Conflict(why) | End::Skipped(why) | End::Failed(why) => Err(format!("{path}: {why}")),
+        End::Conflict(why) | End::Skipped(why) => Err(format!("{path}: {why}")),
+        End::Held(hindrance) => Err(format!("{path}: {}", hindrance.why)),
         End::Halted(halt) => Err(halt.to_string()),
     }
 }

@@ -182,6 +182,10 @@ impl Ups {
     /// What goes up of this path and over what; `None`: nothing, or not now.
     fn edit(&self, path: &RelPath, here: Option<FileState>, around: &Around<'_>) -> Option<Edit> {
         let known = around.known;
+        // Theirs could not be put here yet: against that it is decided, not against what both had before.
+        if known.held.contains_key(path) {
+            return None;
+        }
         let theirs = match known.conflicts.get(path) {
             Some(noted) if !noted.resolved => return None,
             // Ours was kept: it goes over what they have.

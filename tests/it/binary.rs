@@ -406,7 +406,7 @@ fn a_headless_run_prints_exactly_the_fields_of_the_surface() {
     assert_eq!(fields(result), ["v", "run", "result"]);
     assert_eq!(
         fields(&result["result"]),
-        ["stop_reason", "status", "files", "conflicts"]
+        ["stop_reason", "status", "files", "conflicts", "held"]
     );
     assert_eq!(
         fields(&lines[0]),

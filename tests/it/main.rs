@@ -9,6 +9,7 @@ mod endpoint;
 mod faces;
 mod first_pty;
 mod full_disk;
+mod held;
 mod hostile;
 mod inline_pty;
 mod journeys;

@@ -187,7 +187,12 @@ fn mirror(attached: &Attached) -> Standing {
     );
     let why = mirror.reason.as_ref().filter(|_| held);
     let why = why.map_or_else(String::new, |why| format!(": {}", clean_line(why)));
-    let words = format!("mirror: {word}{why}");
+    let count = match mirror.held_count() {
+        0 => String::new(),
+        1 => ", 1 change of theirs could not be put here".to_owned(),
+        many => format!(", {many} changes of theirs could not be put here"),
+    };
+    let words = format!("mirror: {word}{count}{why}");
     ("mirror", words.clone(), vec![words])
 }
 

@@ -310,6 +310,13 @@ impl Teller {
                 .conflicts
                 .iter()
                 .any(|one| one.path == file.path);
+            let held = attached.mirror.held.iter();
+            let held = held.filter(|_| mirrors).find(|one| one.path == file.path);
+            if let Some(held) = held.filter(|_| file.failed.is_none() && !file.by_user) {
+                let why = clean_line(&held.reason);
+                self.say(format!("file not put here yet: {path}{turn}: {why}"));
+                continue;
+            }
             self.say(match (&file.failed, file.by_user) {
                 (Some(why), _) => format!("file failed: {path}: {}", clean_line(why)),
                 (None, true) => format!("file taken by the agent's side: {path}"),

@@ -32,6 +32,9 @@ pub(crate) fn mirror(attached: &Attached) -> (Role, &'static str, String) {
     match mirror.state {
         MirrorState::Off if local => (Role::Dim, "·", "in place".to_owned()),
         MirrorState::Off => (Role::Dim, "·", "mirror off".to_owned()),
+        MirrorState::Live if mirror.held_count() > 0 => {
+            (Role::Warning, "!", format!("{} held", mirror.held_count()))
+        }
         MirrorState::Live => match mirror.direction {
             Way::Both => (Role::Success, "⇅", "live".to_owned()),
             Way::Down => (Role::Success, "↓", "only down".to_owned()),
@@ -44,10 +47,17 @@ pub(crate) fn mirror(attached: &Attached) -> (Role, &'static str, String) {
         MirrorState::CatchingUp => (Role::Accent, "↓", format!("{} to come", mirror.down)),
         MirrorState::Paused => (Role::Warning, "=", "paused".to_owned()),
         MirrorState::Halted => (Role::Error, "■", "halted".to_owned()),
-        MirrorState::Conflict => match mirror.conflicts.len() {
-            1 => (Role::Warning, "!", "1 conflict".to_owned()),
-            many => (Role::Warning, "!", format!("{many} conflicts")),
-        },
+        MirrorState::Conflict => {
+            let conflicts = match mirror.conflicts.len() {
+                1 => "1 conflict".to_owned(),
+                many => format!("{many} conflicts"),
+            };
+            let held = match mirror.held_count() {
+                0 => String::new(),
+                held => format!(" · {held} held"),
+            };
+            (Role::Warning, "!", conflicts + &held)
+        }
     }
 }
 
@@ -56,7 +66,7 @@ pub(crate) fn checked(state: &State, attached: &Attached) -> Option<String> {
     let mirror = &attached.mirror;
     let at = mirror
         .checked_at
-        .filter(|_| mirror.state == MirrorState::Live)?;
+        .filter(|_| mirror.state == MirrorState::Live && mirror.held_count() == 0)?;
     Some(format!("✓{}", clock(at, &state.zone)))
 }
 
@@ -145,6 +155,13 @@ pub(crate) fn foot(state: &State, paint: &Paint, columns: usize) -> Vec<Line<'st
             None => format!("deleted there: {}", clean_line(&conflict.path)),
         };
         words.push((Role::Warning, text));
+    }
+    for held in mirror.held.iter().take(3) {
+        let text = format!("held: {}: {}", held.path, held.reason);
+        words.push((Role::Warning, clean_line(&text)));
+    }
+    if mirror.held_count() > 0 {
+        words.push((Role::Dim, format!("try now: ashore mirror fetch {run}")));
     }
     let indent = [Span::raw("  ")];
     words

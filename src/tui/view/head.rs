@@ -100,9 +100,9 @@ pub(crate) fn tab_row(state: &State, paint: &Paint, columns: usize) -> Line<'sta
             count.to_string()
         }
     };
-    let conflicts = state
-        .attached()
-        .map_or(0, |attached| attached.mirror.conflicts.len());
+    let conflicts = state.attached().map_or(0, |attached| {
+        attached.mirror.conflicts.len() + attached.mirror.held_count()
+    });
     let files = state.session().map_or(0, |session| session.files.len());
     let mark = if conflicts > 0 { "!" } else { "" };
     let tabs = [

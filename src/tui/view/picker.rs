@@ -227,14 +227,14 @@ fn mirror(state: &State, row: &RunRow) -> Option<(Role, String)> {
     let counts = [
         ("↓", mirror.down),
         ("↑", mirror.up),
-        ("!", mirror.conflicts.len() as u64),
+        ("!", (mirror.conflicts.len() + mirror.held_count()) as u64),
     ];
     let words: Vec<String> = counts
         .iter()
         .filter(|(_, count)| *count > 0)
         .map(|(sign, count)| format!("{sign}{count}"))
         .collect();
-    let role = if mirror.conflicts.is_empty() {
+    let role = if mirror.conflicts.is_empty() && mirror.held_count() == 0 {
         Role::Accent
     } else {
         Role::Warning

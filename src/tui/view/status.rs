@@ -379,7 +379,7 @@ fn mirror(attached: &Attached) -> Field {
     } else {
         String::new()
     };
-    let conflicts = mirror.conflicts.len();
+    let conflicts = mirror.conflicts.len() + mirror.held_count();
     let short = match conflicts {
         // That there is none needs no sign.
         0 if sign == "·" => String::new(),
