@@ -114,6 +114,15 @@ impl Blobs for Road {
         let missing = api.blobs(&self.at).missing(hashes).await;
         self.believe_of_blob(&api, missing).await
     }
+
+    async fn pack(
+        &self,
+        hashes: &[ContentHash],
+    ) -> Result<Vec<(ContentHash, Vec<u8>)>, blobs::Error> {
+        let api = self.api();
+        let packed = api.blobs(&self.at).pack(hashes).await;
+        self.believe_of_blob(&api, packed).await
+    }
 }
 
 #[cfg(test)]

@@ -156,6 +156,15 @@ impl Blobs for LatestBlobs {
         let missing = api.blobs(&self.at).missing(hashes).await;
         self.road.believe_of_blob(&api, missing).await
     }
+
+    async fn pack(
+        &self,
+        hashes: &[ContentHash],
+    ) -> Result<Vec<(ContentHash, Vec<u8>)>, blobs::Error> {
+        let api = self.road.api();
+        let packed = api.blobs(&self.at).pack(hashes).await;
+        self.road.believe_of_blob(&api, packed).await
+    }
 }
 
 /// So many of a transcript's newest cells stay in memory: more than a screen or a turn has.

@@ -15,6 +15,7 @@ use object_store::{GetOptions, GetRange, ObjectStore};
 use crate::backend::doubt::Doubt;
 use crate::backend::incoming::{self, ToFolder, ToStore};
 use crate::protocol::hash::{ContentHash, Hasher};
+use crate::protocol::pack;
 
 /// The largest blob.
 pub const LARGEST: u64 = 2 * 1024 * 1024 * 1024;
@@ -251,6 +252,113 @@ impl Blobs {
             .into_stream();
         Ok(Reading { size, range, bytes })
     }
+
+    /// Those of these blobs that are there and small, one behind the other as `protocol::pack` has them.
+    pub fn pack(
+        &self,
+        hashes: Vec<ContentHash>,
+    ) -> impl Stream<Item = Result<Bytes, Error>> + use<> {
+        let begun = (self.clone(), hashes.into_iter(), pack::MOST);
+        futures::stream::try_unfold(begun, |(blobs, mut rest, room)| async move {
+            let some: Vec<_> = rest.by_ref().take(AT_ONCE).collect();
+            if some.is_empty() {
+                return Ok(None);
+            }
+            let (frames, room) = blobs.small(some, room).await?;
+            Ok(Some((frames, (blobs, rest, room))))
+        })
+    }
+
+    /// The frames of the small ones among these, and the room that is left.
+    async fn small(&self, hashes: Vec<ContentHash>, room: usize) -> Result<(Bytes, usize), Error> {
+        if let Some(folder) = self.folder.clone() {
+            let read = tokio::task::spawn_blocking(move || folder.small(&hashes, room)).await;
+            return Ok(read.unwrap_or((Bytes::new(), room)));
+        }
+        let mut frames = Frames::new(room);
+        for hash in hashes {
+            let mut reading = match self.get(hash, None).await {
+                Err(Error::Missing) => continue,
+                reading => reading?,
+            };
+            if frames.fits(reading.size).is_none() {
+                continue;
+            }
+            let mut bytes = Vec::new();
+            while let Some(piece) = reading.bytes.next().await {
+                bytes.extend_from_slice(&piece.map_err(|source| failed("read", hash, source))?);
+            }
+            frames.push(hash, &bytes);
+        }
+        Ok((frames.bytes.into(), frames.room))
+    }
+}
+
+/// So many are read before any of them goes out.
+const AT_ONCE: usize = 128;
+
+/// A pack in the making.
+struct Frames {
+    bytes: Vec<u8>,
+    room: usize,
+}
+
+impl Frames {
+    fn new(room: usize) -> Self {
+        let bytes = Vec::new();
+        Self { bytes, room }
+    }
+
+    /// The size of a blob that has its place here.
+    fn fits(&self, size: u64) -> Option<usize> {
+        let size = usize::try_from(size).ok()?;
+        (size <= pack::LARGEST && size <= self.room).then_some(size)
+    }
+
+    fn push(&mut self, hash: ContentHash, bytes: &[u8]) {
+        let fits = self.fits(bytes.len() as u64);
+        if let (Some(size), Some(head)) = (fits, pack::head(hash, bytes.len())) {
+            self.room -= size;
+            self.bytes.extend_from_slice(&head);
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
+}
+
+impl Folder {
+    /// As [`Blobs::small`]; one that is doubted is left out as well, for whoever asks for it alone looks at it. Blocking.
+    fn small(&self, hashes: &[ContentHash], room: usize) -> (Bytes, usize) {
+        let mut frames = Frames::new(room);
+        for hash in hashes {
+            match self.read(*hash, &frames) {
+                Ok(Some(bytes)) => frames.push(*hash, &bytes),
+                Ok(None) => (),
+                Err(error) => tracing::debug!(%error, %hash, "a blob is left out of a pack"),
+            }
+        }
+        (frames.bytes.into(), frames.room)
+    }
+
+    fn read(&self, hash: ContentHash, frames: &Frames) -> std::io::Result<Option<Vec<u8>>> {
+        use std::io::Read;
+
+        let mut file = match std::fs::File::open(self.path.join(place(hash).as_ref())) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let about = file.metadata()?;
+        let written = about.modified()?.duration_since(std::time::UNIX_EPOCH);
+        let written = i64::try_from(written.unwrap_or_default().as_millis()).unwrap_or(i64::MAX);
+        let Some(size) = frames.fits(about.len()) else {
+            return Ok(None);
+        };
+        if self.doubt.is_about(hash, about.len(), written) {
+            return Ok(None);
+        }
+        let mut bytes = Vec::with_capacity(size);
+        file.by_ref().take(about.len()).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
 }
 
 fn check(named: ContentHash, real: ContentHash) -> Result<(), Error> {
@@ -333,6 +441,35 @@ mod tests {
         assert!(matches!(blobs.get(named, None).await, Err(Error::Missing)));
         let files = walk(folder.path());
         assert_eq!(files, [folder.path().join("life")]);
+    }
+
+    #[tokio::test]
+    async fn a_pack_has_what_is_there_and_small_as_long_as_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = Blobs {
+            store: Arc::new(object_store::memory::InMemory::new()),
+            folder: None,
+        };
+        for blobs in [Blobs::in_folder(folder.path()).unwrap(), elsewhere] {
+            let mut all: Vec<Vec<u8>> = (0..=pack::MOST / pack::LARGEST)
+                .map(|n| vec![u8::try_from(n).unwrap(); pack::LARGEST])
+                .collect();
+            all.insert(0, vec![1; pack::LARGEST + 1]);
+            all.push(Vec::new());
+            let mut hashes = vec![ContentHash::of(b"nobody has it")];
+            for bytes in all {
+                hashes.push(blobs.put(bytes.into()).await.unwrap());
+            }
+            let pieces: Vec<Bytes> = blobs.pack(hashes.clone()).try_collect().await.unwrap();
+            let mut reader = pack::Reader::new(hashes.clone());
+            let mut got = Vec::new();
+            for piece in pieces {
+                reader.feed(&piece, &mut |hash, _| got.push(hash)).unwrap();
+            }
+            reader.finish().unwrap();
+            let last = hashes.len() - 1;
+            assert_eq!(got, [&hashes[2..last - 1], &hashes[last..]].concat());
+        }
     }
 
     /// As an older version, or a disk that lies, left it when the machine went down.

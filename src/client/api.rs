@@ -4,6 +4,7 @@
 //! endpoint that has not said that it is one of ours.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ struct Inner {
     ca_file: Option<PathBuf>,
     /// Learned from the first answer: with whom we speak.
     ours: OnceLock<Option<Ours>>,
+    /// It has said that it knows no packs.
+    packs_unknown: AtomicBool,
 }
 
 /// With whom we speak (contract 10.1).
@@ -158,6 +161,7 @@ impl Api {
                 client,
                 ca_file: ca_file.map(Path::to_owned),
                 ours: OnceLock::new(),
+                packs_unknown: AtomicBool::new(false),
             }),
         })
     }
@@ -360,6 +364,15 @@ impl Api {
     /// The run's blobs as the mirror's port. A `storage_path` that is not `files/<sha256>` is presigned and fetched without our token.
     pub fn blobs(&self, at: &RunRef) -> Arc<dyn Blobs> {
         Arc::new(RunBlobs::new(self.clone(), at.clone()))
+    }
+
+    /// Whether the endpoint may know packs of contents: it has not said that it does not.
+    pub(crate) fn may_pack(&self) -> bool {
+        !self.inner.packs_unknown.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn forget_packs(&self) {
+        self.inner.packs_unknown.store(true, Ordering::Relaxed);
     }
 
     /// With whom we speak; asked once.

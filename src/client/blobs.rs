@@ -18,11 +18,13 @@ use crate::mirror::blobs::{Blobs, Error, Wanted, landing};
 use crate::protocol::hash::{ContentHash, Hasher};
 use crate::protocol::heavy::Whole;
 use crate::protocol::ids::RunRef;
+use crate::protocol::pack;
 
 /// A cut download goes on this often before it is given back to the caller.
 const RESUMES: u32 = 3;
 /// Largest `blobs/missing` question (contract 10.4).
 const ASK: usize = 10_000;
+const METHOD_NOT_ALLOWED: u16 = 405;
 /// For a sender that told no size.
 const UNTOLD: u64 = 256 << 20;
 
@@ -202,6 +204,42 @@ impl Blobs for RunBlobs {
         }
         Ok(all)
     }
+
+    async fn pack(&self, hashes: &[ContentHash]) -> Result<Vec<(ContentHash, Vec<u8>)>, Error> {
+        let hashes = &hashes[..hashes.len().min(pack::HASHES)];
+        let (Some(first), true) = (hashes.first(), self.api.may_pack()) else {
+            return Ok(Vec::new());
+        };
+        let path = format!("{}/blobs/pack", self.at.path());
+        let ask = async {
+            let request = self.api.request(Method::POST, &path)?;
+            http::send(request.json(&json!({"hashes": hashes}))).await
+        };
+        let mut answer = match ask.await {
+            Err(
+                Failed::Gone { .. }
+                | Failed::Rejected {
+                    status: METHOD_NOT_ALLOWED,
+                    ..
+                },
+            ) => {
+                self.api.forget_packs();
+                return Ok(Vec::new());
+            }
+            answer => answer.map_err(|error| told(*first, error))?,
+        };
+        let mut reader = pack::Reader::new(hashes.iter().copied());
+        let mut contents = Vec::new();
+        let cut = |error| told(*first, http::unreachable(&error));
+        while let Some(piece) = answer.chunk().await.map_err(cut)? {
+            let fed = reader.feed(&piece, &mut |hash, bytes| contents.push((hash, bytes)));
+            fed.map_err(|why| Error::Refused(why.to_string()))?;
+        }
+        reader
+            .finish()
+            .map_err(|why| Error::Refused(why.to_string()))?;
+        Ok(contents)
+    }
 }
 
 fn disk(source: std::io::Error) -> Error {
@@ -375,5 +413,39 @@ mod tests {
         assert_eq!(asked.len(), 2);
         assert!(asked[1].head.starts_with("PUT "));
         assert_eq!(asked[1].body, b"hello");
+    }
+
+    #[tokio::test]
+    async fn a_pack_brings_what_is_there_and_an_endpoint_without_packs_is_not_asked_twice() {
+        let (hash, other) = (ContentHash::of(b"hello"), ContentHash::of(b"other"));
+        let server = Raw::serve(move |_| {
+            let head = pack::head(hash, 5).unwrap();
+            reply("200 OK", "", &[&head[..], b"hello"].concat())
+        })
+        .await;
+        let blobs = server.api().blobs(&at());
+        let packed = blobs.pack(&[hash, other]).await.unwrap();
+        assert_eq!(packed, [(hash, b"hello".to_vec())]);
+        assert!(server.asked()[0].path().ends_with("/blobs/pack"));
+        assert_eq!(
+            server.asked()[0].header("authorization"),
+            Some("Bearer the-token")
+        );
+        let lied = blobs.pack(&[other]).await;
+        assert!(matches!(lied, Err(Error::Refused(_))), "{lied:?}");
+        for status in ["404 Not Found", "405 Method Not Allowed"] {
+            let old = Raw::serve(move |_| reply(status, "", b"")).await;
+            let api = old.api();
+            for _ in 0..3 {
+                assert_eq!(api.blobs(&at()).pack(&[hash]).await.unwrap(), []);
+            }
+            assert_eq!(old.asked().len(), 1);
+        }
+        let away = Raw::serve(|_| reply("503 Unavailable", "", b"")).await;
+        for _ in 0..2 {
+            let packed = away.api().blobs(&at()).pack(&[hash]).await;
+            assert!(matches!(packed, Err(Error::Unreachable(_))), "{packed:?}");
+        }
+        assert_eq!(away.asked().len(), 2);
     }
 }

@@ -92,6 +92,13 @@ impl Blobs for Asked {
     async fn missing(&self, hashes: &[ContentHash]) -> Result<Vec<ContentHash>, blobs::Error> {
         self.blobs().await?.missing(hashes).await
     }
+
+    async fn pack(
+        &self,
+        hashes: &[ContentHash],
+    ) -> Result<Vec<(ContentHash, Vec<u8>)>, blobs::Error> {
+        self.blobs().await?.pack(hashes).await
+    }
 }
 
 /// Starts the mirror and gives it its first base, before it hears of any change.

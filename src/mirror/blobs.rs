@@ -49,6 +49,11 @@ pub trait Blobs: Send + Sync {
     async fn put(&self, hash: ContentHash, size: u64, from: &Path) -> Result<(), Error>;
     /// Which of these the other side lacks.
     async fn missing(&self, hashes: &[ContentHash]) -> Result<Vec<ContentHash>, Error>;
+    /// Small contents in one go (`protocol::pack` says how small and how many), each of which has its hash. What is left
+    /// out is to be asked for with `get`.
+    async fn pack(&self, _hashes: &[ContentHash]) -> Result<Vec<(ContentHash, Vec<u8>)>, Error> {
+        Ok(Vec::new())
+    }
 }
 
 /// Opens the file at `into`, new or truncated, for a content. A link that stands there is refused and never followed: the

@@ -29,7 +29,7 @@
 //! | `GET R/logs` | all | the journal (4, 10.1) |
 //! | `GET, PUT R/file_manifest/` | client, agent side | the whole tree, newest first; `?of=seed` (6, 10.4) |
 //! | `POST R/artifacts/`, `artifacts/presign/`, `artifacts/download/` | foreign clients | files as text (6) |
-//! | `HEAD, GET, PUT R/blobs/{sha256}`, `POST R/blobs/missing` | client, agent side | files as bytes (10.4) |
+//! | `HEAD, GET, PUT R/blobs/{sha256}`, `POST R/blobs/missing`, `blobs/pack` | client, agent side | files as bytes (10.4) |
 //! | `PUT R/secrets` | client | replaces the environment of the agent (10.3) |
 //! | `POST R/heartbeat` | foreign agents | `{"status":"ok"}` |
 //! | `GET /health?nonce=N` | anyone | alive, and an HMAC of the nonce to prove which endpoint this is |
@@ -318,6 +318,10 @@
 //! `PUT R/blobs/{sha256}` streams and checks: 409 when the bytes have another hash. `POST R/blobs/missing`
 //! `{"hashes":[…]}`, at most 10,000, answers `{"missing":[…]}`. Blobs younger than a day are never collected.
 //!
+//! `POST R/blobs/pack` `{"hashes":[…]}`, at most 1,000, answers many small contents in one body (`pack`): of each its hash
+//! (32 bytes), its length (4 bytes, the highest first) and its bytes. Left out is what is not there, has more than 256 KiB,
+//! or finds no room in 8 MiB: it is asked for by its own name. An endpoint that does not know the route is asked so for all.
+//!
 //! A manifest of ours has `mode` per file, and `bundle` (the blob of a git bundle), `head`, `branch`, `remotes`. A run
 //! made with `state.seed: "manifest"` waits at step `workspace` until its manifest is there; the PUT is refused with the
 //! list of hashes as long as a blob is missing.
@@ -341,6 +345,7 @@ pub mod launch;
 pub mod line;
 pub mod message;
 pub mod normalize;
+pub mod pack;
 pub mod path;
 pub mod presence;
 pub mod presets;

@@ -18,6 +18,7 @@ use crate::backend::http::error::Refusal;
 use crate::backend::http::extract::{Shared, part};
 use crate::backend::lifecycle::Signal;
 use crate::protocol::hash::ContentHash;
+use crate::protocol::pack;
 
 /// The most hashes in one question.
 const HASHES: usize = 10_000;
@@ -137,6 +138,33 @@ pub async fn missing(
     app.store.refer(&at.run, &here).await?;
     app.lifecycle.signal(at, Signal::Activity).await;
     Ok(Json(json!({"missing": missing})))
+}
+
+/// Many small ones in one answer; what the caller cannot read is left out like what is not there.
+pub async fn pack(
+    State(app): State<Arc<App>>,
+    shared: Shared,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let text = body::text(body, body::ORDINARY).await?;
+    let Hashes { mut hashes } = serde_json::from_str(&text)
+        .map_err(|why| Refusal::field("hashes", "invalid_input", why.to_string()))?;
+    if hashes.len() > pack::HASHES {
+        return Err(body::wrong("hashes", "at most 1000 hashes"));
+    }
+    let hidden = app
+        .store
+        .unreachable_blobs(shared.reader(), &hashes)
+        .await?;
+    let mut left_out: std::collections::HashSet<_> = hidden.into_iter().collect();
+    // Each comes once, however often it is asked for.
+    hashes.retain(|hash| left_out.insert(*hash));
+    let mut response = Body::from_stream(app.blobs.pack(hashes)).into_response();
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    Ok(response)
 }
 
 /// What the caller cannot read, or nobody has.

@@ -115,7 +115,8 @@ fn of_runs() -> Vec<Door> {
         ),
         door(get.clone(), at("/file_manifest"), To::Run, manifest::get),
         door(put.clone(), at("/file_manifest"), To::Owner, manifest::put),
-        door(post, at("/blobs/missing"), To::Run, blobs::missing),
+        door(post.clone(), at("/blobs/missing"), To::Run, blobs::missing),
+        door(post, at("/blobs/pack"), To::Run, blobs::pack),
         door(get, at("/blobs/{hash}"), To::Run, blobs::get),
         door(put, at("/blobs/{hash}"), To::Run, blobs::put),
     ]

@@ -186,6 +186,19 @@ async fn a_blob_is_kept_only_if_it_is_what_its_name_says_and_read_only_by_its_ow
     };
     let answer = json_of(missing(&agent).await.unwrap()).await;
     assert_eq!(answer, json!({"missing": [hash, unknown]}));
+    let pack = |token: &str| {
+        endpoint
+            .bare(Method::POST, &format!("{}/blobs/pack", other.path()))
+            .bearer_auth(token)
+            .json(&json!({"hashes": [unknown, hash, hash]}))
+            .send()
+    };
+    let packed = pack(&agent).await.unwrap();
+    assert_eq!(packed.status(), 200);
+    assert_eq!(packed.bytes().await.unwrap().len(), 0);
+    let packed = pack(TOKEN).await.unwrap().bytes().await.unwrap();
+    let frame = [&hash.as_bytes()[..], &11_u32.to_be_bytes(), &bytes].concat();
+    assert_eq!(packed, frame);
     // Its user has it in the first run, and so brings it to the second.
     let answer = json_of(missing(TOKEN).await.unwrap()).await;
     assert_eq!(answer, json!({"missing": [unknown]}));
@@ -201,6 +214,13 @@ async fn a_blob_is_kept_only_if_it_is_what_its_name_says_and_read_only_by_its_ow
         .post(
             &format!("{}/blobs/missing", at.path()),
             json!({"hashes": many}),
+        )
+        .await;
+    assert_eq!(refused.status(), 400);
+    let refused = endpoint
+        .post(
+            &format!("{}/blobs/pack", at.path()),
+            json!({"hashes": many[..1_001]}),
         )
         .await;
     assert_eq!(refused.status(), 400);

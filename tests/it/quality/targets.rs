@@ -12,8 +12,10 @@ use ashore::backend::log::Log;
 use ashore::backend::log::file::{FileLog, Fsync};
 use ashore::commands::output;
 use ashore::protocol::command::Command;
+use ashore::protocol::hash::ContentHash;
 use ashore::protocol::ids::{ProjectId, RunId, RunRef, Seq};
 use ashore::protocol::normalize;
+use ashore::protocol::pack::Reader;
 use ashore::protocol::path::RelPath;
 use ashore::tui::event::Event;
 use ashore::tui::state::{Scene, Start, State, Welcome};
@@ -35,10 +37,11 @@ use crate::quality::wire::Wire;
 pub(crate) type Target = fn(&[u8]);
 
 /// All of them, by the name of their corpus.
-pub(crate) const TARGETS: [(&str, Target); 7] = [
+pub(crate) const TARGETS: [(&str, Target); 8] = [
     ("command", command),
     ("journal", journal),
     ("log", log),
+    ("pack", pack),
     ("path", path),
     ("shell", shell),
     ("stream", stream),
@@ -244,6 +247,28 @@ fn log(data: &[u8]) {
         assert_eq!(all.pop(), Some(next));
         assert_eq!(all, whole);
     });
+}
+
+/// A body that says it is a pack, cut anywhere: what is handed over was asked for, comes once, and is what its name says;
+/// cutting makes no difference. The first byte says how it is cut; three contents and nothing are asked for.
+fn pack(data: &[u8]) {
+    let (size, data) = data.split_first().unwrap_or((&0, &[]));
+    let asked = [&b""[..], b"a", b"hello", b"hello, world"].map(ContentHash::of);
+    let read = |size: usize| {
+        let mut reader = Reader::new(asked);
+        let mut got = Vec::new();
+        let end = data
+            .chunks(size)
+            .try_for_each(|piece| reader.feed(piece, &mut |hash, bytes| got.push((hash, bytes))))
+            .and_then(|()| reader.finish());
+        (got, end)
+    };
+    let whole = read(data.len().max(1));
+    assert_eq!(read(usize::from(*size) + 1), whole);
+    for (at, (hash, bytes)) in whole.0.iter().enumerate() {
+        assert!(asked.contains(hash) && ContentHash::of(bytes) == *hash);
+        assert!(whole.0[..at].iter().all(|(other, _)| other != hash));
+    }
 }
 
 /// A stream of any bytes, cut anywhere: what is handed over is numbered from 1 without a gap, and it ends. Where cutting
