@@ -41,6 +41,7 @@ pub(crate) enum Bug {
     TornTold,
     // The mirror.
     BaseBeforeRename,
+    RenamedBeforeSync,
     PreImageSkipped,
     SecondLookSkipped,
     ChangedFileDeleted,

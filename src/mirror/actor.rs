@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::mirror::aside::Aside;
 use crate::mirror::base::{Fact, Known, Noted, Waiting};
+use crate::mirror::batch;
 use crate::mirror::control::{Answer, Ask};
 use crate::mirror::disk::{self, Disk, id_of};
 use crate::mirror::fresh::{Fresh, Tick};
@@ -38,7 +39,7 @@ use crate::protocol::file::{ChangeKind, FileChange, FileManifest, FileState};
 use crate::protocol::ids::Seq;
 use crate::protocol::path::RelPath;
 
-/// Fetched and written at once.
+/// Fetched and written at once; a batch is more.
 const JOBS: usize = 4;
 /// Reports that may wait before no more orders are taken.
 const REPORTS: usize = 1024;
@@ -46,6 +47,7 @@ const REPORTS: usize = 1024;
 /// What a job came to.
 pub(super) enum Finished {
     Change(Done, Option<oneshot::Sender<Answer>>),
+    Batch(batch::Batch),
     Undone {
         paths: Vec<RelPath>,
         result: Result<Undone, String>,
@@ -87,6 +89,8 @@ pub(crate) struct Worker {
     pub(super) inbox: Inbox,
     pub(super) jobs: JoinSet<Finished>,
     pub(super) busy: BTreeMap<RelPath, Seq>,
+    /// Left out of a batch: the next time they go alone.
+    pub(super) alone: BTreeSet<RelPath>,
     pub(super) outbox: VecDeque<Report>,
     pub(super) told: MirrorStatus,
     pub(super) halted: Option<Halt>,
@@ -154,6 +158,7 @@ impl Worker {
             known,
             jobs: JoinSet::new(),
             busy: BTreeMap::new(),
+            alone: BTreeSet::new(),
             outbox: VecDeque::new(),
             told: MirrorStatus::default(),
             halted: None,
@@ -532,6 +537,9 @@ impl Worker {
                     .find_map(|taken| self.halt_before(taken));
                 return halt.into_iter().for_each(|halt| self.halt(halt));
             }
+            if self.spawn_batch() {
+                continue;
+            }
             let Some(taken) = self.inbox.take() else {
                 return;
             };
@@ -581,6 +589,7 @@ impl Worker {
             folders: folders.collect(),
             taken,
         };
+        self.alone.remove(&path);
         self.touched.insert(path.clone());
         self.busy.insert(path, job.taken.seq);
         let hand = Arc::clone(&self.hand);
@@ -603,6 +612,7 @@ impl Worker {
     async fn finished(&mut self, finished: Finished) {
         match finished {
             Finished::Change(done, reply) => self.settled(done, reply).await,
+            Finished::Batch(batch) => self.batch_settled(batch).await,
             Finished::Undone {
                 paths,
                 result,
@@ -642,7 +652,7 @@ impl Worker {
         (is_done && *end == End::Settled).then(|| Fact::Deletes(turn, self.deletes_in(turn) + 1))
     }
 
-    async fn settled(&mut self, done: Done, reply: Option<oneshot::Sender<Answer>>) {
+    pub(super) async fn settled(&mut self, done: Done, reply: Option<oneshot::Sender<Answer>>) {
         let Done {
             taken,
             end,

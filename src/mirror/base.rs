@@ -14,6 +14,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Row, Sqlite, Transaction};
 
+use crate::mirror::bulk;
 use crate::mirror::ground;
 use crate::mirror::guard::RootId;
 use crate::mirror::held::HeldBack;
@@ -345,10 +346,10 @@ impl Known {
 /// The open database.
 #[derive(Debug, Clone)]
 pub(crate) struct Base {
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
     path: PathBuf,
     #[cfg(test)]
-    simulated: Option<std::sync::Arc<dyn Simulated>>,
+    pub(super) simulated: Option<std::sync::Arc<dyn Simulated>>,
 }
 
 /// What a simulated machine has in the place of the database. Each call is whole or not done.
@@ -458,7 +459,7 @@ impl Base {
         Ok(Some(known))
     }
 
-    fn tried<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, Error> {
+    pub(super) fn tried<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, Error> {
         result.map_err(|source| Error::Sql {
             path: self.path.clone(),
             source,
@@ -499,9 +500,7 @@ impl Base {
         }
         simulated!(self, save(facts));
         let mut tx = self.tried(self.pool.begin().await)?;
-        for fact in facts {
-            self.tried(write(&mut tx, fact).await)?;
-        }
+        self.tried(bulk::write_all(&mut tx, facts).await)?;
         self.tried(tx.commit().await)
     }
 
@@ -712,11 +711,14 @@ async fn connect(path: &Path, journal: SqliteJournalMode) -> Result<SqlitePool, 
         .await
 }
 
-fn text<T: Serialize>(value: &T) -> String {
+pub(super) fn text<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("our own plain values have a JSON form")
 }
 
-async fn write(tx: &mut Transaction<'_, Sqlite>, fact: &Fact) -> Result<(), sqlx::Error> {
+pub(super) async fn write(
+    tx: &mut Transaction<'_, Sqlite>,
+    fact: &Fact,
+) -> Result<(), sqlx::Error> {
     let put = |table: &str| format!("INSERT OR REPLACE INTO {table} (path, value) VALUES (?, ?)");
     match fact {
         Fact::Base(path, Some(state)) => {

@@ -111,7 +111,7 @@ pub(crate) struct Disk {
 /// A name in the stage, free to be written to. What is ours there is removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Staged {
-    pub(super) stage: Folder,
+    pub(super) stage: Arc<Folder>,
     pub(super) name: String,
     /// Where the content is to be written, for those who open by path (with `blobs::landing`). Where the system can say
     /// so it leads through the handle of the stage, so that a link somebody puts in its way is never followed. Good for
@@ -121,6 +121,15 @@ pub(crate) struct Staged {
     pub(super) stamp: Stamp,
     /// Nothing of anybody else's lies there.
     pub(super) is_ours: bool,
+}
+
+impl Staged {
+    /// What was written to it is all that will be.
+    pub(super) fn stamped(&mut self, file: &Handle) -> Result<(), Error> {
+        let stat = file.stat().map_err(fail("look at the stage"))?;
+        self.stamp = Stamp::of(&stat);
+        Ok(())
+    }
 }
 
 impl Drop for Staged {
@@ -144,7 +153,7 @@ pub(super) enum Ready {
 /// Verified, the pre-image kept, one rename away.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    pub(super) stage: Folder,
+    pub(super) stage: Arc<Folder>,
     pub(super) parent: Folder,
     pub(super) name: String,
     pub(super) path: RelPath,
@@ -225,7 +234,7 @@ impl Disk {
             .path_in(&name)
             .unwrap_or_else(|| self.path.join(STAGE).join(&name));
         Ok(Staged {
-            stage,
+            stage: Arc::new(stage),
             name,
             path,
             stamp,
@@ -300,7 +309,7 @@ impl Disk {
             return Err(Error::Changed);
         }
         Ok(Prepared {
-            stage: self.stage()?,
+            stage: Arc::new(self.stage()?),
             parent,
             name: path.name().to_owned(),
             path: path.clone(),
@@ -332,7 +341,22 @@ impl Disk {
         gone
     }
 
-    fn stage(&self) -> Result<Folder, Error> {
+    /// As `staged`, in a stage that is open, with the file; it has no path and no stamp.
+    pub(super) fn staged_in(&self, stage: &Arc<Folder>) -> Result<(Staged, Handle), Error> {
+        let name = ground::fresh().simple().to_string();
+        let what = "make a file in the stage";
+        let file = stage.new_file(&name, 0o666).map_err(fail(what))?;
+        let staged = Staged {
+            stage: Arc::clone(stage),
+            path: PathBuf::new(),
+            name,
+            stamp: Stamp::default(),
+            is_ours: true,
+        };
+        Ok((staged, file))
+    }
+
+    pub(super) fn stage(&self) -> Result<Folder, Error> {
         match self.root.below(STAGE) {
             Ok(stage) => return Ok(stage),
             Err(Errno::NOENT) => (),
@@ -512,7 +536,7 @@ fn make_link(
 
 /// The permissions of what stood there, or of a new file; of theirs only the exec bit counts. Who would run as somebody else
 /// by it does so no more, as after any write; the other special bits stay.
-fn settle_permissions(file: &Handle, mode: Mode, found: &Found) -> Result<(), Error> {
+pub(super) fn settle_permissions(file: &Handle, mode: Mode, found: &Found) -> Result<(), Error> {
     let what = "set its permissions";
     let stood =
         matches!(found.state, Some(state) if matches!(state.mode, Mode::File | Mode::Executable));

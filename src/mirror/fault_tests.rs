@@ -43,7 +43,7 @@ enum Kind {
 /// The other side has one content.
 struct One;
 
-const THEIRS: &[u8] = b"what the agent wrote";
+pub(super) const THEIRS: &[u8] = b"what the agent wrote";
 
 #[async_trait::async_trait]
 impl Blobs for One {
@@ -63,15 +63,19 @@ impl Blobs for One {
     async fn missing(&self, _: &[ContentHash]) -> Result<Vec<ContentHash>, Error> {
         Ok(Vec::new())
     }
+
+    async fn pack(&self, _: &[ContentHash]) -> Result<Vec<(ContentHash, Vec<u8>)>, Error> {
+        Ok(vec![(ContentHash::of(THEIRS), THEIRS.to_vec())])
+    }
 }
 
-struct Place {
-    dir: tempfile::TempDir,
-    base: Base,
-    hand: Arc<Hand>,
+pub(super) struct Place {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) base: Base,
+    pub(super) hand: Arc<Hand>,
 }
 
-async fn place() -> Place {
+pub(super) async fn place() -> Place {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("root")).unwrap();
     std::fs::create_dir(dir.path().join("up")).unwrap();
@@ -82,7 +86,7 @@ async fn place() -> Place {
 }
 
 /// A start; what stood at this path may be away.
-fn hand(dir: &Path, base: &Base, away: Option<&RelPath>) -> Arc<Hand> {
+pub(super) fn hand(dir: &Path, base: &Base, away: Option<&RelPath>) -> Arc<Hand> {
     let root = dir.join("root");
     let kept = Preimages::open(&dir.join("pre-images")).unwrap();
     let disk = Disk::open(&root, &kept).unwrap();
@@ -143,12 +147,12 @@ impl Life {
 }
 
 impl Place {
-    fn at(&self, path: &RelPath) -> PathBuf {
+    pub(super) fn at(&self, path: &RelPath) -> PathBuf {
         path.below(&self.hand.root)
     }
 
     /// Whether these bytes lie anywhere a person finds them, or the next start does.
-    fn exists(&self, text: &str) -> bool {
+    pub(super) fn exists(&self, text: &str) -> bool {
         if self
             .hand
             .kept

@@ -122,7 +122,7 @@ pub(super) enum Source {
 }
 
 impl Trouble {
-    fn end(self) -> End {
+    pub(super) fn end(self) -> End {
         let text = self.to_string();
         match self {
             Self::Disk(disk::Error::Full | disk::Error::ReadOnly | disk::Error::Unsure(_))

@@ -23,7 +23,7 @@ pub(super) struct Found {
 }
 
 /// What no rename changes and every write does, but for a write in the same tick of the clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Stamp {
     device: u64,
     inode: u64,
@@ -54,11 +54,7 @@ pub(super) fn look(parent: &Folder, name: &str, kept: Option<&Preimages>) -> Res
     let stat = match parent.stat(name) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => {
-            return Ok(Found {
-                state: None,
-                stamp: None,
-                permissions: 0,
-            });
+            return Ok(Found::nothing());
         }
         Err(error) => return Err(Error::of(what, error)),
     };
@@ -105,6 +101,14 @@ pub(super) fn look(parent: &Folder, name: &str, kept: Option<&Preimages>) -> Res
 }
 
 impl Found {
+    pub(super) fn nothing() -> Self {
+        Self {
+            state: None,
+            stamp: None,
+            permissions: 0,
+        }
+    }
+
     /// Whatever was written into it since.
     pub(super) fn is_same_file(&self, stat: &Stat) -> bool {
         let same = |stamp: Stamp| (stamp.device, stamp.inode) == (stat.device, stat.inode);

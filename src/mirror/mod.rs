@@ -8,7 +8,11 @@ pub mod aside;
 #[cfg(test)]
 mod aside_tests;
 pub mod base;
+mod batch;
+#[cfg(test)]
+mod batch_tests;
 pub mod blobs;
+mod bulk;
 mod by_hand;
 pub mod control;
 #[cfg(test)]
@@ -39,6 +43,7 @@ pub mod lock;
 mod look;
 pub mod merge;
 mod notice;
+mod pile;
 pub(crate) mod plan;
 #[cfg(test)]
 mod plan_tests;
@@ -50,6 +55,7 @@ mod rewound;
 pub mod scan;
 pub(crate) mod seedbed;
 mod settle;
+mod several;
 pub mod show;
 pub mod stamps;
 #[cfg(test)]

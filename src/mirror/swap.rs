@@ -75,8 +75,18 @@ impl Staged {
 impl Disk {
     /// The swap, and a look back. What was swapped out lies aside for a while, for who holds it open. `Changed` means that
     /// everything stands as before.
-    pub(crate) fn commit(&self, mut prepared: Prepared) -> Result<(), Error> {
-        if let Ready::Staged(staged) | Ready::Nothing(staged) = &mut prepared.ready {
+    pub(crate) fn commit(&self, prepared: Prepared) -> Result<(), Error> {
+        let parent = self.swap_in(prepared)?;
+        parent.sync().map_err(|error| Error::Unsure(error.into()))
+    }
+
+    /// The same but for the sync of the name: the folder that has it.
+    pub(super) fn swap_in(&self, mut prepared: Prepared) -> Result<Folder, Error> {
+        let stands = prepared.found.state.is_some();
+        if let Ready::Staged(staged) | Ready::Nothing(staged) = &mut prepared.ready
+            // Where nothing stands nothing of the user's comes into the stage.
+            && stands
+        {
             staged.becomes_swap(&prepared.path)?;
         }
         #[cfg(test)]
@@ -107,7 +117,7 @@ impl Disk {
             }
             Ready::Folder => make_folder(&parent, &name)?,
         }
-        parent.sync().map_err(|error| Error::Unsure(error.into()))
+        Ok(parent)
     }
 
     fn put(&self, at: &Target<'_>, staged: &mut Staged) -> Result<(), Error> {

@@ -47,8 +47,10 @@ pub(super) struct Memory {
     pub(super) puts: AtomicUsize,
     /// Nothing goes up.
     pub(super) away: AtomicBool,
-    out_of_reach: AtomicUsize,
-    gate: Option<Semaphore>,
+    pub(super) out_of_reach: AtomicUsize,
+    pub(super) gate: Option<Semaphore>,
+    /// It knows packs.
+    pub(super) packs: bool,
 }
 
 #[async_trait::async_trait]
@@ -91,6 +93,13 @@ impl Blobs for Memory {
         let contents = self.contents.lock().unwrap();
         let lacks = |hash: &&ContentHash| !contents.contains_key(hash);
         Ok(hashes.iter().filter(lacks).copied().collect())
+    }
+
+    async fn pack(&self, hashes: &[ContentHash]) -> Result<Vec<(ContentHash, Vec<u8>)>, Error> {
+        let contents = self.contents.lock().unwrap();
+        let there = |hash: &ContentHash| Some((*hash, contents.get(hash)?.clone()));
+        let packed = hashes.iter().filter(|_| self.packs).filter_map(there);
+        Ok(packed.collect())
     }
 }
 

@@ -151,4 +151,14 @@ impl Blobs for Road {
             _ => Ok(hashes.to_vec()),
         }
     }
+
+    async fn pack(
+        &self,
+        hashes: &[ContentHash],
+    ) -> Result<Vec<(ContentHash, Vec<u8>)>, blobs::Error> {
+        match self.contents(trees::Ask::Pack(hashes.to_vec())).await? {
+            trees::Answer::Pack(contents) => Ok(contents),
+            _ => Ok(Vec::new()),
+        }
+    }
 }

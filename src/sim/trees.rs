@@ -73,12 +73,14 @@ pub(super) enum Ask {
     Get(ContentHash),
     Put(ContentHash, Vec<u8>),
     Missing(Vec<ContentHash>),
+    Pack(Vec<ContentHash>),
 }
 
 pub(super) enum Answer {
     Content(Option<Vec<u8>>),
     Kept,
     Missing(Vec<ContentHash>),
+    Pack(Vec<(ContentHash, Vec<u8>)>),
 }
 
 #[derive(Debug)]
@@ -173,6 +175,10 @@ impl Trees {
                     blobs.insert(hash, bytes);
                 }
                 Answer::Kept
+            }
+            Ask::Pack(hashes) => {
+                let there = |hash| Some((hash, blobs.get(&hash)?.clone()));
+                Answer::Pack(hashes.into_iter().filter_map(there).collect())
             }
             Ask::Missing(hashes) => {
                 let lacks = |hash: &ContentHash| !blobs.contains_key(hash);
