@@ -5,6 +5,7 @@
 //! `cargo bench -- P5 P16` runs some; `cargo bench -- --small` runs all on a tenth, to see that they work.
 
 mod attach;
+mod bulk;
 mod data;
 mod decode;
 mod edits;
@@ -30,7 +31,7 @@ use crate::measure::Figure;
 /// Makes figures; its argument is what the sizes are divided by.
 type Measure = fn(usize) -> Vec<Figure>;
 
-const FIGURES: [(&str, Measure); 12] = [
+const FIGURES: [(&str, Measure); 13] = [
     ("P1", live::figures),
     ("P2", decode::figures),
     ("P3", replay::figures),
@@ -40,6 +41,7 @@ const FIGURES: [(&str, Measure); 12] = [
     // And P7.
     ("P6", load::figures),
     ("P8", program::first_frame),
+    ("P10", bulk::figures),
     ("P11", land::figures),
     ("P16", stream::figures),
     ("P17", program::idle),
