@@ -26,7 +26,8 @@ fn written(path: &str, hash: &str, size: usize) -> String {
     )
 }
 
-fn attach(home: &Home, endpoint: &Scripted) -> Vec<Value> {
+/// Follows the run to its end, which is this exit code.
+fn attach(home: &Home, endpoint: &Scripted, exit: i32) -> Vec<Value> {
     let done = home
         .ashore(&[
             "attach",
@@ -43,7 +44,7 @@ fn attach(home: &Home, endpoint: &Scripted) -> Vec<Value> {
         String::from_utf8_lossy(&done.stdout),
         String::from_utf8_lossy(&done.stderr),
     );
-    assert_eq!(done.status.code(), Some(0), "{out}\n{err}");
+    assert_eq!(done.status.code(), Some(exit), "{out}\n{err}");
     assert!(!err.contains("panicked"), "{err}");
     out.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
@@ -89,7 +90,7 @@ fn no_file_event_leaves_the_directory_or_touches_git() {
         blobs: [(hash, body.clone()), (wrong, body)].into(),
         ..Script::default()
     });
-    let seen = mirrored(&attach(&home, &endpoint));
+    let seen = mirrored(&attach(&home, &endpoint, 8));
     assert_eq!(home.read("good.txt").as_deref(), Some("evil"), "{seen:?}");
     assert_eq!(home.read("mine.txt").as_deref(), Some("mine"), "{seen:?}");
     for gone in [
@@ -140,7 +141,7 @@ fn a_page_an_error_and_a_redirect_are_survived_and_the_token_stays_here() {
         instead,
         ..Script::default()
     });
-    let seen = attach(&home, &endpoint);
+    let seen = attach(&home, &endpoint, 0);
     assert_eq!(
         seen.iter()
             .filter_map(|line| line["seq"].as_u64())
@@ -175,7 +176,7 @@ fn bytes_from_another_host_are_fetched_without_the_token_and_taken_only_when_the
         presigned: Some(format!("{}/objects/thing", elsewhere.url)),
         ..Script::default()
     });
-    let seen = mirrored(&attach(&home, &endpoint));
+    let seen = mirrored(&attach(&home, &endpoint, 8));
     assert_eq!(
         home.read("good.txt").as_deref(),
         Some("from elsewhere"),
@@ -235,7 +236,11 @@ fn numbers_that_jump_repeat_or_go_back_cost_no_line_and_double_none() {
             instead: vec![("/sync".into(), stream(&events))],
             ..Script::default()
         });
-        assert_eq!(sequences(&attach(&home, &endpoint)), [1, 2, 3], "{events}");
+        assert_eq!(
+            sequences(&attach(&home, &endpoint, 0)),
+            [1, 2, 3],
+            "{events}"
+        );
     }
 }
 
@@ -259,7 +264,7 @@ fn a_page_and_a_redirect_in_place_of_the_stream_are_survived_and_the_token_stays
         ],
         ..Script::default()
     });
-    assert_eq!(sequences(&attach(&home, &endpoint)), [1, 2]);
+    assert_eq!(sequences(&attach(&home, &endpoint, 0)), [1, 2]);
     assert!(
         elsewhere.heard.lock().expect("fine").is_empty(),
         "the redirect was followed"
