@@ -706,7 +706,7 @@ impl Worker {
             self.tell(&taken, &end, answered);
         }
         self.fetched(&path, &end);
-        self.look_again(&path, &end);
+        self.look_again(&path, taken.change.now, &end);
         // Also where an older one is still to be told: what stands here now is this.
         if end == End::Settled && (refused || self.ups.is_owed(&path)) {
             self.ups.gave_way(&path, taken.change.now);

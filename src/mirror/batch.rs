@@ -310,7 +310,7 @@ impl Worker {
             let path = &taken.change.path;
             self.ups.unpark_around(path);
             self.tell(&taken, &end, false);
-            self.look_again(path, &end);
+            self.look_again(path, taken.change.now, &end);
             if self.ups.is_owed(path) {
                 self.ups.gave_way(path, taken.change.now);
             }

@@ -182,7 +182,9 @@ impl Worker {
         let stands =
             |path: &&RelPath| known.base.contains_key(*path) || standing(tree, path).is_some();
         let busy = self.touched.iter().chain(self.busy.keys());
-        found.extend(self.ups.concerned().chain(busy).filter(stands));
+        found.extend(busy.filter(stands));
+        // Also what is on its way and stood here once: that it is gone shows nowhere else.
+        found.extend(self.ups.concerned());
         for problem in &tree.problems {
             if let Ok(path) = problem.path.parse::<RelPath>() {
                 found.remove(&path);

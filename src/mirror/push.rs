@@ -395,11 +395,13 @@ impl Worker {
         }
     }
 
-    /// What was looked at while this path was busy, it and the folders above it, is looked at now.
-    pub(super) fn look_again(&mut self, path: &RelPath, end: &End) {
+    /// What was looked at while this path was busy, it and the folders above it, is looked at now; and what a look saw before
+    /// theirs, which is `now`, came to stand here.
+    pub(super) fn look_again(&mut self, path: &RelPath, now: Option<FileState>, end: &End) {
         let above = std::iter::successors(Some(path.clone()), RelPath::parent);
         let mut looks: BTreeSet<RelPath> = above.filter(|at| self.again.remove(at)).collect();
-        if *end == End::Kept {
+        let seen = self.ups.here(path).filter(|_| *end == End::Settled);
+        if *end == End::Kept || seen.is_some_and(|seen| !same(seen, now)) {
             looks.insert(path.clone());
         }
         if !looks.is_empty() {
