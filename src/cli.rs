@@ -346,6 +346,9 @@ pub enum Mirror {
         /// Put back here what was deleted here
         #[arg(long)]
         bring_back: bool,
+        /// What a gitignore file that the agent changed lets through now may go up
+        #[arg(long, conflicts_with_all = ["accept_deletes", "bring_back"])]
+        accept_rules: bool,
     },
     /// Send everything edited here now
     Flush { run: String },

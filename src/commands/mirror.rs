@@ -22,11 +22,13 @@ pub async fn run(context: &Context, what: &Mirror, format: Format) -> Result<Exi
             run,
             accept_deletes,
             bring_back,
+            accept_rules,
         } => {
-            let how = match (accept_deletes, bring_back) {
-                (true, _) => Resume::AcceptDeletes,
-                (false, true) => Resume::BringBack,
-                (false, false) => Resume::Plain,
+            let how = match () {
+                () if *accept_deletes => Resume::AcceptDeletes,
+                () if *bring_back => Resume::BringBack,
+                () if *accept_rules => Resume::AcceptRules,
+                () => Resume::Plain,
             };
             (run, Request::Resume { how })
         }

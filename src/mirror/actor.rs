@@ -448,6 +448,9 @@ impl Worker {
             self.accept_deletes().await;
             self.ups.accept_deletes();
         }
+        if resume == Resume::AcceptRules {
+            self.accept_rules().await;
+        }
         match self.halted.take() {
             None | Some(Halt::Disk(_)) => (),
             Some(Halt::DeletesHere { .. } | Halt::Emptied) if resume == Resume::BringBack => (),
@@ -581,6 +584,7 @@ impl Worker {
     pub(super) fn spawn(&mut self, mut taken: Taken, reply: Option<oneshot::Sender<Answer>>) {
         let path = taken.change.path.clone();
         taken.passed.extend(self.passed_over(&taken));
+        let rules = self.before_rules(&taken);
         let folders = std::iter::successors(path.parent(), RelPath::parent)
             .filter(|at| self.known.folders.contains(at));
         let job = Job {
@@ -593,8 +597,15 @@ impl Worker {
         self.touched.insert(path.clone());
         self.busy.insert(path, job.taken.seq);
         let hand = Arc::clone(&self.hand);
-        self.jobs
-            .spawn(async move { Finished::Change(hand.settle(job).await, reply) });
+        self.jobs.spawn(async move {
+            // Where that fails, the note of the write, which comes next, fails as well.
+            if !rules.is_empty()
+                && let Err(error) = hand.base.save(&rules).await
+            {
+                tracing::debug!(%error, "earlier rules are not written down");
+            }
+            Finished::Change(hand.settle(job).await, reply)
+        });
     }
 
     pub(super) fn drop_copy(&mut self, noted: Noted) {
@@ -706,6 +717,7 @@ impl Worker {
             self.tell(&taken, &end, answered);
         }
         self.fetched(&path, &end);
+        self.after_rules(&path).await;
         self.look_again(&path, taken.change.now, &end);
         // Also where an older one is still to be told: what stands here now is this.
         if end == End::Settled && (refused || self.ups.is_owed(&path)) {

@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS folders (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID
 CREATE TABLE IF NOT EXISTS seed (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sent (path TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS edited (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rules (path TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stamps (part INTEGER PRIMARY KEY, life TEXT NOT NULL, value BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS preimages (id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL, value TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS preimages_by_path ON preimages (path, id);
@@ -271,6 +272,8 @@ pub(crate) struct Known {
     pub(crate) way: Way,
     /// What the run was seeded with: mirrored whatever a gitignore file says.
     pub(crate) seed: BTreeSet<RelPath>,
+    /// Earlier texts of gitignore files that the agent changed, the oldest first.
+    pub(crate) rules: BTreeMap<RelPath, Vec<String>>,
     /// Every entry up to this one has come.
     pub(crate) seen: Seq,
     pub(crate) reached: Seq,
@@ -299,6 +302,8 @@ pub(crate) enum Fact {
     Sent(RelPath, Option<Sent>),
     Way(Way),
     Seed(RelPath),
+    /// All of them; none: the file says what it means.
+    Rules(RelPath, Vec<String>),
     Seen(Seq),
     Reached(Seq),
     Seeded,
@@ -331,6 +336,8 @@ impl Known {
             Fact::Edited(path, true) => drop(self.edited.insert(path)),
             Fact::Edited(path, false) => drop(self.edited.remove(&path)),
             Fact::Seed(path) => drop(self.seed.insert(path)),
+            Fact::Rules(path, texts) if texts.is_empty() => drop(self.rules.remove(&path)),
+            Fact::Rules(path, texts) => drop(self.rules.insert(path, texts)),
             Fact::Seen(seq) => self.seen = seq,
             Fact::Reached(seq) => self.reached = seq,
             Fact::Seeded => self.seeded = true,
@@ -476,6 +483,7 @@ impl Base {
                 .map(|(seq, w)| ((Seq(seq.cast_unsigned()), w.path.clone()), w))
                 .collect(),
             held: self.by_path("held").await?,
+            rules: self.by_path("rules").await?,
             conflicts: self.by_path("conflicts").await?,
             folders: self.paths("SELECT path FROM folders").await?,
             edited: self.paths("SELECT path FROM edited").await?,
@@ -761,6 +769,10 @@ pub(super) async fn write(
             let sql = "INSERT OR IGNORE INTO seed (path) VALUES (?)";
             run(tx, sql, &[path.as_str()]).await
         }
+        Fact::Rules(path, texts) if texts.is_empty() => {
+            run(tx, "DELETE FROM rules WHERE path = ?", &[path.as_str()]).await
+        }
+        Fact::Rules(path, texts) => run(tx, &put("rules"), &[path.as_str(), &text(texts)]).await,
         Fact::Seen(seq) => meta(tx, "seen", seq).await,
         Fact::Reached(seq) => meta(tx, "reached", seq).await,
         Fact::Seeded => meta(tx, "seeded", &true).await,

@@ -11,6 +11,7 @@ use crate::mirror::guard;
 use crate::mirror::ignore::Rules;
 use crate::mirror::inbox::{Inbox, Taken};
 use crate::mirror::lock;
+use crate::mirror::opened;
 use crate::mirror::plan::{Move, decide, folder, same};
 use crate::mirror::scan::{self, Cache, Limits, Local, Tree, look};
 use crate::mirror::status::{Direction, FileReport, Outcome};
@@ -88,6 +89,7 @@ impl Outlook {
         let known = known.unwrap_or_default();
         let rules = Rules::new(&root, &setup.ignore, &setup.include)?;
         rules.keep(&known.seed);
+        opened::restore(&rules, &known);
         Ok(Self {
             inbox: Inbox::restore(&known),
             first: !known.seeded,

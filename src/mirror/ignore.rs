@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -17,6 +18,7 @@ use crate::protocol::path::RelPath;
 
 /// A gitignore file above this is somebody's mistake or attack: it is passed over.
 const LONGEST_FILE: u64 = 1 << 20;
+pub(super) const NAME: &str = ".gitignore";
 
 /// Why a path is not mirrored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub enum Why {
     Config(String),
     /// A pattern of a gitignore file.
     Gitignore { file: PathBuf, pattern: String },
+    /// A pattern that stood in a gitignore file before the agent changed it.
+    Before { file: PathBuf, pattern: String },
 }
 
 impl fmt::Display for Why {
@@ -36,6 +40,13 @@ impl fmt::Display for Why {
             Self::Config(pattern) => write!(f, "ignored by `{pattern}` in the config"),
             Self::Gitignore { file, pattern } => {
                 write!(f, "ignored by `{pattern}` in {}", file.display())
+            }
+            Self::Before { file, pattern } => {
+                let file = file.display();
+                write!(
+                    f,
+                    "ignored by `{pattern}`, which stood in {file} before the agent changed it"
+                )
             }
         }
     }
@@ -60,7 +71,9 @@ pub struct Rules {
     places: Vec<Vec<String>>,
     /// What stands above the root, up to the repository's top, from there down; last the user's own file.
     above: Vec<Gitignore>,
-    below: Mutex<HashMap<String, Arc<Gitignore>>>,
+    below: Mutex<HashMap<String, Arc<File>>>,
+    /// By their folder, earlier texts of gitignore files that the present ones let more through than.
+    opened: RwLock<HashMap<String, Vec<Gitignore>>>,
     /// Paths that no gitignore file puts out: what git tracks, what a run was seeded with.
     kept: RwLock<BTreeSet<String>>,
 }
@@ -83,6 +96,7 @@ impl Rules {
             places: include.iter().filter_map(|line| place(line)).collect(),
             above: above(root),
             below: Mutex::default(),
+            opened: RwLock::default(),
             kept: RwLock::default(),
         })
     }
@@ -93,6 +107,19 @@ impl Rules {
         let paths = paths.into_iter().map(|path| path.as_str().to_owned());
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         kept.extend(paths);
+    }
+
+    /// What this gitignore file said before the agent changed it, the oldest first; what any of these keeps back stays so.
+    pub(crate) fn opened(&self, file: &RelPath, texts: &[String]) {
+        let folder = file.parent();
+        let folder = folder.as_ref().map_or("", RelPath::as_str);
+        let at = self.root.join(folder);
+        let texts = texts.iter().map(|text| parse(&at, text)).collect();
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        opened.insert(folder.to_owned(), texts);
+        opened.retain(|_, texts| !texts.is_empty());
+        drop(opened);
+        self.forget();
     }
 
     fn is_kept(&self, path: &RelPath) -> bool {
@@ -180,7 +207,35 @@ impl Rules {
             Match::Whitelist(_) => return None,
             Match::None => (),
         }
-        for (cut, file) in level.files.iter().rev() {
+        let says = |of: &dyn Fn(usize) -> usize| self.says(level, path, is_dir, of);
+        if let Some(why) = says(&|_| 0) {
+            return Some(why);
+        }
+        // As they were at first, all of them; and each as it was at any time.
+        let earlier = level.files.iter().map(|(_, file)| file.texts.len());
+        let one = earlier
+            .enumerate()
+            .flat_map(|(at, count)| (1..count).map(move |text| (at, text)));
+        let mut one = one.peekable();
+        one.peek()?;
+        let before = says(&|_| 1)
+            .or_else(|| one.find_map(|(at, text)| says(&|file| if file == at { text } else { 0 })));
+        before.map(|why| match why {
+            Why::Gitignore { file, pattern } => Why::Before { file, pattern },
+            other => other,
+        })
+    }
+
+    /// What the gitignore files say, of each of the level's the text with this number, or the present one where it has none.
+    fn says(
+        &self,
+        level: &Level,
+        path: &str,
+        is_dir: bool,
+        text: &dyn Fn(usize) -> usize,
+    ) -> Option<Why> {
+        for (at, (cut, file)) in level.files.iter().enumerate().rev() {
+            let file = file.texts.get(text(at)).unwrap_or(&file.texts[0]);
             if let Some(answer) = verdict(file, Path::new(&path[*cut..]), is_dir) {
                 return answer;
             }
@@ -196,15 +251,33 @@ impl Rules {
     }
 
     /// The gitignore file of a folder, by its path.
-    pub(crate) fn at(&self, folder: &str) -> Arc<Gitignore> {
+    pub(crate) fn at(&self, folder: &str) -> Arc<File> {
         let mut below = self.below.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = below.get(folder) {
             return Arc::clone(known);
         }
         let at = self.root.join(folder);
-        let read = Arc::new(read(&at, &at.join(".gitignore")));
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        let before = opened.get(folder).cloned().unwrap_or_default();
+        let now = read(&at, &at.join(NAME));
+        let read = Arc::new(File {
+            texts: [now].into_iter().chain(before).collect(),
+        });
         below.insert(folder.to_owned(), Arc::clone(&read));
         read
+    }
+}
+
+/// The gitignore file of one folder.
+#[derive(Debug)]
+pub(crate) struct File {
+    /// The present one, and behind it those that were opened, the oldest first.
+    texts: Vec<Gitignore>,
+}
+
+impl File {
+    fn is_empty(&self) -> bool {
+        self.texts.len() == 1 && self.texts[0].is_empty()
     }
 }
 
@@ -212,7 +285,7 @@ impl Rules {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Level {
     /// From the top down, each with the length of its folder's path and slash.
-    files: Vec<(usize, Arc<Gitignore>)>,
+    files: Vec<(usize, Arc<File>)>,
     included: bool,
     out: Option<Why>,
 }
@@ -232,7 +305,7 @@ impl Judged {
             return Some(Why::ConflictCopy);
         }
         match &self.out {
-            Some(Why::Gitignore { .. }) if rules.is_kept(path) => None,
+            Some(Why::Gitignore { .. } | Why::Before { .. }) if rules.is_kept(path) => None,
             out => out.clone(),
         }
     }
@@ -253,7 +326,7 @@ impl Level {
     }
 
     /// With the folder's own gitignore file; `cut` is the length of the folder's path and its slash.
-    pub(crate) fn with(mut self, file: Arc<Gitignore>, cut: usize) -> Self {
+    pub(crate) fn with(mut self, file: Arc<File>, cut: usize) -> Self {
         if !file.is_empty() {
             self.files.push((cut, file));
         }
@@ -317,9 +390,30 @@ fn place(pattern: &str) -> Option<Vec<String>> {
     Some(parts.take_while(wild).map(str::to_owned).collect())
 }
 
+/// The text of a gitignore file that counts as one.
+pub(super) fn text_of(file: &Path) -> Option<String> {
+    let mut file = is_plain(file).then(|| ground::open(file).ok())??;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn is_plain(file: &Path) -> bool {
+    ground::stat(file).is_ok_and(|stat| stat.is_file() && stat.size <= LONGEST_FILE)
+}
+
+fn parse(base: &Path, text: &str) -> Gitignore {
+    let mut builder = GitignoreBuilder::new(base);
+    for line in text.lines() {
+        if let Err(error) = builder.add_line(Some(base.join(NAME)), line) {
+            tracing::debug!(%error, "a line that is no pattern");
+        }
+    }
+    builder.build().unwrap_or_else(|_| Gitignore::empty())
+}
+
 fn read(base: &Path, file: &Path) -> Gitignore {
-    let plain = ground::stat(file).is_ok_and(|stat| stat.is_file() && stat.size <= LONGEST_FILE);
-    if !plain {
+    if !is_plain(file) {
         return Gitignore::empty();
     }
     let mut builder = GitignoreBuilder::new(base);

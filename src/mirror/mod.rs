@@ -43,6 +43,7 @@ pub mod lock;
 mod look;
 pub mod merge;
 mod notice;
+mod opened;
 mod pile;
 pub(crate) mod plan;
 #[cfg(test)]

@@ -320,6 +320,7 @@ impl Worker {
                 self.is_going();
             }
             self.ups.differs(path, here);
+            self.own_rules(path, facts);
         } else if !self.ups.is_owed(path) {
             self.ups.agrees(path);
         }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::mirror::base::Waiting;
+use crate::mirror::ignore;
 use crate::mirror::inbox::Taken;
 use crate::protocol::file::Mode;
 use crate::protocol::pack;
@@ -41,6 +42,10 @@ pub(super) fn together<'w>(
 /// The size of a content that comes in a pack.
 fn small(change: &Waiting) -> Option<u64> {
     let now = change.now?;
+    // What a change of the rules opens is found out before it is done.
+    if change.path.name() == ignore::NAME {
+        return None;
+    }
     let is_file = matches!(now.mode, Mode::File | Mode::Executable);
     let own = |path: &str| path == format!("files/{}", now.hash);
     let is_ours = change.storage_path.as_deref().is_none_or(own);

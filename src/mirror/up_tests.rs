@@ -546,6 +546,88 @@ async fn what_a_new_rule_hides_is_not_deleted_there_and_what_is_ignored_never_go
     assert_eq!(tree, [".gitignore", "made/by.agent", "x"]);
 }
 
+/// A secret that a gitignore file keeps back, and the agent, who changes that file.
+async fn opened(world: &World) -> (Live, There) {
+    let rules = (".gitignore", ".env*\n");
+    let (mut live, mut there) = begun(world, &[rules, ("x", "x")]).await;
+    let theirs = there.write(world, ".gitignore", Some("!.env*\n"));
+    live.order(theirs).await;
+    live.settled(1).await;
+    (live, there)
+}
+
+const SECRET: &[(&str, &str)] = &[(".gitignore", ".env*\n"), (".env", "secret"), ("x", "x")];
+
+#[tokio::test]
+async fn what_the_agents_rules_let_through_stays_here_over_restarts_until_the_user_says_so() {
+    let world = World::new(SECRET);
+    let (mut live, mut there) = opened(&world).await;
+    let note = |note: &String| note.contains(".gitignore") && note.contains("--accept-rules");
+    assert!(live.notes.iter().any(note), "{:?}", live.notes);
+    there.settles(&mut live).await;
+    // Theirs below the same pattern comes, stays known, and is no way in for what stands here.
+    let theirs = there.write(&world, ".env.theirs", Some("theirs"));
+    live.order(theirs).await;
+    live.settled(2).await;
+    assert_eq!(world.read(".env.theirs").as_deref(), Some("theirs"));
+    world.edit(".env.theirs", "mine");
+    let theirs = there.write(&world, ".env", Some("theirs"));
+    live.order(theirs).await;
+    live.settled(3).await;
+    assert_eq!(world.read(".env").as_deref(), Some("secret"));
+    there.settles(&mut live).await;
+    live.killed().await;
+    let mut live = world.live().await;
+    there.answered = 0;
+    world.edit(".env.late", "late");
+    world.edit("y", "y");
+    there.settles(&mut live).await;
+    let mine = Some(state_of(b"mine", Mode::File));
+    assert_eq!(there.text(".env.theirs"), mine);
+    assert!(there.text("y").is_some() && there.text(".env.late").is_none());
+    let secret = Some(state_of(b"secret", Mode::File));
+    assert_ne!(there.text(".env"), secret);
+    live.order(Order::Resume(Resume::AcceptRules)).await;
+    there
+        .until(&mut live, |live, there| {
+            there.text(".env.late").is_some() && live.status.conflicts.len() == 1
+        })
+        .await;
+    assert_eq!(live.status.conflicts[0].path, ".env");
+    assert_eq!(world.read(".env").as_deref(), Some("secret"));
+}
+
+#[tokio::test]
+async fn a_gitignore_file_that_the_user_changes_says_what_he_means() {
+    let world = World::new(SECRET);
+    let (mut live, mut there) = opened(&world).await;
+    there.settles(&mut live).await;
+    assert!(there.text(".env").is_none());
+    world.edit(".gitignore", "# mine\n");
+    there.settles(&mut live).await;
+    there
+        .until(&mut live, |_, there| there.text(".env").is_some())
+        .await;
+}
+
+#[tokio::test]
+async fn a_gitignore_file_that_only_hides_more_is_remembered_by_nobody() {
+    let world = World::new(SECRET);
+    let (mut live, mut there) = begun(&world, &[SECRET[0], SECRET[2]]).await;
+    let theirs = there.write(&world, ".gitignore", Some("target\n.env*\n"));
+    live.order(theirs).await;
+    live.settled(1).await;
+    there.settles(&mut live).await;
+    assert!(live.notes.is_empty(), "{:?}", live.notes);
+    // A file of the agent's own, deeper down, opens nothing either.
+    let theirs = there.write(&world, "d/.gitignore", Some("!.env\n"));
+    world.edit("d/.env", "secret");
+    live.order(theirs).await;
+    live.settled(2).await;
+    there.settles(&mut live).await;
+    assert!(there.text("d/.env").is_none());
+}
+
 #[tokio::test]
 async fn a_wave_of_deletes_here_halts_before_it_goes_up_and_goes_or_is_taken_back() {
     for accept in [true, false] {

@@ -20,6 +20,7 @@ use crate::mirror::hand::Hand;
 use crate::mirror::ignore::{BadPattern, Rules};
 use crate::mirror::lift;
 use crate::mirror::lock::{self, Stay};
+use crate::mirror::opened;
 use crate::mirror::preimage::Preimages;
 use crate::mirror::preview::{Preview, Scope};
 use crate::mirror::scan::{Cache, Limits};
@@ -131,6 +132,8 @@ pub enum Resume {
     AcceptDeletes,
     /// What is gone here comes back as both sides had it.
     BringBack,
+    /// What the agent's gitignore files let through goes up.
+    AcceptRules,
 }
 
 /// What it says.
@@ -213,6 +216,7 @@ async fn start_for(
     let disk = Disk::open(&root, &kept).map_err(|error| why(error.to_string()))?;
     let rules = Arc::new(Rules::new(&root, &setup.ignore, &setup.include)?);
     rules.keep(&known.seed);
+    opened::restore(&rules, &known);
     let mut own = JoinSet::new();
     let asks = control::serve(&held.holder, &mut own).map_err(|error| why(error.to_string()))?;
     let batches = watch(&root, Arc::clone(&rules), &mut own);
