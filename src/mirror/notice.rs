@@ -321,7 +321,8 @@ impl Worker {
             }
             self.ups.differs(path, here);
             self.own_rules(path, facts);
-        } else if !self.ups.is_owed(path) {
+        } else if told_by_its_files || !self.ups.is_owed(path) {
+            // Also what is owed of a folder is said by what is in it: such a folder itself never goes up.
             self.ups.agrees(path);
         }
         if edited != self.known.edited.contains(path) {
