@@ -109,6 +109,8 @@ pub enum Action {
     Save,
     /// The place that is told, in the editor.
     OpenAt,
+    /// What the agent touches is shown, until somebody moves.
+    Follow,
     /// What changed in a file, one change after the other.
     Review,
     /// Both sides of a conflict.

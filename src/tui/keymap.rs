@@ -178,6 +178,7 @@ const DEFAULTS: &[Row] = {
         (Browse, A::Review, &["v"], "on a file: what changed; y keeps, z takes back"),
         (Browse, A::Save, &["s"], "save an image or another file to disk"),
         (Browse, A::OpenAt, &["e"], "the file in $EDITOR, at its line"),
+        (Browse, A::Follow, &["A"], "follow what the agent touches, until you move"),
         (Browse, A::Conflict, &["x"], "the versions of a conflict, to decide it"),
         (Browse, A::Direction, &["m"], "mirror both ways, down, up, off"),
         (Browse, A::TabBefore, &["["], "the tab before"),

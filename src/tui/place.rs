@@ -16,6 +16,15 @@ pub struct Place {
     pub line: Option<u64>,
 }
 
+/// What is known while the agent is followed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// What it touches, from the mirrored directory where it lies in that; nothing yet.
+    pub place: Option<(String, Option<u64>)>,
+    /// Where that stands in the list of files, the newest first.
+    pub row: Option<usize>,
+}
+
 /// Editors that take the line before the file: `+41 FILE`.
 const BEFORE: [&str; 16] = [
     "vi",

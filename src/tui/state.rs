@@ -21,6 +21,7 @@ use crate::tui::find::Find;
 use crate::tui::keymap::Keymap;
 use crate::tui::on::first;
 use crate::tui::palette::Palette;
+use crate::tui::place::Followed;
 use crate::tui::review::Review;
 use crate::tui::tabs::Tabs;
 use crate::tui::view::diff::AROUND;
@@ -50,6 +51,8 @@ pub struct State {
     pub selected: Option<usize>,
     /// The line that is selected in the files or tools pane.
     pub row: usize,
+    /// What the agent touches is shown, and this is where that is.
+    pub follow: Option<Followed>,
     pub folds: Folds,
     /// Lines of a diff around what changed.
     pub around: usize,
@@ -316,6 +319,7 @@ impl State {
             scroll: Scroll::Follow,
             selected: None,
             row: 0,
+            follow: None,
             folds: Folds::default(),
             around: AROUND,
             colours: Colours::default(),

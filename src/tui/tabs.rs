@@ -11,6 +11,7 @@ use crate::tui::away::Away;
 use crate::tui::composer::Composer;
 use crate::tui::event::Drawn;
 use crate::tui::find::Find;
+use crate::tui::place::Followed;
 use crate::tui::state::{
     Changing, Confirm, Focus, Folds, Launching, Pane, Picker, Popup, Question, Scene, Scroll, State,
 };
@@ -42,6 +43,7 @@ pub struct Tab {
     scroll: Scroll,
     selected: Option<usize>,
     row: usize,
+    follow: Option<Followed>,
     folds: Folds,
     find: Find,
     away: Away,
@@ -129,6 +131,7 @@ impl Tab {
             scroll: Scroll::Follow,
             selected: None,
             row: 0,
+            follow: None,
             folds: Folds::default(),
             find: Find::default(),
             away: Away::default(),
@@ -163,6 +166,7 @@ impl Tab {
         swap(&mut self.scroll, &mut state.scroll);
         swap(&mut self.selected, &mut state.selected);
         swap(&mut self.row, &mut state.row);
+        swap(&mut self.follow, &mut state.follow);
         swap(&mut self.folds, &mut state.folds);
         swap(&mut self.find, &mut state.find);
         swap(&mut self.away, &mut state.away);

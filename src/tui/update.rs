@@ -12,8 +12,8 @@ use crate::tui::keymap::{Context, Key};
 use crate::tui::menu;
 use crate::tui::on::{
     attachment, away, browse, cancel, choose, citizen, code, conflict, copy, draft, editor, find,
-    first, here, history, jump, launch, link, mention, palette, picker, place, popup, question,
-    queue, review, tabs, tastes, vim, writing,
+    first, follow, here, history, jump, launch, link, mention, palette, picker, place, popup,
+    question, queue, review, tabs, tastes, vim, writing,
 };
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
@@ -325,6 +325,7 @@ fn shows(state: &mut State, action: Action) -> bool {
         Action::Copy => copy::open(state),
         Action::Away => away::jump(state),
         Action::Attach => draft::begin(state, "/attach "),
+        Action::Follow => follow::turn(state),
         _ => return false,
     }
     true
@@ -346,6 +347,7 @@ pub(crate) fn show(state: &mut State, pane: Pane) {
             state.pane = if again { Pane::Chat } else { pane };
         }
     }
+    follow::look(state);
 }
 
 /// Closes what lies on top, one thing at a time; a draft is never touched.
@@ -461,6 +463,7 @@ pub(crate) fn reset(state: &mut State) {
     state.scroll = Scroll::Follow;
     state.selected = None;
     state.row = 0;
+    state.follow = None;
     state.pane = Pane::Chat;
     state.folds = crate::tui::state::Folds::default();
     state.find.forget_all();

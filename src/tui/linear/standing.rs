@@ -13,6 +13,7 @@ use crate::session::choices::Kind;
 use crate::session::state::Turn;
 use crate::tui::linear::cell::{counted, prefixed, spoken};
 use crate::tui::on::cancel;
+use crate::tui::place;
 use crate::tui::state::State;
 use crate::tui::view::cell::seconds;
 use crate::tui::view::choose;
@@ -41,6 +42,7 @@ pub(super) fn all(state: &State, attached: &Attached) -> Vec<Standing> {
         steps(attached),
         mirror(attached),
         standing("conflicts", conflicts(attached)),
+        standing("follow", followed(state)),
         standing("mode", choice(attached, Kind::Mode)),
         standing("model", choice(attached, Kind::Model)),
         standing("plan", plan(attached)),
@@ -208,6 +210,12 @@ fn conflicts(attached: &Attached) -> Option<String> {
         "mirror: {count}; {}: both sides changed it, {beside}",
         clean_line(&newest.path)
     ))
+}
+
+/// Where the agent is, while it is followed.
+fn followed(state: &State) -> Option<String> {
+    let place = state.follow.as_ref()?.place.as_ref()?;
+    Some(format!("agent: at {}", clean_line(&place::told(place))))
 }
 
 fn choice(attached: &Attached, kind: Kind) -> Option<String> {

@@ -8,7 +8,7 @@ use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::event::{Drawn, Place};
 use crate::tui::keymap::Context;
-use crate::tui::on::{conflict, copy, link, place, review, save};
+use crate::tui::on::{conflict, copy, follow, link, place, review, save};
 use crate::tui::state::{Focus, Pane, Scene, Scroll, State, Tier};
 use crate::tui::update::{show, toast};
 
@@ -145,6 +145,9 @@ pub(crate) fn scroll(state: &mut State, lines: i64) {
 
 /// The chosen line of a list; the chat stays where it is.
 fn row(state: &mut State, action: Action) {
+    if state.pane == Pane::Files {
+        follow::let_go(state);
+    }
     let last = rows(state).saturating_sub(1);
     let screenful = usize::from(state.drawn.rows.saturating_sub(2)).max(1);
     let (back, on) = match action {

@@ -9,7 +9,7 @@ use crate::protocol::command::{Command, What};
 use crate::protocol::ids::CommandId;
 use crate::tui::effect::Effect;
 use crate::tui::on::{
-    away, cancel, choose, citizen, draft, find, question, queue, review, writing,
+    away, cancel, choose, citizen, draft, find, follow, question, queue, review, writing,
 };
 use crate::tui::state::{Scene, Scroll, State};
 use crate::tui::update::toast;
@@ -54,6 +54,7 @@ pub(crate) fn step(state: &mut State, event: attach::event::Event) -> Vec<Effect
     cancel::look(state);
     choose::look(state);
     find::look(state);
+    follow::look(state);
     away::look(state, whole);
     effects
 }

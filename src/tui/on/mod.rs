@@ -13,6 +13,7 @@ pub(crate) mod draft;
 pub(crate) mod editor;
 pub(crate) mod find;
 pub(crate) mod first;
+pub(crate) mod follow;
 pub(crate) mod here;
 pub(crate) mod history;
 pub(crate) mod jump;

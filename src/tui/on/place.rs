@@ -8,11 +8,15 @@ use crate::tui::place::{self, Place, beneath};
 use crate::tui::state::{Pane, Popup, Scene, State};
 use crate::tui::update::toast;
 
-/// The places that could be meant: of the chosen file, else of the selected call or the newest before it that has any.
+/// The places that could be meant: where the agent is followed to, of the chosen file, else of the selected call or the newest before it that has any.
 pub(crate) fn places(state: &State) -> Vec<(String, Option<u64>)> {
     let Some(session) = state.session() else {
         return Vec::new();
     };
+    let followed = state.follow.as_ref().and_then(|one| one.place.clone());
+    if let Some(place) = followed.filter(|_| state.selected.is_none()) {
+        return vec![place];
+    }
     if state.pane == Pane::Files {
         let file = session.files.iter().rev().nth(state.row);
         return file

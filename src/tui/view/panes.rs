@@ -125,10 +125,13 @@ fn lines(
     }
 }
 
-/// A list with its head. In a list that is browsed one line is chosen.
+/// A list with its head. In a list that is browsed one line is chosen, and in the files the one the agent is at while it is
+/// followed.
 pub(crate) fn pane(state: &State, pane: Pane, paint: &Paint, area: Rect, buffer: &mut Buffer) {
     let columns = usize::from(area.width);
-    let chosen = (state.focus == Focus::Browse && state.pane == pane).then_some(state.row);
+    let browsed = (state.focus == Focus::Browse && state.pane == pane).then_some(state.row);
+    let followed = state.follow.as_ref().filter(|_| pane == Pane::Files);
+    let chosen = browsed.or(followed.and_then(|one| one.row));
     let Some((name, count)) = name(state, pane) else {
         return;
     };
@@ -137,7 +140,7 @@ pub(crate) fn pane(state: &State, pane: Pane, paint: &Paint, area: Rect, buffer:
         Pane::Files => files::foot(state, paint, columns),
         Pane::Chat | Pane::Plan | Pane::Tools => Vec::new(),
     };
-    let role = if chosen.is_some() {
+    let role = if browsed.is_some() {
         Role::Accent
     } else {
         Role::Heading

@@ -18,12 +18,13 @@ use crate::session::state::{Session, Turn};
 use crate::tui::action::Action;
 use crate::tui::keymap::Context;
 use crate::tui::on::{browse, cancel, queue};
+use crate::tui::place;
 use crate::tui::state::{Focus, Scene, State};
 use crate::tui::theme::Role;
 use crate::tui::view::cell::{money, seconds, whole};
 use crate::tui::view::files;
 use crate::tui::view::paint::Paint;
-use crate::tui::view::text::{clean_line, fit, width};
+use crate::tui::view::text::{clean_line, fit, fit_end, width};
 
 /// An agent at work that has said nothing for this long is called silent, in seconds.
 const LONG_SILENCE: f64 = 60.0;
@@ -168,6 +169,7 @@ fn fields(state: &State, attached: &Attached) -> Vec<Field> {
         )),
     }
     fields.push(mirror(attached));
+    fields.extend(followed(state));
     fields.extend(waiting(attached));
     if let Some(usage) = session.usage.filter(|usage| usage.size > 0) {
         let percent = usage.used.saturating_mul(100) / usage.size;
@@ -414,6 +416,18 @@ fn others(attached: &Attached) -> Option<Field> {
     };
     let short = format!("+{}", attached.others.len());
     Some(field(Role::Dim, words, short))
+}
+
+/// What the agent touches, while it is followed.
+fn followed(state: &State) -> Option<Field> {
+    let place = &state.follow.as_ref()?.place;
+    let Some((path, line)) = place else {
+        return Some(field(Role::Accent, "▸ following", "▸"));
+    };
+    let told = clean_line(&place::told(&(path.clone(), *line)));
+    let name = told.rsplit('/').next().unwrap_or(&told);
+    let long = format!("▸ {}", fit_end(&told, 40));
+    Some(field(Role::Accent, long, format!("▸{}", fit_end(name, 20))))
 }
 
 fn waiting(attached: &Attached) -> Option<Field> {

@@ -115,6 +115,89 @@ fn what_is_not_mirrored_here_is_not_opened_and_why_is_said() {
     }
 }
 
+fn calls(screen: &mut Screen, second: u64, id: &str, status: &str, locations: Value) {
+    screen.update(
+        second,
+        json!({"sessionUpdate": "tool_call", "toolCallId": id, "title": "Look", "kind": "read",
+            "status": status, "locations": locations}),
+    );
+}
+
+#[test]
+fn who_follows_the_agent_is_shown_where_it_is_until_he_moves() {
+    let mut screen = told(json!([{"path": format!("{SANDBOX}/src/clock.rs"), "line": 41}]));
+    for (second, path) in [(2, "src/clock.rs"), (3, "src/moon.rs"), (4, "notes.txt")] {
+        screen.changed(second, path, ChangeKind::Modified);
+    }
+    screen.keys("fA");
+    assert!(screen.text().contains("▸ notes.txt"), "{}", screen.text());
+    // A call that runs, at its newest place; what is chosen in the list is that file.
+    let places = json!([{"path": "src/moon.rs", "line": 3}, {"path": format!("{SANDBOX}/src/clock.rs"), "line": 12}]);
+    calls(&mut screen, 5, "b", "in_progress", places);
+    let shown = screen.text();
+    assert!(shown.contains("▸ src/clock.rs:12"), "{shown}");
+    assert_eq!(screen.state.row, 2);
+    assert_eq!(screen.keys("e"), visits("src/clock.rs", Some(12)));
+    // A newer file moves the lines of the list, and not what is followed.
+    screen.changed(6, "a.txt", ChangeKind::Created);
+    assert_eq!(screen.state.row, 3);
+    // What is read and not changed is named all the same.
+    calls(
+        &mut screen,
+        7,
+        "c",
+        "in_progress",
+        json!([{"path": "README.md"}]),
+    );
+    assert!(screen.text().contains("▸ README.md"), "{}", screen.text());
+    assert_eq!(screen.state.row, 3);
+    screen.keys("g");
+    assert_eq!((screen.state.row, &screen.state.follow), (0, &None));
+    let shown = screen.text();
+    assert!(
+        shown.contains("no longer followed: A follows again"),
+        "{shown}"
+    );
+    assert!(!shown.contains("▸ README.md"), "{shown}");
+    calls(
+        &mut screen,
+        8,
+        "d",
+        "in_progress",
+        json!([{"path": "src/moon.rs"}]),
+    );
+    assert_eq!(screen.state.row, 0, "he has moved there");
+    screen.keys("A");
+    assert_eq!(screen.state.row, 2);
+    screen.keys("A");
+    assert_eq!(screen.state.follow, None);
+}
+
+#[test]
+fn what_is_followed_stands_beside_the_chat_and_is_done_by_its_name() {
+    let mut screen = Screen::run(120, 30);
+    screen.attached().mirror.directory = Some("/home/me/tides".into());
+    screen.prompt(0, "look");
+    screen.keys("/follow<enter>");
+    assert!(screen.text().contains("▸ following"), "{}", screen.text());
+    for number in 0..40 {
+        let path = format!("src/m{number}.rs");
+        screen.changed(1, &path, ChangeKind::Created);
+    }
+    calls(
+        &mut screen,
+        2,
+        "a",
+        "in_progress",
+        json!([{"path": "/home/me/tides/src/m3.rs", "line": 7}]),
+    );
+    screen.state.toasts.clear();
+    screen.shows("follow");
+    // It goes with its run.
+    screen.keys("<ctrl+x>l");
+    assert_eq!(screen.state.follow, None);
+}
+
 fn newest(screen: &mut Screen) -> Seq {
     let cells = &screen.attached().session.transcript.cells;
     cells.last().expect("it is there").seq
