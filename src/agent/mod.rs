@@ -16,6 +16,7 @@ pub(crate) mod reading;
 pub(crate) mod recall;
 mod road;
 pub(crate) mod spool;
+mod taken;
 mod tap;
 mod torn;
 mod translate;

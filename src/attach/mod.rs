@@ -3,6 +3,7 @@
 //! Uses `protocol`, `session`, `mirror`, `client`. `update` is pure; `perform` does what it orders.
 
 pub mod approval;
+pub mod attachment;
 pub mod effect;
 pub mod event;
 pub mod first;

@@ -205,6 +205,7 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
     };
     let wish = Wish {
         first,
+        attached: Vec::new(),
         welcome,
         tastes,
         source,

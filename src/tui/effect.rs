@@ -34,9 +34,10 @@ pub enum Effect {
         of: Option<RunId>,
         text: String,
     },
-    /// The files that go with the next message to a run; none removes what is kept.
+    /// The files that go with the next message to a run, or with the first one of the next new run; none removes what
+    /// is kept.
     SaveAttached {
-        of: RunId,
+        of: Option<RunId>,
         /// Absolute.
         paths: Vec<String>,
     },
@@ -74,7 +75,7 @@ pub enum Effect {
     ReadFile {
         path: String,
         of: Option<PathBuf>,
-        at: RunRef,
+        at: Option<RunRef>,
     },
     /// Into files; what was done is said.
     SavePieces {

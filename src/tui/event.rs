@@ -6,13 +6,13 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use crate::attach;
+use crate::attach::attachment::Attachment;
 use crate::attach::first::Look;
 use crate::attach::state::Attached;
 use crate::protocol::file::FileState;
 use crate::protocol::ids::RunRef;
 use crate::protocol::path::RelPath;
 use crate::protocol::run::Status;
-use crate::tui::attachment::Attachment;
 use crate::tui::away::Seen;
 use crate::tui::colours::{Found, Snippet};
 use crate::tui::keymap::Key;

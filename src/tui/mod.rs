@@ -4,7 +4,6 @@
 
 pub mod action;
 pub mod ask;
-pub mod attachment;
 pub mod away;
 pub mod citizen;
 pub mod colours;

@@ -3,7 +3,6 @@
 //! A shell. Which endpoint, which directory and how a mirror is opened is not its business: a [`Harbour`] knows.
 //! Dropping the hands ends every task; the run goes on.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,10 +13,10 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use crate::attach::attachment;
 use crate::attach::first::{Answer, Look};
 use crate::attach::perform::{Opened, Performer};
 use crate::protocol::ids::{RunId, RunRef};
-use crate::tui::attachment::{self, Attachment};
 use crate::tui::citizen::Habits;
 use crate::tui::colours::Snippet;
 use crate::tui::effect::{Effect, Plan};
@@ -164,13 +163,20 @@ impl Hands {
         self.seats.begin(at.clone(), |place| {
             place.take(at.clone(), performer);
             async move {
-                find_attached(&store, &at, &to).await;
+                find_attached(&store, Some(at.clone()), &to).await;
                 forward(at, events, to).await;
             }
         });
     }
 
     /// A journal from a file: its events begin to flow, and nothing is kept of it here.
+    /// What was to go with the first message of the next new run.
+    pub(super) fn find_attached(&mut self) {
+        let (store, events) = (self.store.clone(), self.events.clone());
+        self.tasks
+            .spawn(async move { find_attached(&store, None, &events).await });
+    }
+
     pub(crate) fn play(&mut self, tape: Tape) {
         self.clock = Some(tape.clock());
         self.playing.spawn(tape.play(self.events.clone()));
@@ -322,7 +328,7 @@ impl Hands {
             .spawn(async move { here::run(&command, &directory, &listener).await });
     }
 
-    fn read_file(&mut self, typed: &str, of: Option<PathBuf>, at: RunRef) {
+    fn read_file(&mut self, typed: &str, of: Option<PathBuf>, at: Option<RunRef>) {
         let directory = of.unwrap_or_else(|| self.harbour.directory().to_owned());
         let typed = attachment::unquoted(typed);
         let home = self.habits.home.as_deref();
@@ -332,10 +338,10 @@ impl Hands {
         };
         let events = self.events.clone();
         self.tasks.spawn(async move {
-            let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
+            let read = tokio::task::spawn_blocking(move || attachment::read(&path)).await;
             let read = read.unwrap_or_else(|_| Err(format!("{typed} could not be read")));
-            let read = Box::new(Event::FileRead(Box::new(read)));
-            tell(&events, Event::Of(at, read)).await;
+            let read = Event::FileRead(Box::new(read));
+            tell(&events, of_run(at, read)).await;
         });
     }
 
@@ -377,7 +383,7 @@ impl Hands {
         let (what, done) = match effect {
             Effect::SaveDraft { of, text } => ("the draft", store.save_draft(of.as_ref(), &text)),
             Effect::SaveAttached { of, paths } => {
-                ("what is attached", store.save_attached(&of, &paths))
+                ("what is attached", store.save_attached(of.as_ref(), &paths))
             }
             Effect::SaveSeen { of, seen } => {
                 ("how far the run was seen", store.save_seen(&of, seen))
@@ -466,27 +472,6 @@ impl Outside for Hands {
     }
 }
 
-/// A file that is to go with a message.
-fn read_file(path: &Path) -> Result<Attachment, String> {
-    let shown = path.display();
-    let refused = |error: std::io::Error| format!("{shown} cannot be read: {error}");
-    // Not even opened unless it is a file: a pipe would wait for ever.
-    let meta = std::fs::metadata(path).map_err(refused)?;
-    if !meta.is_file() {
-        return Err(format!("{shown} is no file"));
-    }
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(refused)?;
-    let mut most = file.take(attachment::LIMIT + 1);
-    most.read_to_end(&mut bytes).map_err(refused)?;
-    if bytes.len() as u64 > attachment::LIMIT {
-        return Err(format!(
-            "{shown} is larger than 10 MiB, the most that goes with a message"
-        ));
-    }
-    Ok(Attachment::new(&shown.to_string(), &bytes))
-}
-
 /// Makes a run, and follows it.
 async fn launch(harbour: Arc<dyn Harbour>, events: mpsc::Sender<Event>, place: Place, plan: Plan) {
     let (told, mut words) = mpsc::channel(16);
@@ -539,27 +524,32 @@ async fn open(
             }
             let draft = store.draft(Some(&at.run));
             tell(&events, of_run(Event::DraftFound(draft))).await;
-            find_attached(&store, &at, &events).await;
+            find_attached(&store, Some(at.clone()), &events).await;
             forward(at, opened.events, events).await;
         }
         Err(why) => tell(&events, of_run(Event::OpenFailed(why))).await,
     }
 }
 
-/// Reads again what was to go with the next message.
-async fn find_attached(store: &Store, at: &RunRef, events: &mpsc::Sender<Event>) {
-    let (store, run) = (store.clone(), at.run.clone());
+/// Reads again what was to go with the next message, or with the first one of the next new run.
+async fn find_attached(store: &Store, at: Option<RunRef>, events: &mpsc::Sender<Event>) {
+    let (store, run) = (store.clone(), at.as_ref().map(|at| at.run.clone()));
     let read = tokio::task::spawn_blocking(move || {
-        let paths = store.attached(&run);
-        paths
-            .iter()
-            .map(|path| read_file(Path::new(path)))
-            .collect()
+        let paths = store.attached(run.as_ref());
+        let paths = paths.iter().map(Path::new);
+        paths.map(attachment::read).collect()
     });
     let found: Vec<_> = read.await.unwrap_or_default();
     if !found.is_empty() {
-        let found = Box::new(Event::AttachedFound(found));
-        tell(events, Event::Of(at.clone(), found)).await;
+        tell(events, of_run(at, Event::AttachedFound(found))).await;
+    }
+}
+
+/// Of this run, or of the next new one.
+fn of_run(at: Option<RunRef>, event: Event) -> Event {
+    match at {
+        Some(at) => Event::Of(at, Box::new(event)),
+        None => event,
     }
 }
 

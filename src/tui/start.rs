@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::attach::attachment::Attachment;
 use crate::attach::first::Look;
 use crate::attach::perform::Opened;
 use crate::protocol::ids::RunId;
@@ -36,6 +37,8 @@ use crate::tui::vim::Vim;
 /// What the screen begins with.
 pub struct Wish {
     pub first: First,
+    /// What goes with the first message of a new run.
+    pub attached: Vec<Attachment>,
     pub welcome: Welcome,
     pub tastes: Tastes,
     /// Where they are read again from.
@@ -96,8 +99,8 @@ pub async fn screen(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Lef
     state.away.seen = of.as_ref().and_then(|run| wish.store.seen(run));
     state.citizen.manners = manners;
     state.citizen.manners.scheme = manners.scheme.or(wish.scheme);
-    state.writing.editor = wish.editor;
-    state.writing.merge_tool = wish.merge_tool;
+    (state.writing.editor, state.writing.merge_tool) = (wish.editor, wish.merge_tool);
+    state.writing.attachments = wish.attached;
     tell_notes(&mut state);
     if at_once {
         for effect in draft::launch(&mut state, false) {
@@ -172,9 +175,16 @@ pub(crate) fn begin(first: First, hands: &mut Hands) -> (Scene, Option<RunId>, O
     match first {
         First::Picker => {
             hands.perform(Effect::ListRuns);
+            hands.find_attached();
             (Scene::Picker(Picker::default()), None, None)
         }
-        First::NewRun(prompt) => (Scene::Composer(Launching::No), None, prompt),
+        First::NewRun(prompt) => {
+            // A prompt that is sent at once has its own.
+            if prompt.is_none() {
+                hands.find_attached();
+            }
+            (Scene::Composer(Launching::No), None, prompt)
+        }
         First::Replay(tape) => {
             let attached = tape.attached();
             let run = attached.at.run.clone();

@@ -52,12 +52,12 @@ impl Store {
         self.replace(file, text)
     }
 
-    /// The files that were to go with the next message to the run.
-    pub fn attached(&self, of: &RunId) -> Vec<String> {
+    /// The files that were to go with the next message to the run, or with the first one of the next.
+    pub fn attached(&self, of: Option<&RunId>) -> Vec<String> {
         serde_json::from_str(&read(&self.attached_file(of))).unwrap_or_default()
     }
 
-    pub fn save_attached(&self, of: &RunId, paths: &[String]) -> io::Result<()> {
+    pub fn save_attached(&self, of: Option<&RunId>, paths: &[String]) -> io::Result<()> {
         let text = match paths {
             [] => String::new(),
             paths => serde_json::Value::from(paths).to_string(),
@@ -65,8 +65,8 @@ impl Store {
         self.keep(&self.attached_file(of), &text)
     }
 
-    fn attached_file(&self, of: &RunId) -> PathBuf {
-        self.folder.join("attached").join(format!("run-{of}"))
+    fn attached_file(&self, of: Option<&RunId>) -> PathBuf {
+        self.folder.join("attached").join(self.name(of))
     }
 
     /// How far the run was seen when it was left.
@@ -126,8 +126,11 @@ impl Store {
     }
 
     fn draft_file(&self, of: Option<&RunId>) -> PathBuf {
-        let name = of.map_or_else(|| self.place.clone(), |run| format!("run-{run}"));
-        self.folder.join("drafts").join(name)
+        self.folder.join("drafts").join(self.name(of))
+    }
+
+    fn name(&self, of: Option<&RunId>) -> String {
+        of.map_or_else(|| self.place.clone(), |run| format!("run-{run}"))
     }
 
     fn history_file(&self) -> PathBuf {
@@ -177,10 +180,12 @@ mod tests {
         store.save_history("three").unwrap();
         store.save_history("three").unwrap();
         let paths = ["/a b".to_owned(), "/c\nd".to_owned()];
-        store.save_attached(&run, &paths).unwrap();
-        assert_eq!(store.attached(&run), paths);
-        store.save_attached(&run, &[]).unwrap();
-        assert!(store.attached(&run).is_empty());
+        store.save_attached(Some(&run), &paths).unwrap();
+        store.save_attached(None, &paths[..1]).unwrap();
+        assert_eq!(store.attached(Some(&run)), paths);
+        assert_eq!(store.attached(None), paths[..1]);
+        store.save_attached(Some(&run), &[]).unwrap();
+        assert!(store.attached(Some(&run)).is_empty());
         let again = Store::new(folder.path(), Path::new("/a"));
         assert_eq!(again.draft(None), "half\na thought");
         assert_eq!(again.draft(Some(&run)), "to the run");

@@ -2,11 +2,11 @@
 //!
 //! Plain values, changed only by [`crate::tui::update::update`].
 
+use crate::attach::attachment::Attachment;
 use crate::attach::state::{Attached, Link};
 use crate::protocol::ids::RunRef;
 use crate::protocol::run::Status;
 use crate::tui::ask::Ask;
-use crate::tui::attachment::Attachment;
 use crate::tui::away::Away;
 use crate::tui::composer::Composer;
 use crate::tui::event::Drawn;
@@ -29,6 +29,8 @@ pub struct Tabs {
     pub last: usize,
     /// What was being written to the next new run, while no tab is for it.
     pub draft: String,
+    /// The files that were to go with it.
+    pub attached: Vec<Attachment>,
     /// Something happens to a tab that is not on the screen: this one.
     pub(crate) behind: Option<usize>,
 }

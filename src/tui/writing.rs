@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::tui::attachment::Attachment;
+use crate::attach::attachment::Attachment;
 
 #[derive(Debug, Clone, Default)]
 pub struct Writing {

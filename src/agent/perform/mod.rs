@@ -22,13 +22,14 @@ use crate::agent::opening::{LOGIN_NEEDED, Opening, Session};
 use crate::agent::recall::Recall;
 use crate::agent::road::Road;
 use crate::agent::run::Surroundings;
+use crate::agent::taken::taken;
 use crate::agent::tap::Tool;
 use crate::agent::translate;
 use crate::agent::turns::{Effect, Event, Turns, failure};
 use crate::agent::whole;
 use crate::agent::wishes::{Edits, Look, Places, Wisher};
 use crate::protocol::command::What;
-use crate::protocol::entry::{PermissionRequest, RpcError};
+use crate::protocol::entry::{PermissionRequest, RpcError, Takes};
 use crate::protocol::launch::Launch;
 use crate::protocol::line;
 
@@ -86,6 +87,8 @@ pub(crate) struct Server {
     /// Drives the child; comes back with its last words when its whole group is gone.
     driven: JoinSet<String>,
     session: Option<String>,
+    /// What that agent takes in a prompt beside text.
+    takes: Takes,
     asked: BTreeMap<String, Asked>,
     withdrawn: FuturesUnordered<BoxFuture<'static, String>>,
     durable: Option<BoxFuture<'static, Result<(), Closed>>>,
@@ -158,6 +161,7 @@ impl Server {
             ears: None,
             driven: JoinSet::new(),
             session: None,
+            takes: Takes::default(),
             withdrawn: FuturesUnordered::new(),
             durable: None,
             tag: 0,
@@ -189,7 +193,7 @@ impl Server {
                 }
                 Effect::StartChild => self.start_child().await?,
                 Effect::Prompt { blocks } if whole::is_missing(&blocks) => self.fetch(blocks),
-                Effect::Prompt { blocks } => self.send_prompt(blocks).await,
+                Effect::Prompt { blocks } => self.send_prompt(blocks).await?,
                 Effect::Interrupt { .. } if self.takes_back() => {
                     let stopped = Ok(json!({"stopReason": "cancelled"}));
                     effects.extend(self.turns.apply(Event::Answered(stopped)));
@@ -288,10 +292,7 @@ impl Server {
             Noticed::Gone(why) => self.gone(why).await,
             Noticed::Withdrawn(request) => self.withdraw(&request).await,
             Noticed::Durable => self.apply(Event::Durable).await,
-            Noticed::Whole(Ok(blocks)) => {
-                self.send_prompt(blocks).await;
-                Ok(())
-            }
+            Noticed::Whole(Ok(blocks)) => self.send_prompt(blocks).await,
             Noticed::Whole(Err(why)) => self.apply(Event::Answered(Err(failure(&why)))).await,
             Noticed::Late => self.late().await,
         }
@@ -474,11 +475,16 @@ impl Server {
         self.again.take().is_some() || fetching
     }
 
-    async fn send_prompt(&mut self, blocks: Vec<Value>) {
+    async fn send_prompt(&mut self, blocks: Vec<Value>) -> Result<(), Closed> {
         self.spoken = true;
         self.first = (self.turns.number() == 1 && self.may_be_replaced()).then(|| blocks.clone());
+        let (blocks, left_out) = taken(blocks, self.takes);
+        for why in left_out {
+            self.journal.write(&line::note(&why)).await?;
+        }
         let params = json!({"sessionId": self.session, "prompt": blocks});
         self.prompt = Some(self.request("session/prompt", params).await);
+        Ok(())
     }
 
     async fn interrupt(&mut self, turn: u64) -> Result<(), Closed> {

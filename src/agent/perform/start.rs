@@ -17,7 +17,7 @@ use crate::agent::journal::Closed;
 use crate::agent::opening::{Next, Opening, Session};
 use crate::agent::perform::{Ending, Live, Server, Settling};
 use crate::agent::turns::Event;
-use crate::protocol::entry::{RpcError, Step, StepStatus};
+use crate::protocol::entry::{RpcError, Step, StepStatus, Takes};
 use crate::protocol::line;
 use crate::protocol::presets::DEMO;
 
@@ -142,6 +142,7 @@ impl Server {
         }
         self.remember(&session.id).await;
         self.session = Some(session.id);
+        self.takes = session.takes.as_ref().map(Takes::of).unwrap_or_default();
         self.logins = session.logins;
         if !std::mem::replace(&mut self.told_step, true) {
             let name = self
@@ -163,7 +164,7 @@ impl Server {
         self.tell_updates(session.updates).await?;
         self.apply(Event::Ready).await?;
         if let Some(blocks) = self.again.take() {
-            self.send_prompt(blocks).await;
+            self.send_prompt(blocks).await?;
         }
         Ok(())
     }

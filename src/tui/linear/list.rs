@@ -250,6 +250,19 @@ pub(super) fn paths(state: &State) -> Vec<String> {
     told
 }
 
+/// What goes with the next message.
+pub(super) fn attached(state: &State) -> Vec<String> {
+    let files = state.writing.attachments.iter();
+    let names: Vec<String> = files.map(|one| clean_line(&one.label())).collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "attached to the next message: {}",
+        names.join(", ")
+    )]
+}
+
 pub(super) fn tools(state: &State) -> Vec<String> {
     let calls = state.calls();
     let mut told = vec![format!(

@@ -69,9 +69,9 @@ pub async fn run(harbour: Arc<dyn Harbour>, wish: Wish) -> anyhow::Result<Left> 
     state.keymap = wish.tastes.keymap;
     state.keymap.by_name = true;
     state.away.seen = of.as_ref().and_then(|run| wish.store.seen(run));
-    state.writing.editor = wish.editor;
-    state.writing.merge_tool = wish.merge_tool;
+    (state.writing.editor, state.writing.merge_tool) = (wish.editor, wish.merge_tool);
     state.citizen.habits = habits;
+    state.writing.attachments = wish.attached;
     tell_notes(&mut state);
     let mut face = Face {
         state,

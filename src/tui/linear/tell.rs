@@ -55,6 +55,7 @@ impl Teller {
         self.lists(state);
         self.lines_once("history", list::history(state));
         self.lines_once("paths", list::paths(state));
+        self.lines_once("attached", list::attached(state));
         self.draft(state);
         std::mem::take(&mut self.out)
     }

@@ -4,10 +4,9 @@
 
 use crate::attach;
 use crate::attach::state::Attached;
-use crate::protocol::command::Command;
 use crate::tui::effect::Effect;
 use crate::tui::event::Progress;
-use crate::tui::on::{draft, link, question, tabs};
+use crate::tui::on::{attachment, draft, link, question, tabs};
 use crate::tui::state::{Confirm, Launching, Scene, State};
 use crate::tui::update::{reset, tell_notes};
 
@@ -17,6 +16,7 @@ pub(crate) fn step(state: &mut State, progress: Progress) -> Vec<Effect> {
         return Vec::new();
     };
     let (prompt, since) = (prompt.clone(), *since);
+    let had = state.writing.attachments.len();
     match progress {
         Progress::Step(step) => {
             state.scene = Scene::Composer(Launching::Running {
@@ -49,12 +49,13 @@ pub(crate) fn step(state: &mut State, progress: Progress) -> Vec<Effect> {
             draft::save(state)
         }
         Progress::Done(attached) => {
-            let forget = draft::forget(state);
+            let mut gone = vec![draft::forget(state)];
+            let message = attachment::message(state, &prompt);
+            gone.extend(attachment::keep(state, had));
             open(state, attached);
-            let say = attach::event::Event::Say(Command::user_message(prompt));
-            let mut effects = link::step(state, say);
+            let mut effects = link::step(state, attach::event::Event::Say(message));
             // The outbox keeps the prompt before the draft goes: at no moment do the words stand nowhere.
-            effects.push(forget);
+            effects.extend(gone);
             effects
         }
     }

@@ -90,6 +90,16 @@ pub(crate) fn route(state: &mut State, event: Event) -> Routed {
             let index = behind.map(|(index, _)| index);
             (index, Event::Launch(progress))
         }
+        // Of the next new run.
+        event @ (Event::FileRead(_) | Event::AttachedFound(_)) => {
+            let is_new = |scene: &Scene| matches!(scene, Scene::Composer(_));
+            let behind = state.tabs.others().find(|(_, tab)| is_new(&tab.scene));
+            match (&state.scene, behind.map(|(index, _)| index)) {
+                (Scene::Composer(_), _) | (Scene::Picker(_), None) => (None, event),
+                (_, Some(index)) => (Some(index), event),
+                (_, None) => return Routed::Behind(Vec::new()),
+            }
+        }
         other => (None, other),
     };
     match index {
@@ -180,7 +190,9 @@ pub(crate) fn park(state: &mut State) -> Vec<Effect> {
 /// An empty draft for nobody is none, and what is played from a file ends when nobody looks.
 fn is_worth(state: &State) -> bool {
     match &state.scene {
-        Scene::Composer(Launching::No) => !state.composer.is_empty(),
+        Scene::Composer(Launching::No) => {
+            !state.composer.is_empty() || !state.writing.attachments.is_empty()
+        }
         Scene::Run(attached) => !replay::is_one(&attached.at),
         Scene::Composer(_) | Scene::Opening(_) | Scene::Picker(_) => true,
     }
@@ -244,6 +256,7 @@ pub(crate) fn new_run(state: &mut State) -> Vec<Effect> {
     if begin(state, Scene::Composer(Launching::No)) {
         let draft = std::mem::take(&mut state.tabs.draft);
         state.composer.set(draft);
+        state.writing.attachments = std::mem::take(&mut state.tabs.attached);
     }
     Vec::new()
 }
@@ -285,6 +298,7 @@ fn close(state: &mut State) -> Vec<Effect> {
     effects.extend(away::keep(state));
     if matches!(state.scene, Scene::Composer(_)) {
         state.tabs.draft = state.composer.text().to_owned();
+        state.tabs.attached = std::mem::take(&mut state.writing.attachments);
     }
     let (front, run) = drop_front(state);
     effects.extend(run.map(Effect::CloseRun));

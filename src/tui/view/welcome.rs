@@ -14,7 +14,7 @@ use crate::tui::theme::Role;
 use crate::tui::view::paint::Paint;
 use crate::tui::view::rows::{Rows, print, remark, rule};
 use crate::tui::view::text::{Break, clean, clean_line, fit_end, wrap};
-use crate::tui::view::{composer, menu, status};
+use crate::tui::view::{attachment, composer, menu, status};
 
 /// The composer of a new run, and how far its start is.
 pub(crate) fn draw(
@@ -31,6 +31,9 @@ pub(crate) fn draw(
     let cursor = composer::draw(state, paint, draft, buffer);
     let over = rows.bottom(menu::height(state));
     menu::draw(state, paint, over, buffer);
+    if let Some(line) = attachment::line(state, paint, columns) {
+        line.render(rows.bottom(1), buffer);
+    }
     let lower = rows.bottom(1);
     rule(paint, lower, buffer);
     remark(state, paint, lower, buffer);

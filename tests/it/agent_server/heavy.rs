@@ -75,3 +75,37 @@ async fn a_content_that_nobody_has_ends_its_turn_with_a_sentence_and_the_next_on
     assert_eq!(read(&got).lines().count(), 1);
     scene.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_agent_does_not_take_is_text_for_it_and_that_is_told() {
+    let (scene, got) = Scene::with_a_scribe().await;
+    let words = json!({"type": "text", "text": "see"});
+    let image = json!({"type": "image", "mimeType": "image/png", "data": "AAAA"});
+    let notes =
+        json!({"type": "resource", "resource": {"uri": "file:///home/ana/n.md", "text": "# N"}});
+    let sound = json!({"type": "audio", "mimeType": "audio/ogg", "data": "AAAA"});
+    let blocks = vec![words.clone(), image.clone(), notes, sound];
+    let what = What::UserMessage(Prompt {
+        text: "see".to_owned(),
+        blocks: Some(blocks.clone()),
+    });
+    scene.post(Command::new(what)).await;
+    let lines = scene.turns(1).await;
+    // The journal has what was written.
+    let written = &of(&lines, "session/prompt")[0]["params"]["prompt"];
+    assert_eq!(written, &json!(blocks));
+    let told = "this agent takes no sound with a message: audio/ogg was not given to it";
+    place(&lines, "the note", |m| m.to_string().contains(told));
+    let given: Value = serde_json::from_str(read(&got).trim()).expect("JSON");
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let in_place = [
+        text("The user attached file:///home/ana/n.md:\n\n# N"),
+        text("[The user attached audio/ogg, which could not be given to you.]"),
+    ];
+    let [notes, sound] = in_place;
+    assert_eq!(
+        given["params"]["prompt"],
+        json!([words, image, notes, sound])
+    );
+    scene.close().await;
+}

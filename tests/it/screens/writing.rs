@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use ashore::attach::attachment::Attachment;
+use ashore::attach::state::{Attached, Link};
 use ashore::protocol::command::What;
 use ashore::protocol::line;
-use ashore::tui::attachment::Attachment;
 use ashore::tui::effect::Effect;
-use ashore::tui::event::{Event, Here, Listing, Said};
+use ashore::tui::event::{Event, Here, Listing, Progress, Said};
 use ashore::tui::state::Popup;
 use ashore::tui::vim::Vim;
 use serde_json::json;
@@ -323,10 +324,15 @@ fn taking(screen: &mut Screen, takes: serde_json::Value) {
     screen.says(0, &started);
 }
 
+/// As it comes for the run on the screen.
+fn of_run(event: Event) -> Event {
+    Event::Of(at(), Box::new(event))
+}
+
 /// What is written down when these wait to go with the next message.
 fn kept(names: &[&str]) -> Vec<Effect> {
     let paths = names.iter().map(|name| format!("/home/ana/{name}"));
-    let (of, paths) = (at().run, paths.collect());
+    let (of, paths) = (Some(at().run), paths.collect());
     vec![Effect::SaveAttached { of, paths }]
 }
 
@@ -335,7 +341,7 @@ fn what_was_attached_when_the_last_screen_ended_is_attached_again() {
     let one = Attachment::new("/home/ana/one.png", b"\x89PNG\r\n\x1a\nrest");
     let found = vec![Ok(one), Err("/home/ana/two.png cannot be read".to_owned())];
     let mut screen = mirrored(80, 24);
-    let effects = screen.event(Event::AttachedFound(found));
+    let effects = screen.event(of_run(Event::AttachedFound(found)));
     assert_eq!(effects, kept(&["one.png"]));
     let shown = screen.text();
     assert!(shown.contains("with one.png 12 B"), "{shown}");
@@ -347,7 +353,7 @@ fn a_file_goes_with_the_next_message_and_is_shown_until_then() {
     let png = b"\x89PNG\r\n\x1a\nrest";
     let read = |name: &str, bytes: &[u8]| {
         let one = Attachment::new(&format!("/home/ana/{name}"), bytes);
-        Event::FileRead(Box::new(Ok(one)))
+        of_run(Event::FileRead(Box::new(Ok(one))))
     };
     each(&SIZES, "write/attached", mirrored, |screen| {
         busy(screen);
@@ -360,7 +366,11 @@ fn a_file_goes_with_the_next_message_and_is_shown_until_then() {
     let asked = screen.keys("/attach 'my shot.png'<enter>");
     let of = Some(PathBuf::from("/home/ana/web"));
     let path = "'my shot.png'".to_owned();
-    let order = Effect::ReadFile { path, of, at: at() };
+    let order = Effect::ReadFile {
+        path,
+        of,
+        at: Some(at()),
+    };
     assert!(asked.contains(&order), "{asked:?}");
     assert!(posted(&asked).is_empty() && screen.state.composer.is_empty());
     let first = screen.event(read("one.png", png));
@@ -371,7 +381,9 @@ fn a_file_goes_with_the_next_message_and_is_shown_until_then() {
     screen.event(read("notes.md", b"# Notes"));
     let said = "this agent takes no files with a message: notes.md is not attached";
     assert!(screen.text().contains(said), "{}", screen.text());
-    screen.event(Event::FileRead(Box::new(Err("x is no file".into()))));
+    screen.event(of_run(Event::FileRead(Box::new(
+        Err("x is no file".into()),
+    ))));
     assert!(screen.text().contains("x is no file"));
     assert_eq!(screen.keys("<backspace>"), kept(&["one.png"]));
     assert!(!screen.text().contains("two.png"));
@@ -397,7 +409,81 @@ fn a_file_goes_with_the_next_message_and_is_shown_until_then() {
     let mut screen = mirrored(80, 24);
     screen.event(read("one.png", png));
     assert!(screen.text().contains("takes no pictures"));
+}
+
+#[test]
+fn files_go_with_the_first_message_of_a_run() {
+    let one = || Attachment::new("/home/ana/one.png", b"\x89PNG\r\n\x1a\nrest");
+    let kept = |paths: &[&str]| Effect::SaveAttached {
+        of: None,
+        paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+    };
     let mut screen = Screen::new_run(80, 24);
-    assert!(screen.keys("/attach a.png<enter>").is_empty());
-    assert!(screen.text().contains("start it first"));
+    let order = Effect::ReadFile {
+        path: "one.png".to_owned(),
+        of: None,
+        at: None,
+    };
+    assert!(screen.keys("/attach one.png<enter>").contains(&order));
+    let effects = screen.event(Event::FileRead(Box::new(Ok(one()))));
+    assert_eq!(effects, [kept(&["/home/ana/one.png"])]);
+    screen.shows("write__attached_first");
+    // It waits behind the list of runs, also without a word beside it.
+    screen.keys("<ctrl+x>l");
+    assert!(screen.state.writing.attachments.is_empty());
+    screen.keys("n");
+    assert!(
+        screen.text().contains("with one.png 12 B"),
+        "{}",
+        screen.text()
+    );
+    let launched = screen.keys("look<enter>");
+    assert!(
+        matches!(&launched[..], [.., Effect::Launch(_)]),
+        "{launched:?}"
+    );
+    // A start that fails keeps it, too.
+    screen.event(Event::Launch(Progress::Failed("no room".into())));
+    assert!(
+        screen.text().contains("with one.png 12 B"),
+        "{}",
+        screen.text()
+    );
+    screen.keys("<enter>");
+    let mut made = Attached::new(at(), "local", false);
+    made.link = Link::Live;
+    let effects = screen.event(Event::Launch(Progress::Done(Box::new(made))));
+    assert!(effects.contains(&kept(&[])), "{effects:?}");
+    let sent = posted(&effects);
+    let [What::UserMessage(prompt)] = &sent[..] else {
+        panic!("{sent:?}");
+    };
+    let blocks = prompt.blocks.as_ref().expect("more than words");
+    assert_eq!(prompt.text, "look");
+    assert_eq!((blocks.len(), &blocks[1]["type"]), (2, &json!("image")));
+    assert!(screen.state.writing.attachments.is_empty());
+}
+
+#[test]
+fn what_was_attached_to_a_run_that_was_not_started_comes_back() {
+    let found = || {
+        let one = Attachment::new("/home/ana/one.md", b"# One");
+        Event::AttachedFound(vec![Ok(one)])
+    };
+    let mut screen = Screen::new_run(80, 24);
+    screen.event(found());
+    assert!(screen.text().contains("with one.md 5 B"));
+    // While no tab is for a new run it waits for one.
+    let mut screen = Screen::picker(80, 24);
+    assert_eq!(screen.event(found()), []);
+    screen.keys("n");
+    assert!(
+        screen.text().contains("with one.md 5 B"),
+        "{}",
+        screen.text()
+    );
+    // It is nobody else's.
+    let mut screen = Screen::run(80, 24);
+    screen.event(found());
+    assert!(!screen.text().contains("one.md"), "{}", screen.text());
 }

@@ -1,14 +1,21 @@
 //! A file that goes with a message: what kind it is, and the block that it is for the agent.
 //!
-//! Pure.
+//! Pure, but for [`read`].
 
+use std::io::Read;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::protocol::command::{Command, Prompt, What};
 use crate::protocol::entry::Takes;
-use crate::tui::tty::clip::base64;
 
 /// In bytes: what a file may weigh.
-pub const LIMIT: u64 = 10 << 20;
+const LIMIT: u64 = 10 << 20;
+/// With one message.
+pub const MOST: usize = 10;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attachment {
@@ -65,14 +72,18 @@ impl Attachment {
         let (kind, mime) = kind(bytes);
         let uri = format!("file://{path}");
         let block = match kind {
-            Kind::Image => json!({"type": "image", "mimeType": mime, "data": base64(bytes)}),
-            Kind::Audio => json!({"type": "audio", "mimeType": mime, "data": base64(bytes)}),
+            Kind::Image => {
+                json!({"type": "image", "mimeType": mime, "data": STANDARD.encode(bytes)})
+            }
+            Kind::Audio => {
+                json!({"type": "audio", "mimeType": mime, "data": STANDARD.encode(bytes)})
+            }
             Kind::File => match std::str::from_utf8(bytes) {
                 Ok(text) => {
                     json!({"type": "resource", "resource": {"uri": uri, "mimeType": mime, "text": text}})
                 }
                 Err(_) => {
-                    json!({"type": "resource", "resource": {"uri": uri, "mimeType": mime, "blob": base64(bytes)}})
+                    json!({"type": "resource", "resource": {"uri": uri, "mimeType": mime, "blob": STANDARD.encode(bytes)}})
                 }
             },
         };
@@ -133,6 +144,40 @@ pub fn unquoted(path: &str) -> String {
         });
     }
     out
+}
+
+/// The words with what is attached to them.
+pub fn message(text: &str, files: Vec<Attachment>) -> Command {
+    if files.is_empty() {
+        return Command::user_message(text);
+    }
+    let words = json!({"type": "text", "text": text});
+    let blocks = std::iter::once(words).chain(files.into_iter().map(|file| file.block));
+    Command::new(What::UserMessage(Prompt {
+        text: text.to_owned(),
+        blocks: Some(blocks.collect()),
+    }))
+}
+
+/// From the disk; an error is a whole sentence.
+pub fn read(path: &Path) -> Result<Attachment, String> {
+    let shown = path.display();
+    let refused = |error: std::io::Error| format!("{shown} cannot be read: {error}");
+    // Not even opened unless it is a file: a pipe would wait for ever.
+    let meta = std::fs::metadata(path).map_err(refused)?;
+    if !meta.is_file() {
+        return Err(format!("{shown} is no file"));
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(refused)?;
+    let mut most = file.take(LIMIT + 1);
+    most.read_to_end(&mut bytes).map_err(refused)?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(format!(
+            "{shown} is larger than 10 MiB, the most that goes with a message"
+        ));
+    }
+    Ok(Attachment::new(&shown.to_string(), &bytes))
 }
 
 #[cfg(test)]
