@@ -144,6 +144,9 @@ pub enum Command {
         run: String,
         /// The prompt; `-` reads stdin
         text: Option<String>,
+        /// A file that goes with it: a picture, sound, text; ten at most
+        #[arg(long, value_name = "PATH")]
+        attach: Vec<PathBuf>,
     },
     /// End the running turn
     Cancel { run: String },
@@ -273,6 +276,9 @@ pub enum Command {
 pub struct Run {
     /// The prompt; `-` reads stdin
     pub prompt: Option<String>,
+    /// A file that goes with the prompt: a picture, sound, text; ten at most
+    #[arg(long, value_name = "PATH")]
+    pub attach: Vec<PathBuf>,
     /// A repository the endpoint can clone, org/repo
     #[arg(long)]
     pub repo: Option<String>,

@@ -134,7 +134,9 @@ async fn one_shot(context: &Context, global: &Global, command: Command) -> Resul
     match command {
         Command::Ls { all, status } => runs::ls(context, all, status.as_deref(), format).await,
         Command::Status { run } => status::status(context, &run, format).await,
-        Command::Send { run, text } => runs::send(context, &run, text.as_deref(), format).await,
+        Command::Send { run, text, attach } => {
+            runs::send(context, &run, text.as_deref(), &attach, format).await
+        }
         Command::Cancel { run } => runs::cancel(context, &run, format).await,
         Command::Stop { run } => runs::stop(context, &run, format).await,
         Command::Mirror { what } => mirror::run(context, &what, format).await,

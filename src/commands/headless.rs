@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::attach::attachment;
 use crate::attach::event::Event;
 use crate::attach::launch::{self, Launched, Progress, launch};
 use crate::attach::perform::{self, Opened};
@@ -19,9 +20,8 @@ use crate::commands::drive::drive;
 use crate::commands::failure::{Exit, Failure};
 use crate::commands::outcome::Outcome;
 use crate::commands::printer::Printer;
-use crate::commands::{forecast, mirrored, output, plan, runs as prompts, worktree};
+use crate::commands::{attached, forecast, mirrored, output, plan, runs as prompts, worktree};
 use crate::mirror::status::MirrorState;
-use crate::protocol::command::Command;
 use crate::protocol::ids::{CommandId, RunRef, Seq};
 use crate::protocol::run::{Environment, Policy, Status};
 use crate::session::cells::Kind;
@@ -38,6 +38,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// `run -p` and `run --detach`.
 pub async fn run(context: &Context, wish: &cli::Run, format: Format) -> Result<Exit, Failure> {
+    let files = attached::files(context, &wish.attach)?;
     let text = prompts::prompt(wish.prompt.as_deref())?;
     if wish.worktree {
         worktree::must_be_possible(&context.directory).await?;
@@ -79,7 +80,7 @@ pub async fn run(context: &Context, wish: &cli::Run, format: Format) -> Result<E
             return Err(failure);
         }
     };
-    let command = Command::user_message(text);
+    let command = attachment::message(&text, files);
     if wish.detach {
         api.post(&launched.at, &command).await?;
         return detached(context, &api, &launched, format);

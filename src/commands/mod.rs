@@ -3,6 +3,7 @@
 //! Uses `protocol`, `session`, `attach`, `client`, `mirror`, `config`.
 
 pub mod agents;
+pub mod attached;
 pub mod changes;
 pub mod config;
 pub mod context;

@@ -3,16 +3,18 @@
 //! Nothing here waits or queues: an endpoint that is down is told at once.
 
 use std::io::Read;
+use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::attach::attachment;
 use crate::cli::Format;
 use crate::client::api::Api;
 use crate::client::runs::{self, Known};
 use crate::commands::context::{Context, Found};
 use crate::commands::failure::{Exit, Failure};
-use crate::commands::{mirrored, output, read};
+use crate::commands::{attached, mirrored, output, read};
 use crate::protocol::command::{Command, What};
 use crate::protocol::ids::RunRef;
 use crate::protocol::run::{Brief, Run, Status};
@@ -170,16 +172,19 @@ async fn post(found: &Found, what: What) -> Result<(), Failure> {
     Ok(found.api.post(&found.at, &Command::new(what)).await?)
 }
 
-/// Sends a prompt; `-` or nothing reads stdin.
+/// Sends a prompt with its files; `-` or nothing reads stdin.
 pub async fn send(
     context: &Context,
     run: &str,
     text: Option<&str>,
+    attach: &[PathBuf],
     format: Format,
 ) -> Result<Exit, Failure> {
+    let files = attached::files(context, attach)?;
     let text = prompt(text)?;
     let found = context.find(run).await?;
-    let command = Command::user_message(text);
+    attached::must_be_taken(&found.api, &found.at, &files).await?;
+    let command = attachment::message(&text, files);
     // Whoever mirrors this run here sends first what is edited; without one nobody does.
     if let Some(note) = mirrored::flush(context, &found.at.run).await {
         output::say(context.quiet, &note);

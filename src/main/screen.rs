@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ashore::attach::attachment::Attachment;
 use ashore::attach::first::{Answer, Look};
 use ashore::attach::launch::{self, launch};
 use ashore::attach::perform::Opened;
@@ -15,7 +16,7 @@ use ashore::client::runs::{self, Known};
 use ashore::commands::context::{Context, Found};
 use ashore::commands::failure::{Exit, Failure};
 use ashore::commands::first::{Case, Course};
-use ashore::commands::{headless, mirrored, output, plan, runs as listing, worktree};
+use ashore::commands::{attached, headless, mirrored, output, plan, runs as listing, worktree};
 use ashore::config::settings::Settings;
 use ashore::mirror::ignore::Rules;
 use ashore::mirror::tracked::tracked;
@@ -73,7 +74,7 @@ pub(crate) async fn bare(context: Context, global: &Global) -> Result<Exit, Fail
         if here {
             Begin::Picker
         } else {
-            Begin::New(None)
+            Begin::New(None, Vec::new())
         },
     )
     .await
@@ -88,6 +89,7 @@ pub(crate) async fn new(
     if wish.worktree {
         worktree::must_be_possible(&context.directory).await?;
     }
+    let files = attached::files(&context, &wish.attach)?;
     let prompt = match &wish.prompt {
         Some(text) => Some(listing::prompt(Some(text))?),
         None => None,
@@ -99,7 +101,7 @@ pub(crate) async fn new(
             manner: Manner::default(),
         },
         global,
-        Begin::New(prompt),
+        Begin::New(prompt, files),
     )
     .await
 }
@@ -150,7 +152,7 @@ pub(crate) async fn replay(
 enum Begin {
     Replay(Box<Tape>),
     Picker,
-    New(Option<String>),
+    New(Option<String>, Vec<Attachment>),
     Run(Box<Found>),
 }
 
@@ -194,10 +196,14 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
     let welcome = welcome(&port);
     // There is nothing to come back to.
     let plays = matches!(begin, Begin::Replay(_));
+    let mut attached = Vec::new();
     let first = match begin {
         Begin::Picker => First::Picker,
         Begin::Replay(tape) => First::Replay(tape),
-        Begin::New(prompt) => First::NewRun(prompt),
+        Begin::New(prompt, files) => {
+            attached = files;
+            First::NewRun(prompt)
+        }
         Begin::Run(found) => match port.join(*found, None).await? {
             Berth::Open(opened) => First::Run(opened),
             Berth::Look(look) => First::Look(look),
@@ -205,7 +211,7 @@ async fn show(mut port: Port, global: &Global, begin: Begin) -> Result<Exit, Fai
     };
     let wish = Wish {
         first,
-        attached: Vec::new(),
+        attached,
         welcome,
         tastes,
         source,

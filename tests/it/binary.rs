@@ -654,3 +654,46 @@ fn a_user_without_a_home_is_told_what_to_set() {
         assert_eq!(said.trim().lines().count(), 1, "{said}");
     }
 }
+
+#[test]
+fn files_go_with_a_prompt_by_their_paths() {
+    let home = Home::new();
+    home.write("notes.md", "# Notes of the harbour\n");
+    home.write("shot.gif", "GIF89a and so on");
+    let run = |more: &[&str]| {
+        let mut words = vec!["run", "-p", "/say 1", "--agent", "demo"];
+        words.extend(more);
+        home.run(&words)
+    };
+    // Read before anything is made.
+    let done = run(&["--attach", "gone.md"]).exits(2);
+    assert!(
+        done.stderr().contains("gone.md cannot be read"),
+        "{}",
+        done.stderr()
+    );
+    let none = home.run(&["ls", "--all", "--json"]).exits(0);
+    assert_eq!(none.lines()[0]["runs"], serde_json::json!([]));
+    run(&["--attach", "notes.md", "--attach", "shot.gif"]).exits(0);
+    let all = home.run(&["events", "last", "--format", "ndjson"]).exits(0);
+    let out = all.stdout();
+    assert!(out.contains("# Notes of the harbour"), "{out}");
+    let told = "this agent takes no pictures with a message: image/gif was not given to it";
+    assert!(out.contains(told), "{out}");
+    // What it takes is known by now.
+    let refused = home
+        .run(&["send", "last", "look", "--attach", "shot.gif"])
+        .exits(1);
+    let why = refused.stderr();
+    assert!(
+        why.contains("takes no pictures with a message: nothing was sent because of shot.gif"),
+        "{why}"
+    );
+    home.write("more.md", "# More of it\n");
+    home.run(&["send", "last", "/say 2", "--attach", "more.md"])
+        .exits(0);
+    home.run(&["wait", "last", "--timeout", "60s"]).exits(0);
+    let all = home.run(&["events", "last", "--format", "ndjson"]).exits(0);
+    assert!(all.stdout().contains("# More of it"), "{}", all.stdout());
+    assert!(!all.stdout().contains("\"look\""), "{}", all.stdout());
+}
