@@ -3,6 +3,7 @@
 //! Plain values.
 
 use crate::mirror::forecast::Forecast;
+use crate::mirror::status::Way;
 use crate::protocol::ids::RunRef;
 
 /// What is known before the first write.
@@ -13,6 +14,8 @@ pub struct Look {
     pub title: String,
     /// Where it would be mirrored into, as people write it.
     pub directory: String,
+    /// Which way changes would travel.
+    pub way: Way,
     pub there: There,
     /// `None`: the directory is in no git repository.
     pub here: Option<Here>,
@@ -34,6 +37,8 @@ pub struct There {
 /// The repository of the directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Here {
+    /// The address of its first remote, without credentials.
+    pub repository: Option<String>,
     pub branch: Option<String>,
     pub commit: Option<String>,
     /// Paths that are not committed, and paths that git ignores (a folder counts once); `None` where git did not say

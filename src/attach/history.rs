@@ -94,7 +94,8 @@ async fn write(directory: &Path, bundle: &Path, limit: u64) -> Result<(), String
     Ok(())
 }
 
-async fn remotes(directory: &Path) -> BTreeMap<String, String> {
+/// The addresses of a repository's remotes by their names, without credentials.
+pub(crate) async fn remotes(directory: &Path) -> BTreeMap<String, String> {
     let listed = git(directory, &["config", "--get-regexp", r"^remote\..*\.url$"])
         .await
         .unwrap_or_default();

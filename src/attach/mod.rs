@@ -7,7 +7,7 @@ pub mod attachment;
 pub mod effect;
 pub mod event;
 pub mod first;
-mod history;
+pub(crate) mod history;
 pub mod journal;
 pub mod launch;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::attach::first::{Answer, Here, Look, There};
+use crate::attach::history;
 use crate::client::api::Api;
 use crate::client::runs::{DirectoryId, Known};
 use crate::commands::context::Context;
@@ -159,11 +160,13 @@ impl Case<'_> {
             Ok(seed) => self.forecast(seed).await.map_err(|failure| failure.what),
             Err(error) => Err(error.to_string()),
         };
+        let way = Outlook::open(&self.setup()).await.map(|one| one.way());
         let possible = worktree::must_be_possible(self.directory).await;
         Look {
             at: self.at.clone(),
             title: self.known.map_or("", |known| &known.title).to_owned(),
             directory: self.shown(),
+            way: way.unwrap_or_default(),
             here: here(self.directory, there.commit.as_deref()).await,
             there,
             forecast,
@@ -249,6 +252,7 @@ async fn here(directory: &Path, theirs: Option<&str>) -> Option<Here> {
         .await
         .ok()?;
     let text = |said: Result<String, String>| said.ok().filter(|text| !text.is_empty());
+    let remotes = history::remotes(directory).await;
     let branch = git(directory, &["symbolic-ref", "--short", "-q", "HEAD"]).await;
     let commit = git(directory, &["rev-parse", "--verify", "-q", "HEAD"]).await;
     let status = [
@@ -267,6 +271,7 @@ async fn here(directory: &Path, theirs: Option<&str>) -> Option<Here> {
         Some(status.lines().filter(|line| of(line)).count())
     };
     Some(Here {
+        repository: remotes.get("origin").or(remotes.values().next()).cloned(),
         branch: text(branch),
         commit: text(commit),
         dirty: count(&|line| !ignored(line)),

@@ -14,7 +14,7 @@ use crate::mirror::lock;
 use crate::mirror::opened;
 use crate::mirror::plan::{Move, decide, folder, same};
 use crate::mirror::scan::{self, Cache, Limits, Local, Tree, look};
-use crate::mirror::status::{Direction, FileReport, Outcome};
+use crate::mirror::status::{Direction, FileReport, Outcome, Way};
 use crate::mirror::worker::{Error, Setup};
 use crate::protocol::file::{ChangeKind, FileChange, FileManifest, FileState, Mode};
 use crate::protocol::ids::Seq;
@@ -99,6 +99,11 @@ impl Outlook {
             limits: setup.limits,
             seeded_here: setup.seeded_here,
         })
+    }
+
+    /// Which way changes travel, or would.
+    pub fn way(&self) -> Way {
+        self.known.way
     }
 
     /// The last line of the journal that is known here; what stands behind it is to be added.

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 
 use crate::attach::first::{Here, Look, There};
 use crate::mirror::forecast::Forecast;
-use crate::mirror::status::{Direction, FileReport, Outcome};
+use crate::mirror::status::{Direction, FileReport, Outcome, Way};
 use crate::tui::on::first::deaf_until;
 use crate::tui::review::FirstPage;
 use crate::tui::state::State;
@@ -54,12 +54,20 @@ fn told(look: &Look) -> Vec<(Role, &'static str, String)> {
     if !look.title.is_empty() {
         told.push((Role::Text, "run    ", clean_line(&look.title)));
     }
-    told.extend(there(&look.there).map(|text| (Role::Text, "there  ", text)));
+    told.push(match there(&look.there) {
+        Some(text) => (Role::Text, "there  ", text),
+        None => (
+            Role::Dim,
+            "there  ",
+            "no git repository is known".to_owned(),
+        ),
+    });
     told.push(match &look.here {
         Some(here) => (Role::Text, "here   ", stands(here)),
         None => (Role::Dim, "here   ", "in no git repository".to_owned()),
     });
     told.extend(compared(look).map(|(role, text)| (role, "       ", text)));
+    told.push((Role::Text, "way    ", way(look.way).to_owned()));
     told.push(blank());
     match &look.forecast {
         Ok(forecast) => told.extend(foreseen(look, forecast)),
@@ -70,6 +78,16 @@ fn told(look: &Look) -> Vec<(Role, &'static str, String)> {
         )),
     }
     told
+}
+
+/// Which way files will go, once somebody has said yes.
+fn way(way: Way) -> &'static str {
+    match way {
+        Way::Both => "both: what the agent changes comes down, what you edit here goes up",
+        Way::Down => "down only: what the agent changes comes, what you edit here stays here",
+        Way::Up => "up only: what you edit here goes up, what the agent changes waits",
+        Way::Off => "off: nothing travels until you set another direction",
+    }
 }
 
 fn there(there: &There) -> Option<String> {
@@ -90,7 +108,13 @@ fn stands(here: &Here) -> String {
     });
     let ignored = here.ignored.filter(|count| *count > 0);
     let ignored = ignored.map(|count| format!("{count} ignored"));
-    let parts = [here.branch.clone(), Some(commit), dirty, ignored];
+    let parts = [
+        here.repository.clone(),
+        here.branch.clone(),
+        Some(commit),
+        dirty,
+        ignored,
+    ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     clean_line(&parts.join(" · "))
 }

@@ -2,7 +2,7 @@
 
 use ashore::attach::first::{Answer, Here, Look, There};
 use ashore::mirror::forecast::Forecast;
-use ashore::mirror::status::{Direction, FileReport, Outcome};
+use ashore::mirror::status::{Direction, FileReport, Outcome, Way};
 use ashore::protocol::file::ChangeKind;
 use ashore::tui::effect::Effect;
 use ashore::tui::event::Event;
@@ -49,12 +49,14 @@ fn look() -> Look {
         at: at(),
         title: "make the parser faster".to_owned(),
         directory: "~/web".to_owned(),
+        way: Way::Both,
         there: There {
             repository: Some("https://github.com/acme/web".to_owned()),
             branch: Some("main".to_owned()),
             commit: Some("1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d".to_owned()),
         },
         here: Some(Here {
+            repository: Some("https://github.com/ana/web".to_owned()),
             branch: Some("feature/menu".to_owned()),
             commit: Some("9f8e7d6c5b4a39281706f5e4d3c2b1a09f8e7d6c".to_owned()),
             dirty: Some(3),
@@ -86,6 +88,47 @@ fn the_page_says_what_would_be_written_before_anything_is() {
         screen.shows("first/look");
         assert!(!screen.text().contains('\u{1b}'));
     }
+}
+
+#[test]
+fn the_page_names_the_direction_and_both_repositories() {
+    let table = [
+        (
+            Way::Both,
+            "both: what the agent changes comes down, what you edit",
+        ),
+        (
+            Way::Down,
+            "down only: what the agent changes comes, what you edit",
+        ),
+        (
+            Way::Up,
+            "up only: what you edit here goes up, what the agent",
+        ),
+        (
+            Way::Off,
+            "off: nothing travels until you set another direction",
+        ),
+    ];
+    for (way, words) in table {
+        let mut screen = asked(80, 24, Look { way, ..look() });
+        assert!(screen.text().contains(words), "{}", screen.text());
+    }
+    let mut screen = asked(120, 40, look());
+    let here = "here   https://github.com/ana/web · feature/menu · 9f8e7d6c · 3 uncommitted";
+    assert!(screen.text().contains(here), "{}", screen.text());
+    let bare = Look {
+        here: None,
+        there: There::default(),
+        ..look()
+    };
+    let mut screen = asked(120, 40, bare);
+    let shown = screen.text();
+    assert!(shown.contains("here   in no git repository"), "{shown}");
+    assert!(
+        shown.contains("there  no git repository is known"),
+        "{shown}"
+    );
 }
 
 #[test]
