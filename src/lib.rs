@@ -11,7 +11,7 @@
 //! | [`config`] | settings, places, the environment | `protocol` | the network |
 //! | [`cli`] | the command line as types | `protocol` | behaviour |
 //! | [`session`] | what has been said in a run | `protocol` | I/O, async, clock, widgets |
-//! | [`mirror`] | the working folder | `protocol` | network; writes outside the root |
+//! | [`mirror`] | the working folder | `protocol` | network; writes outside the root (but `exclude`) |
 //! | [`client`] | the road to an endpoint | `protocol`, `mirror::blobs`, `config` | the state of a session |
 //! | [`attach`] | one run, followed | `protocol`, `session`, `mirror`, `client`, `config` | widgets |
 //! | [`tui`] | the screen | `protocol`, `session`, `mirror`, `attach`, `client`, `config` | deciding in `view` |

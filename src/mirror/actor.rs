@@ -239,7 +239,10 @@ impl Worker {
                     None => asked = false,
                 },
                 Some(finished) = self.jobs.join_next(), if room && !self.jobs.is_empty() => match finished {
-                    Ok(finished) => self.finished(finished).await,
+                    Ok(finished) => {
+                        self.finished(finished).await;
+                        self.note_seen_copies();
+                    }
                     Err(error) => self.note(format!("the mirror stumbled over itself: {error}")),
                 },
                 () = until(self.going) => self.gone(),
@@ -269,6 +272,15 @@ impl Worker {
             self.hand.blocking(|hand| hand.disk.tidy()).await;
         }
         self.mind_asides();
+    }
+
+    /// Says of a repository, once, that its git sees our copies.
+    fn note_seen_copies(&mut self) {
+        for error in self.hand.disk.take_seen() {
+            self.note(format!(
+                "git sees the copies of a conflict as new files ({error}): look before you add all, or write `*.remote-*` there yourself"
+            ));
+        }
     }
 
     pub(super) fn note(&mut self, line: String) {

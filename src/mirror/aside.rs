@@ -321,6 +321,7 @@ impl Disk {
     ) -> Result<RelPath, Error> {
         for number in 0..MOST {
             let Some(path) = name(number) else { break };
+            self.hide_copies(&path);
             let (parent, _) = self.parent(&path, true)?;
             match lying.placed(&parent, path.name()) {
                 Err(Error::Changed) => (),

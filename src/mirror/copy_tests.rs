@@ -55,3 +55,30 @@ async fn a_copy_that_was_edited_stays_and_theirs_comes_as_it_was_written() {
     let kept = world.setup().run_folder.join("pre-images");
     assert!(kept.join(ContentHash::of(b"mine").to_string()).exists());
 }
+
+#[tokio::test]
+async fn a_copy_is_put_out_of_gits_sight_before_it_stands_there() {
+    let world = World::new(&[("a", "mine"), (".git/HEAD", "ref: refs/heads/main\n")]);
+    world.edit(".git/info/exclude", "*.own\n");
+    let (live, _copy) = in_conflict(&world).await;
+    let exclude = world.read(".git/info/exclude").unwrap();
+    assert!(exclude.starts_with("*.own\n# ashore: "), "{exclude}");
+    assert!(live.notes.is_empty(), "{:?}", live.notes);
+}
+
+#[tokio::test]
+async fn a_repository_without_a_conflict_is_not_touched_and_one_that_cannot_be_is_named_once() {
+    let world = World::new(&[("a", "mine"), ("b", "mine"), (".git/HEAD", "ref: x\n")]);
+    world.edit(".git/info", "a file");
+    let mut live = world.seeded(&[("a", "mine"), ("b", "mine")]).await;
+    live.order(world.change(1, "c", Some("theirs"))).await;
+    live.settled(1).await;
+    assert!(live.notes.is_empty(), "{:?}", live.notes);
+    for (seq, path) in [(2, "a"), (3, "b")] {
+        world.edit(path, "mine, edited");
+        live.order(world.change(seq, path, Some("theirs"))).await;
+    }
+    live.until(|live| live.status.conflicts.len() == 2).await;
+    let said = live.notes.iter().filter(|note| note.contains("git sees"));
+    assert_eq!(said.count(), 1, "{:?}", live.notes);
+}

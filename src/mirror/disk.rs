@@ -3,6 +3,7 @@
 //! Works through directory handles that follow no link and cannot leave the root. Refuses to write bytes whose hash is
 //! not the announced one, and to replace or remove anything but exactly what it was told to expect. Blocking.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::io::Errno;
 
 use crate::mirror::aside::{Asides, Left};
+use crate::mirror::exclude;
 use crate::mirror::ground::{self, Folder, Handle};
 use crate::mirror::guard::RootId;
 use crate::mirror::link::{self, BadLink};
@@ -96,6 +98,13 @@ pub(super) fn fail<E: Into<io::Error>>(what: &str) -> impl Fn(E) -> Error + '_ {
     move |source| Error::of(what, source)
 }
 
+/// The repositories whose git does not see our copies, and what is to be said where one does.
+#[derive(Debug, Default)]
+struct Hidden {
+    tried: BTreeSet<PathBuf>,
+    seen: Vec<exclude::Error>,
+}
+
 /// An open root.
 pub(crate) struct Disk {
     pub(super) root: Folder,
@@ -103,6 +112,7 @@ pub(crate) struct Disk {
     /// What was swapped out and may be written to yet; a look at the end.
     pub(super) asides: Arc<Asides>,
     pub(super) left: Mutex<Vec<Left>>,
+    hidden: Mutex<Hidden>,
     /// What happens between the last look and the swap, in tests.
     #[cfg(test)]
     pub(crate) between: Mutex<Option<Box<dyn FnMut() + Send>>>,
@@ -176,6 +186,7 @@ impl Disk {
             root,
             path,
             left: Mutex::default(),
+            hidden: Mutex::default(),
             #[cfg(test)]
             between: Mutex::default(),
         };
@@ -217,6 +228,30 @@ impl Disk {
     /// writes nothing of ours stands in the directory. What cannot be removed stays, and is in nobody's way.
     pub(crate) fn tidy(&self) {
         tidy(&self.root);
+    }
+
+    /// Before a copy comes to stand beside this: git is told, once in each repository, that copies are none of its own.
+    pub(super) fn hide_copies(&self, path: &RelPath) {
+        let folder = path.parent();
+        let folder = folder.map_or_else(|| self.path.clone(), |folder| folder.below(&self.path));
+        if !matches!(self.root, Folder::System(_)) {
+            return;
+        }
+        let Some(file) = exclude::file_of(&folder) else {
+            return;
+        };
+        let mut hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        if hidden.tried.insert(file.clone())
+            && let Err(error) = exclude::hide(&file)
+        {
+            hidden.seen.push(error);
+        }
+    }
+
+    /// The exclude files that could not be written since this was last asked.
+    pub(super) fn take_seen(&self) -> Vec<exclude::Error> {
+        let mut hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut hidden.seen)
     }
 
     pub(crate) fn id(&self) -> Result<RootId, Error> {

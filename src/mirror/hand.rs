@@ -17,7 +17,7 @@ use crate::mirror::disk::{self, Disk, Prepared};
 use crate::mirror::ground;
 use crate::mirror::guard::Halt;
 use crate::mirror::held::Hindrance;
-use crate::mirror::ignore::Rules;
+use crate::mirror::ignore::{Rules, is_mark};
 use crate::mirror::inbox::Taken;
 use crate::mirror::lock::Held;
 use crate::mirror::plan::{Move, Refusal, decide, folder, same};
@@ -173,9 +173,19 @@ pub(super) fn is_empty_folder(at: &std::path::Path) -> bool {
     ground::is_empty_folder(at)
 }
 
-/// `NAME.remote-<run8>-<seq>` beside it; a name too long for that is cut.
+/// `NAME.remote-<mark>-<seq>` beside it; a name too long for that is cut.
 pub(crate) fn copy_of(path: &RelPath, run: &RunId, seq: Seq) -> Option<RelPath> {
-    beside(path, REMOTE, run.short(), seq, 0)
+    beside(path, REMOTE, &mark(run), seq, 0)
+}
+
+/// What stands for a run in the name of a copy: what people see of it, where that is the beginning of a UUID.
+pub(crate) fn mark(run: &RunId) -> String {
+    let short = run.short();
+    if is_mark(short) {
+        short.to_owned()
+    } else {
+        ContentHash::of(run.as_str().as_bytes()).short()
+    }
 }
 
 /// What stands there on the other side, and what was saved here too late.
@@ -564,11 +574,17 @@ impl Hand {
         change: &Waiting,
         want: FileState,
     ) -> Result<Option<RelPath>, Trouble> {
+        let mark = mark(&self.run);
         for number in 0..COPIES {
-            let Some(at) = beside(&change.path, REMOTE, self.run.short(), seq, number) else {
+            let Some(at) = beside(&change.path, REMOTE, &mark, seq, number) else {
                 break;
             };
-            match self.standing_at(&at).await {
+            let place = at.clone();
+            let look = move |hand: &Self| {
+                hand.disk.hide_copies(&place);
+                hand.disk.stands(&place)
+            };
+            match self.blocking(look).await {
                 // It was put there before a kill.
                 Some(Some(state)) if state.hash == want.hash => return Ok(Some(at)),
                 Some(Some(_)) => continue,

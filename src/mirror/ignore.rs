@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
-use crate::mirror::ground;
+use crate::mirror::{exclude, ground};
 use crate::protocol::path::RelPath;
 
 /// A gitignore file above this is somebody's mistake or attack: it is passed over.
@@ -346,22 +346,24 @@ fn verdict(file: &Gitignore, full: &Path, is_dir: bool) -> Option<Option<Why>> {
     }
 }
 
-/// `NAME.remote-<run8>-<seq>`.
+/// `NAME.remote-<mark>-<seq>` and `NAME.late-<mark>-<seq>`, and the name of a late save in the sandbox: exactly what is made.
 pub fn is_conflict_copy(name: &str) -> bool {
-    let tail = name
-        .rsplit_once(".remote-")
-        .or_else(|| name.rsplit_once(".late-"));
-    let Some((_, tail)) = tail else {
+    let Some((_, tail)) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else {
         return false;
     };
-    let Some((run, seq)) = tail.rsplit_once('-') else {
+    if tail == "late-sandbox-0" {
+        return true;
+    }
+    let of = tail.strip_prefix("remote-").or(tail.strip_prefix("late-"));
+    let Some((mark, seq)) = of.and_then(|of| of.split_once('-')) else {
         return false;
     };
-    let id = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    (1..=8).contains(&run.len())
-        && run.chars().all(id)
-        && !seq.is_empty()
-        && seq.bytes().all(|b| b.is_ascii_digit())
+    is_mark(mark) && seq.bytes().all(|b| b.is_ascii_digit()) && seq.parse::<u64>().is_ok()
+}
+
+/// What stands for a run in the name of a copy: the first eight digits of a UUID.
+pub(crate) fn is_mark(text: &str) -> bool {
+    text.len() == 8 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn patterns(root: &Path, list: &'static str, lines: &[String]) -> Result<Gitignore, BadPattern> {
@@ -435,7 +437,8 @@ fn above(root: &Path) -> Vec<Gitignore> {
             .skip(1)
             .take_while(|at| at.starts_with(top));
         found.extend(between.map(|at| read(at, &at.join(".gitignore"))));
-        found.push(read(top, &top.join(".git/info/exclude")));
+        let exclude = exclude::file_of(top).unwrap_or_else(|| top.join(".git/info/exclude"));
+        found.push(read(top, &exclude));
         found.push(GitignoreBuilder::new(top).build_global().0);
     }
     found.retain(|file| !file.is_empty());
@@ -525,7 +528,12 @@ mod tests {
     #[test]
     fn what_is_kept_no_gitignore_puts_out_but_the_config_does() {
         let (_dir, rules) = rules(&[(".gitignore", "build/\n*.log\n")], &["own.log"], &[]);
-        let paths = ["build/deep/kept", "a.log", "own.log", "b.log.remote-x-1"];
+        let paths = [
+            "build/deep/kept",
+            "a.log",
+            "own.log",
+            "b.log.remote-7d0c2f9e-1",
+        ];
         let paths = paths.map(|path| path.parse::<RelPath>().unwrap());
         rules.keep(&paths);
         let out: Vec<bool> = paths
@@ -579,7 +587,17 @@ mod tests {
     fn only_the_exact_form_is_a_conflict_copy() {
         for (name, want) in [
             ("a.remote-12345678-9", true),
-            ("a.b.remote-x_-_-0", true),
+            ("a.remote-x.late-12345678-9", true),
+            ("a.late-x.remote-12345678-9", true),
+            ("a.late-sandbox-0", true),
+            ("a.late-sandbox-1", false),
+            ("a.remote-sandbox-0", false),
+            ("x.late-notes", false),
+            ("x.late-notes-1", false),
+            ("x.remote-eu-1", false),
+            ("a.b.remote-x_-_-0", false),
+            ("a.remote-1234567A-9", false),
+            ("a.remote-12345678-+9", false),
             ("a.remote-123456789-9", false),
             ("a.remote-1234-", false),
             ("a.remote-x-1.txt", false),

@@ -12,7 +12,7 @@ use crate::mirror::actor::{Finished, Worker};
 use crate::mirror::aside::{Aside, Back, Left};
 use crate::mirror::base::{self, BY_HAND, Fact, Noted, Written};
 use crate::mirror::disk::Error;
-use crate::mirror::hand::{Hand, LATE, REMOTE, beside, copy_of};
+use crate::mirror::hand::{Hand, LATE, REMOTE, beside, copy_of, mark};
 use crate::mirror::ignore::is_conflict_copy;
 use crate::mirror::plan::same;
 use crate::mirror::status::{Direction, FileReport, Outcome};
@@ -198,12 +198,12 @@ impl Hand {
                 tracing::debug!(%error, "a late save waits");
             }
         }
-        let (at, run) = (aside.clone(), self.run.clone());
+        let (at, mark) = (aside.clone(), mark(&self.run));
         let back = self
             .blocking(move |hand| {
                 let beside = |theirs: bool, number: usize| {
                     let what = if theirs { REMOTE } else { LATE };
-                    beside(&at.path, what, run.short(), seq, number)
+                    beside(&at.path, what, &mark, seq, number)
                 };
                 hand.disk.bring_back(&at, theirs, &beside, &hand.kept)
             })
@@ -252,9 +252,9 @@ impl Hand {
             return None;
         }
         // It is decided anew, with what the user has there.
+        let mark = mark(&self.run);
         let beside = |theirs: bool, number: usize| {
-            let run = self.run.short();
-            let free = beside(path, LATE, run, last.origin.seq, number);
+            let free = beside(path, LATE, &mark, last.origin.seq, number);
             free.filter(|_| !theirs)
         };
         match disk.bring_back(&aside, Some(last.after), &beside, &self.kept) {

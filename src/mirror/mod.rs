@@ -1,6 +1,7 @@
 //! The working folder: what of a run's files stands here, and the hand that puts it there.
 //!
-//! Uses `protocol`. Never the network; never writes outside the root.
+//! Uses `protocol`. Never the network; never writes outside the root, but for the lines that keep our copies out of git
+//! (`exclude`).
 
 mod actor;
 pub(crate) mod apply;
@@ -20,6 +21,7 @@ mod copy_tests;
 pub(crate) mod disk;
 #[cfg(test)]
 mod disk_tests;
+pub(crate) mod exclude;
 #[cfg(test)]
 mod fault_tests;
 pub mod forecast;
