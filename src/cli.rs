@@ -384,6 +384,8 @@ pub enum Mirror {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Whether a file is mirrored, and if not, what keeps it out
+    Why { run: String, path: String },
     /// What was written when
     Log { run: String },
     /// Who wrote a file

@@ -9,6 +9,7 @@ use crate::commands::failure::{Exit, Failure};
 use crate::commands::{forecast, mirrored, output, undo, writes};
 use crate::mirror::control::{self, Answer, Keep, Request};
 use crate::mirror::status::{Conflict, Held, MirrorState, MirrorStatus, States, Way};
+use crate::mirror::why::Told;
 use crate::mirror::worker::{self, Resume, Setup};
 use crate::protocol::file::{FileState, size};
 use crate::protocol::ids::RunRef;
@@ -62,12 +63,50 @@ pub async fn run(context: &Context, what: &Mirror, format: Format) -> Result<Exi
         Mirror::Undo { run, of, yes } => return undo::run(context, run, of, *yes, format).await,
         Mirror::Conflicts { run } => (run, Request::Conflicts),
         Mirror::Plan { run } => return forecast::run(context, run, format).await,
+        Mirror::Why { run, path } => return why(context, run, path, format).await,
         Mirror::Log { run } => return writes::log(context, run, format).await,
         Mirror::Who { run, path } => return writes::who(context, run, path, format).await,
     };
     let at = named(context, text).await?;
     let answer = ask(context, &at, &request).await?;
     show(context, &at, &request, &answer, format)
+}
+
+/// Whether a path is mirrored and, if not, what keeps it out. The answer is the answer: 0 either way.
+async fn why(context: &Context, run: &str, path: &str, format: Format) -> Result<Exit, Failure> {
+    let at = named(context, run).await?;
+    let (told, status) = match inside(context, path).parse::<RelPath>() {
+        Err(bad) => (Told::refused(path, bad), MirrorStatus::default()),
+        Ok(path) => {
+            let answer = ask(context, &at, &Request::Why { path }).await?;
+            let Some(told) = answer.why.filter(|_| answer.ok) else {
+                let what = answer.text.unwrap_or_default();
+                return Err(Failure::new(Exit::Mirror, what));
+            };
+            (told, answer.status)
+        }
+    };
+    if format != Format::Text && format != Format::Md {
+        let mut value = serde_json::to_value(&told).unwrap_or_default();
+        let fields = value.as_object_mut().map(std::mem::take);
+        let head = json!({"v": 1, "run": at.run});
+        let head = head.as_object().cloned().unwrap_or_default();
+        let all = head.into_iter().chain(fields.unwrap_or_default());
+        output::json(&Value::Object(all.collect()))?;
+        return Ok(Exit::Done);
+    }
+    output::line(&output::plain(&format!("{}: {}", told.path, told.text)))?;
+    let stands_still = match status.state {
+        MirrorState::Paused | MirrorState::Halted => true,
+        _ => status.direction != Way::Both,
+    };
+    if told.mirrored && stands_still {
+        output::line(&output::plain(&format!(
+            "the mirror: {}",
+            sentence(&status)
+        )))?;
+    }
+    Ok(Exit::Done)
 }
 
 /// What stands here is known here: the endpoint need not be asked, and may be down.
@@ -92,13 +131,15 @@ impl From<cli::Direction> for Way {
 
 /// A path as typed: relative to where we stand, which is the root or below it.
 pub(super) fn below_root(context: &Context, text: &str) -> Result<RelPath, Failure> {
-    let inside = text
-        .strip_prefix(&format!("{}/", context.directory.display()))
-        .unwrap_or(text);
-    inside.parse().map_err(|error| {
+    inside(context, text).parse().map_err(|error| {
         Failure::usage(format!("`{text}`: {error}"))
             .hint("name it relative to the mirrored directory")
     })
+}
+
+fn inside<'t>(context: &Context, text: &'t str) -> &'t str {
+    text.strip_prefix(&format!("{}/", context.directory.display()))
+        .unwrap_or(text)
 }
 
 pub(super) async fn ask(
@@ -120,6 +161,7 @@ pub(super) async fn ask(
                 text: Some("this run is not mirrored here".into()),
                 status: off(),
                 preview: None,
+                why: None,
             }),
         };
     };

@@ -64,6 +64,8 @@ pub(super) enum Finished {
         preview: Preview,
         reply: Option<oneshot::Sender<Answer>>,
     },
+    /// Who asked has its answer.
+    Answered,
     Scanned(Result<Tree, String>),
     /// When the look began, and what it saw.
     Looked(Tick, Vec<Seen>),
@@ -655,6 +657,7 @@ impl Worker {
                 self.halt(Halt::Disk(why));
             }
             Finished::Looked(begun, seen) => self.looked(begun, seen).await,
+            Finished::Answered => (),
             Finished::Dropped(copy) => self.is_free(&copy),
             Finished::LookedAside(written) => self.looked_aside(written),
             Finished::Brought(brought) => self.brought(*brought).await,

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use crate::mirror::lock::{Holder, holders};
 use crate::mirror::preview::{Preview, Scope};
 use crate::mirror::status::{MirrorStatus, Way};
+use crate::mirror::why::Told;
 use crate::mirror::worker::Resume;
 use crate::protocol::hash::ContentHash;
 use crate::protocol::ids::RunId;
@@ -55,6 +56,10 @@ pub enum Request {
         seen: Option<ContentHash>,
     },
     Conflicts,
+    /// Whether a path is mirrored, and what keeps it out.
+    Why {
+        path: RelPath,
+    },
     /// Try what is held again now, and answer when that is over; one that is named also where it is too large.
     Fetch {
         #[serde(default)]
@@ -90,6 +95,9 @@ pub struct Answer {
     /// To who asked for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Preview>,
+    /// To who asked why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Told>,
 }
 
 /// A request, and where its answer goes.
@@ -176,6 +184,7 @@ async fn talk(mut stream: UnixStream, asks: mpsc::Sender<Ask>) -> io::Result<()>
             )),
             status: MirrorStatus::default(),
             preview: None,
+            why: None,
         },
     };
     let mut line = serde_json::to_vec(&answer)?;

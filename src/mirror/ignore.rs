@@ -143,6 +143,16 @@ impl Rules {
         level.judge(self, path, is_dir).why(self, path)
     }
 
+    /// What a gitignore file says of it, where that does not count because it is kept.
+    pub(crate) fn overruled(&self, path: &RelPath, is_dir: bool) -> Option<Why> {
+        let level = match path.parent() {
+            Some(folder) => self.level(&folder),
+            None => self.top(true),
+        };
+        let out = level.judge(self, path, is_dir).out;
+        out.filter(|why| matches!(why, Why::Gitignore { .. }) && self.is_kept(path))
+    }
+
     /// What holds in the root; `own`: it may have a gitignore file.
     pub(crate) fn top(&self, own: bool) -> Level {
         let level = Level::default();

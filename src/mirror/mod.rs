@@ -78,6 +78,9 @@ pub mod versions;
 mod versions_tests;
 mod walk;
 pub mod watch;
+pub mod why;
+#[cfg(test)]
+mod why_tests;
 pub mod worker;
 #[cfg(test)]
 mod worker_tests;

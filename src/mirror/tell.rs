@@ -155,6 +155,7 @@ impl Worker {
                 let text = format!("direction: {}", self.known.way.as_str());
                 self.reply_plain(reply, Some(text));
             }
+            Request::Why { path } => self.why(path, reply),
             Request::Fetch { path } => self.fetch(path, reply).await,
             Request::Resume { how } => match self.resume(how).await {
                 Ok(()) => self.reply_plain(reply, Some("going on".to_owned())),
@@ -180,6 +181,7 @@ impl Worker {
             text,
             status: self.status(),
             preview: None,
+            why: None,
         }
     }
 

@@ -245,7 +245,7 @@ impl World {
     }
 }
 
-fn manifest(files: &[(&str, &str)]) -> FileManifest {
+pub(super) fn manifest(files: &[(&str, &str)]) -> FileManifest {
     let files: BTreeMap<_, _> = files
         .iter()
         .map(|(path, text)| {

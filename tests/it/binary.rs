@@ -1,6 +1,6 @@
 //! The real program, as a script meets it: its output, its exit codes, and what survives a kill.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::home::{Home, until};
 
@@ -262,6 +262,30 @@ fn a_mirror_that_nobody_holds_does_not_say_it_is_live() {
     let status = &status.lines()[0];
     assert_eq!(status["state"], "off", "{status}");
     assert_eq!(status["directory"], home.work().to_string_lossy().as_ref());
+}
+
+#[test]
+fn why_a_path_is_mirrored_or_not_is_said_with_file_and_line() {
+    let home = Home::new();
+    home.write(".gitignore", "# logs\n*.log\n");
+    home.write("a.log", "x");
+    home.run(&["run", "-p", "/write a.txt x", "--agent", "demo"])
+        .exits(0);
+    let says = |path: &str| home.run(&["mirror", "why", "last", path]).exits(0).stdout();
+    let hidden = says("a.log");
+    assert!(
+        hidden.contains("a.log: not mirrored: `*.log` in .gitignore, line 2, names it"),
+        "{hidden}"
+    );
+    assert!(says("a.txt").contains("a.txt: mirrored: the same here and there"));
+    assert!(says(".git/config").contains("not mirrored: inside .git"));
+    let told = one(&home, &["mirror", "why", "last", "a.log", "--json"]);
+    let names = "v run path mirrored cause text folder file line pattern";
+    assert_eq!(fields(&told).join(" "), names);
+    assert_eq!(
+        (&told["mirrored"], &told["cause"]),
+        (&json!(false), &json!("gitignore"))
+    );
 }
 
 #[test]
