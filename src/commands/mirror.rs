@@ -1,5 +1,7 @@
 //! `ashore mirror …`: asks the process that holds the directory, or acts itself when there is none.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::cli::{self, Format, Mirror};
@@ -9,6 +11,7 @@ use crate::commands::failure::{Exit, Failure};
 use crate::commands::{forecast, mirrored, output, undo, writes};
 use crate::mirror::control::{self, Answer, Keep, Request};
 use crate::mirror::status::{Conflict, Held, MirrorState, MirrorStatus, States, Way};
+use crate::mirror::watch::POLL;
 use crate::mirror::why::Told;
 use crate::mirror::worker::{self, Resume, Setup};
 use crate::protocol::file::{FileState, size};
@@ -224,6 +227,9 @@ fn show(
         }
         (Format::Text | Format::Md, Request::Status) => {
             output::line(&output::plain(&sentence(status)))?;
+            for line in looked(status, Timestamp::now(), &TimeZone::system()) {
+                output::line(&output::plain(&line))?;
+            }
             for line in held(at, status) {
                 output::line(&output::plain(&line))?;
             }
@@ -236,6 +242,37 @@ fn show(
         && (!status.conflicts.is_empty() || status.state == MirrorState::Halted)
         || *request == Request::Status && status.held_count() > 0;
     Ok(if open { Exit::Mirror } else { Exit::Done })
+}
+
+/// When the directory was last compared whole, and how its changes are noticed.
+fn looked(status: &MirrorStatus, now: Timestamp, zone: &TimeZone) -> Vec<String> {
+    if status.directory.is_none() {
+        return Vec::new();
+    }
+    let checked = status.checked_at.map_or_else(
+        || "not yet compared whole with what the run has".to_owned(),
+        |at| {
+            let time = at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z");
+            format!(
+                "last compared whole with what the run has {} ago, at {time}",
+                age(at, now)
+            )
+        },
+    );
+    let polls = status.polls.as_ref().map(|why| {
+        format!("it cannot be watched ({why}): it is looked at whole every {} s instead, so a change may take that long", POLL.as_secs())
+    });
+    std::iter::once(checked).chain(polls).collect()
+}
+
+/// `12 s`, `3 min`, `5 h`, `2 days`.
+fn age(at: Timestamp, now: Timestamp) -> String {
+    match now.duration_since(at).as_secs().max(0) {
+        seconds @ ..60 => format!("{seconds} s"),
+        seconds @ ..3600 => format!("{} min", seconds / 60),
+        seconds @ ..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
 }
 
 /// What of theirs could not be put here, why, and what helps.
@@ -312,6 +349,7 @@ pub fn json(at: &RunRef, status: &MirrorStatus) -> Value {
         "v": 1, "run": at.run, "state": status.state, "directory": status.directory, "down": status.down, "up": status.up,
         "direction": status.direction,
         "conflicts": conflicts, "held": status.held, "held_count": status.held_count(), "checked_at": status.checked_at.map(|time| time.to_string()),
+        "polls": status.polls,
     })
 }
 
@@ -349,5 +387,46 @@ pub fn sentence(status: &MirrorStatus) -> String {
         MirrorState::Paused => format!("paused{place}{reason}; {counts}"),
         MirrorState::Halted => format!("halted{place}{reason}; {counts}"),
         MirrorState::Conflict => format!("in conflict{place}; {counts}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_when_it_looked_last_and_why_it_only_looks_now_and_then() {
+        let at: Timestamp = "2026-11-23T08:00:00Z".parse().unwrap();
+        let told = |status: &MirrorStatus, after: i64| {
+            let now = Timestamp::from_second(at.as_second() + after).unwrap();
+            looked(status, now, &TimeZone::UTC)
+        };
+        let mut status = MirrorStatus {
+            directory: Some("/w".into()),
+            checked_at: Some(at),
+            ..MirrorStatus::default()
+        };
+        for (after, age) in [
+            (12, "12 s"),
+            (200, "3 min"),
+            (90_000, "25 h"),
+            (260_000, "3 days"),
+        ] {
+            let line = format!(
+                "last compared whole with what the run has {age} ago, at 2026-11-23 08:00:00 UTC"
+            );
+            assert_eq!(told(&status, after), [line]);
+        }
+        status.polls = Some("no inotify".to_owned());
+        let lines = told(&status, -5);
+        assert!(lines[0].contains(" 0 s ago"), "{lines:?}");
+        assert!(
+            lines[1].contains("cannot be watched (no inotify)"),
+            "{lines:?}"
+        );
+        status.checked_at = None;
+        assert!(told(&status, 0)[0].starts_with("not yet compared"));
+        status.directory = None;
+        assert!(told(&status, 0).is_empty());
     }
 }

@@ -110,6 +110,8 @@ pub(crate) struct Worker {
     /// The user said that the empty directory is meant.
     pub(super) empty_is_meant: bool,
     pub(super) problems: BTreeSet<String>,
+    /// Why the directory is looked at now and then, and not watched.
+    pub(super) polls: Option<String>,
     /// Requests that came before the first scan.
     pub(super) early: Vec<Ask>,
     pub(super) ups: Ups,
@@ -173,6 +175,7 @@ impl Worker {
             touched: BTreeSet::new(),
             empty_is_meant: false,
             problems: BTreeSet::new(),
+            polls: None,
             early: Vec::new(),
             ups: Ups::default(),
             uploads: 0,

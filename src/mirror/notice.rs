@@ -73,6 +73,7 @@ impl Worker {
         if let Some(note) = batch.note {
             self.note(note);
         }
+        self.polls = batch.polls.or(self.polls.take());
         if batch.rescan {
             self.retries.near_all(now());
         } else {
@@ -254,7 +255,14 @@ impl Worker {
                 Local::Absent => self.judge(&path, None, false, &mut facts),
                 Local::File(state) => self.judge(&path, Some(state), false, &mut facts),
                 Local::Directory => self.judge(&path, Some(folder()), bare, &mut facts),
-                Local::Ignored(_) | Local::Obstacle(_) => self.ups.agrees(&path),
+                // What a new rule hides is none of ours any more; it counts again when the rule goes.
+                Local::Ignored(_) => {
+                    self.ups.agrees(&path);
+                    if self.known.edited.contains(&path) {
+                        facts.push(Fact::Edited(path, false));
+                    }
+                }
+                Local::Obstacle(_) => self.ups.agrees(&path),
             }
         }
         self.fresh.ends(begun);

@@ -40,6 +40,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 const TIMES: u32 = 6;
 /// Deletes made here within this time are one wave.
 const WAVE: Duration = Duration::from_secs(10);
+/// So many paths are named to who waits.
+const NAMED: usize = 5;
 
 /// Somebody waits until what differs here now has gone up.
 #[derive(Debug)]
@@ -78,6 +80,21 @@ impl Wave {
             self.last = Some(Instant::now());
         }
     }
+}
+
+/// That not everything was sent.
+fn left_out(kept: &[(&RelPath, &str)]) -> String {
+    let named = kept.iter().take(NAMED);
+    let named: Vec<String> = named.map(|(path, why)| format!("{path} ({why})")).collect();
+    let more = match kept.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    format!(
+        "{} edited here did not go, all else has been sent: {}{more}",
+        kept.len(),
+        named.join(", ")
+    )
 }
 
 impl Worker {
@@ -175,7 +192,7 @@ impl Worker {
             self.ups.loaded(&edit.path);
         }
         for (edit, why) in failed {
-            self.ups.park(&edit.path, edit.now);
+            self.ups.park(&edit.path, edit.now, &why);
             self.told_up(&edit.path, edit.now, edit.base, Outcome::Failed, Some(why));
         }
         let looks: BTreeSet<RelPath> = changed.into_iter().map(|edit| edit.path).collect();
@@ -265,7 +282,7 @@ impl Worker {
             .map(|(path, sent)| (path.clone(), sent.clone()))
             .collect();
         for (path, sent) in gone {
-            self.ups.park(&path, sent.now);
+            self.ups.park(&path, sent.now, why);
             self.told_up(
                 &path,
                 sent.now,
@@ -358,13 +375,15 @@ impl Worker {
             None => (),
             // Something stood there for that moment.
             Some("") if self.times < TIMES => {
-                self.ups.park_for_now(path, sent.now);
+                self.ups
+                    .park_for_now(path, sent.now, "something else stood there");
                 if self.again_at.is_none() {
                     self.again_at = Some(Instant::now() + AGAIN * 2_u32.pow(self.times));
                     self.times += 1;
                 }
             }
-            Some(_) => self.ups.park(path, sent.now),
+            Some("") => self.ups.park(path, sent.now, "something else stands there"),
+            Some(why) => self.ups.park(path, sent.now, why),
         }
     }
 
@@ -452,7 +471,7 @@ impl Worker {
         let Some(sent) = sent.filter(|sent| sent.command == *command).cloned() else {
             return;
         };
-        self.ups.park(&path, sent.now);
+        self.ups.park(&path, sent.now, why);
         self.told_up(
             &path,
             sent.now,
@@ -510,15 +529,39 @@ impl Worker {
             match flush.to {
                 Waiter::Screen(token) => self.outbox.push_back(Report::Flushed(token)),
                 Waiter::Command(reply) => {
+                    let kept = self.kept_here();
                     let text = match self.known.way {
-                        Way::Both | Way::Up if over => "held: nothing goes up now",
-                        Way::Both | Way::Up => "everything edited here has been sent",
-                        Way::Down | Way::Off => "edits made here stay: the direction says so",
+                        Way::Both | Way::Up if over => Ok("held: nothing goes up now".to_owned()),
+                        Way::Both | Way::Up if !kept.is_empty() => Err(left_out(&kept)),
+                        Way::Both | Way::Up => {
+                            Ok("everything edited here has been sent".to_owned())
+                        }
+                        Way::Down | Way::Off => {
+                            Ok("edits made here stay: the direction says so".to_owned())
+                        }
                     };
-                    self.reply(Some(reply), Ok(text.to_owned()));
+                    self.reply(Some(reply), text);
                 }
             }
         }
+    }
+
+    /// What is edited here and does not go up as it stands, and why.
+    fn kept_here(&self) -> Vec<(&RelPath, &str)> {
+        let known = &self.known;
+        let why = |path: &RelPath| {
+            let noted = known.conflicts.get(path);
+            if noted.is_some_and(|noted| !noted.resolved) {
+                return Some("in conflict: `ashore mirror resolve` ends it");
+            }
+            if known.held.contains_key(path) {
+                return Some("what they have there could not be put here yet");
+            }
+            self.ups.parked(path)
+        };
+        let edited = known.edited.iter();
+        let edited = edited.filter(|path| !known.sent.contains_key(*path));
+        edited.filter_map(|path| Some((path, why(path)?))).collect()
     }
 
     /// Brings back what is gone here, as both sides had it.

@@ -94,6 +94,9 @@ pub struct MirrorStatus {
     pub reason: Option<String>,
     /// Every file entry up to this line has been decided.
     pub settled: Seq,
+    /// Why the directory cannot be watched: it is looked at whole every few seconds instead. `None`: it is watched.
+    #[serde(default)]
+    pub polls: Option<String>,
 }
 
 impl MirrorStatus {

@@ -108,13 +108,24 @@ impl Worker {
                 .map(ToString::to_string)
                 .or_else(paused),
             settled: self.inbox.settled(),
+            polls: self.polls.clone(),
         }
     }
 
     fn is_under_way(&self) -> bool {
         let down = self.inbox.len() > 0 && self.known.way.is_down();
         let up = self.known.way.is_up() && (self.ups.loading() > 0 || !self.known.sent.is_empty());
-        down || up || !self.scanned_once
+        down || up || self.is_looking() || !self.busy.is_empty()
+    }
+
+    /// What stands here is being looked at, or is about to be: until then nobody knows that both sides are alike. Where
+    /// the directory is only looked at now and then, that is no news.
+    fn is_looking(&self) -> bool {
+        let whole = self.scan_wanted || self.scanning;
+        !self.scanned_once
+            || self.looks > 0
+            || self.going.is_some()
+            || whole && self.polls.is_none()
     }
 
     pub(super) fn tell_status(&mut self) {

@@ -66,6 +66,13 @@ pub(crate) struct Around<'a> {
     pub(crate) looking: bool,
 }
 
+/// What stood here when it was not taken, and why it was not.
+#[derive(Debug)]
+struct Parked {
+    now: Option<FileState>,
+    why: String,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Ups {
     differs: BTreeMap<RelPath, Option<FileState>>,
@@ -74,7 +81,7 @@ pub(crate) struct Ups {
     /// Being read and uploaded.
     loading: BTreeMap<RelPath, Option<FileState>>,
     /// Not taken by the other side as it stands here: it waits until something else does.
-    parked: BTreeMap<RelPath, Option<FileState>>,
+    parked: BTreeMap<RelPath, Parked>,
     /// Of these, what was refused although nothing stands in its way: perhaps only for that moment.
     refused: BTreeSet<RelPath>,
     /// Deletes that the user said are meant.
@@ -86,7 +93,11 @@ pub(crate) struct Ups {
 impl Ups {
     /// A look saw something else here than what both sides had.
     pub(crate) fn differs(&mut self, path: &RelPath, here: Option<FileState>) {
-        if self.parked.get(path).is_some_and(|then| !same(*then, here)) {
+        if self
+            .parked
+            .get(path)
+            .is_some_and(|then| !same(then.now, here))
+        {
             self.parked.remove(path);
         }
         self.differs.insert(path.clone(), here);
@@ -121,13 +132,19 @@ impl Ups {
     }
 
     /// It is not offered again as it stands now.
-    pub(crate) fn park(&mut self, path: &RelPath, now: Option<FileState>) {
-        self.parked.insert(path.clone(), now);
+    pub(crate) fn park(&mut self, path: &RelPath, now: Option<FileState>, why: &str) {
+        let why = why.to_owned();
+        self.parked.insert(path.clone(), Parked { now, why });
+    }
+
+    /// Why it is not offered.
+    pub(crate) fn parked(&self, path: &RelPath) -> Option<&str> {
+        Some(self.parked.get(path)?.why.as_str())
     }
 
     /// As `park`, but it is offered once more after a while.
-    pub(crate) fn park_for_now(&mut self, path: &RelPath, now: Option<FileState>) {
-        self.park(path, now);
+    pub(crate) fn park_for_now(&mut self, path: &RelPath, now: Option<FileState>, why: &str) {
+        self.park(path, now, why);
         self.refused.insert(path.clone());
     }
 
@@ -192,7 +209,12 @@ impl Ups {
             Some(noted) => noted.theirs,
             None => known.base.get(path).copied(),
         };
-        if self.parked.get(path).is_some_and(|then| same(*then, here)) || (around.waiting)(path) {
+        if self
+            .parked
+            .get(path)
+            .is_some_and(|then| same(then.now, here))
+            || (around.waiting)(path)
+        {
             return None;
         }
         // Where both sides had a file above it, that has to be seen gone first.

@@ -317,7 +317,7 @@ async fn who_removes_a_file_made_on_both_sides_with_the_copy_of_theirs_removes_t
         .until(&mut live, |_, there| there.text("d/y").is_none())
         .await;
     there.settles(&mut live).await;
-    assert_eq!(live.status.state, MirrorState::Live);
+    live.state(MirrorState::Live).await;
 }
 
 #[tokio::test]
@@ -822,4 +822,59 @@ async fn what_the_other_side_never_takes_is_said_once_and_not_offered_again_as_i
     live.order(Order::Flush(1)).await;
     there.settles(&mut live).await;
     assert_eq!(there.text("a"), Some(state_of(b"1", Mode::File)));
+}
+
+#[tokio::test]
+async fn an_edit_that_a_new_rule_hides_is_not_counted_as_one_to_go_up() {
+    let world = World::new(&[("x", "x")]);
+    let (mut live, _) = begun(&world, &[("x", "x")]).await;
+    live.order(Order::Direct(Way::Down)).await;
+    world.edit("a.log", "a");
+    world.edit("b.log", "b");
+    live.until(|live| live.status.up == 2).await;
+    world.edit(".gitignore", "*.log\n");
+    live.until(|live| live.status.up == 1).await;
+}
+
+#[tokio::test]
+async fn what_has_just_gone_here_is_waited_for_before_it_says_live() {
+    let world = World::new(&[("x", "x"), ("y", "y")]);
+    let (mut live, _) = begun(&world, &[("x", "x"), ("y", "y")]).await;
+    std::fs::remove_file(world.root().join("x")).unwrap();
+    live.until(|live| live.status.up == 1).await;
+    assert_eq!(live.status.state, MirrorState::CatchingUp);
+}
+
+#[tokio::test]
+async fn a_flush_names_what_did_not_go_and_why() {
+    let world = World::new(&[("a", "0"), ("b", "0")]);
+    let (mut live, mut there) = begun(&world, &[("a", "0"), ("b", "0")]).await;
+    live.order(Order::Pause).await;
+    live.state(MirrorState::Paused).await;
+    world.edit("a", "mine");
+    live.order(there.write(&world, "a", Some("theirs"))).await;
+    live.order(Order::Resume(Resume::Plain)).await;
+    there
+        .until(&mut live, |live, _| live.status.conflicts.len() == 1)
+        .await;
+    let told = live.edits.len();
+    world.edit("b", "1");
+    let refuse = async {
+        live.until(|live| live.edits.len() > told).await;
+        let command = live.edits[told].id.clone().unwrap();
+        let why = "too heavy".to_owned();
+        live.order(Order::NotPosted { command, why }).await;
+        live.until(|live| live.results().contains(&("b", Outcome::Failed)))
+            .await;
+    };
+    let (answer, ()) = tokio::join!(world.ask(Request::Flush), refuse);
+    let text = answer.text.unwrap();
+    assert!(
+        !answer.ok && text.starts_with("2 edited here did not go"),
+        "{text}"
+    );
+    assert!(
+        text.contains("a (in conflict") && text.contains("b (too heavy)"),
+        "{text}"
+    );
 }

@@ -25,7 +25,7 @@ const LONGEST: Duration = Duration::from_millis(200);
 /// More paths than this are quicker found by a scan.
 const MOST: usize = 2000;
 /// How often the whole tree is scanned where it cannot be watched.
-const POLL: Duration = Duration::from_secs(5);
+pub(crate) const POLL: Duration = Duration::from_secs(5);
 
 const OVERFLOW: &str =
     "more changed at once than could be followed: the whole directory is looked at";
@@ -40,6 +40,8 @@ pub struct Batch {
     pub rescan: bool,
     /// One line for the user.
     pub note: Option<String>,
+    /// Why the directory is not watched: it is scanned now and then instead, and this batch is such a time.
+    pub polls: Option<String>,
 }
 
 impl Batch {
@@ -258,6 +260,7 @@ async fn poll(why: &str, batches: mpsc::Sender<Batch>) {
             paths: BTreeSet::new(),
             rescan: true,
             note: note.take(),
+            polls: Some(why.to_owned()),
         };
         if batches.send(batch).await.is_err() {
             return;
@@ -399,6 +402,7 @@ mod tests {
         );
         let second = batches.recv().await.unwrap();
         assert_eq!((second.rescan, second.note), (true, None));
+        assert_eq!(second.polls.as_deref(), Some("no inotify"));
     }
 
     #[test]

@@ -412,6 +412,7 @@ pub(super) async fn watch(world: Arc<World>, number: usize, batches: mpsc::Sende
             paths: if rescan { BTreeSet::new() } else { paths },
             rescan,
             note: None,
+            polls: None,
         };
     }
 }

@@ -471,7 +471,8 @@ fn one_shot_commands_print_exactly_the_fields_of_the_surface() {
     let names = "v run status turn endpoint last_seq context mirror pr_url clients messages";
     assert_eq!(fields(&status).join(" "), names);
     let mirror = one(&home, &["mirror", "status", "last", "--json"]);
-    let names = "v run state directory down up direction conflicts held held_count checked_at";
+    let names =
+        "v run state directory down up direction conflicts held held_count checked_at polls";
     assert_eq!(fields(&mirror).join(" "), names);
     assert_eq!(fields(&status["mirror"]).join(" "), names);
 }

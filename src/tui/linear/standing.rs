@@ -174,6 +174,7 @@ fn mirror(attached: &Attached) -> Standing {
         MirrorState::Off => "off",
         MirrorState::Live | MirrorState::CatchingUp | MirrorState::Conflict => {
             match mirror.direction {
+                Way::Both if mirror.polls.is_some() => "live, by looking every few seconds",
                 Way::Both => "live",
                 Way::Down => "only down",
                 Way::Up => "only up",

@@ -36,6 +36,7 @@ pub(crate) fn mirror(attached: &Attached) -> (Role, &'static str, String) {
             (Role::Warning, "!", format!("{} held", mirror.held_count()))
         }
         MirrorState::Live => match mirror.direction {
+            Way::Both if mirror.polls.is_some() => (Role::Success, "⇅", "polling".to_owned()),
             Way::Both => (Role::Success, "⇅", "live".to_owned()),
             Way::Down => (Role::Success, "↓", "only down".to_owned()),
             Way::Up => (Role::Success, "↑", "only up".to_owned()),
@@ -44,6 +45,7 @@ pub(crate) fn mirror(attached: &Attached) -> (Role, &'static str, String) {
         MirrorState::CatchingUp if mirror.down == 0 && mirror.under_way > 0 => {
             (Role::Accent, "↑", format!("{} to go", mirror.under_way))
         }
+        MirrorState::CatchingUp if mirror.down == 0 => (Role::Accent, "⇅", "looking".to_owned()),
         MirrorState::CatchingUp => (Role::Accent, "↓", format!("{} to come", mirror.down)),
         MirrorState::Paused => (Role::Warning, "=", "paused".to_owned()),
         MirrorState::Halted => (Role::Error, "■", "halted".to_owned()),
