@@ -150,7 +150,8 @@ impl Rules {
             None => self.top(true),
         };
         let out = level.judge(self, path, is_dir).out;
-        out.filter(|why| matches!(why, Why::Gitignore { .. }) && self.is_kept(path))
+        let by_git = |why: &Why| matches!(why, Why::Gitignore { .. } | Why::Before { .. });
+        out.filter(|why| by_git(why) && self.is_kept(path))
     }
 
     /// What holds in the root; `own`: it may have a gitignore file.

@@ -24,6 +24,8 @@ use crate::protocol::path::{BadPath, RelPath};
 pub enum Cause {
     /// A line of a gitignore file, of the repository's exclude file or of the user's own.
     Gitignore,
+    /// A line that stood in a gitignore file before the agent changed it.
+    Opened,
     /// A pattern of the config.
     Config,
     /// A copy beside a conflict, or of a late save.
@@ -236,6 +238,18 @@ fn named(root: &Path, rules: &Rules, path: &RelPath, why: &Why) -> Told {
                 ),
                 Some(file.clone()),
                 line,
+                Some(pattern.clone()),
+            )
+        }
+        Why::Before { file, pattern } => {
+            let shown = file.strip_prefix(root).unwrap_or(file).display();
+            (
+                Cause::Opened,
+                format!(
+                    "`{pattern}` named it in {shown} before the agent changed that file{through}. `ashore mirror resume RUN --accept-rules` lets it through, or a change of yours in {shown}"
+                ),
+                Some(file.clone()),
+                None,
                 Some(pattern.clone()),
             )
         }
