@@ -127,6 +127,41 @@ pub enum Action {
     /// Reject, with words for the agent.
     RejectWhy,
     Details,
+    // A file that is reviewed, change by change.
+    KeepChange,
+    TakeChangeBack,
+    ChangeNext,
+    ChangeBefore,
+    // What an undo would do.
+    UndoNow,
+    UndoFile,
+    UndoTurn,
+    UndoRun,
+    // A conflict.
+    KeepMine,
+    TakeTheirs,
+    KeepBoth,
+    Merge,
+    EditBoth,
+    MergeTool,
+    CompareOthers,
+    // The first look into a directory.
+    MirrorHere,
+    IntoWorktree,
+    AsPatch,
+    TranscriptOnly,
+    // Pieces of what was said, to be copied.
+    PieceAnswer,
+    PieceMessage,
+    /// The only block of code.
+    PieceCode,
+    /// The block of code of this number, from 1.
+    PieceBlock(u8),
+    PieceDiff,
+    PieceCommand,
+    PiecePath,
+    PieceRun,
+    PieceAll,
     // The picker, a confirmation.
     Open,
     NewRun,
@@ -135,6 +170,41 @@ pub enum Action {
 }
 
 impl Action {
+    /// Means something on the page that it decides only.
+    pub(crate) fn is_of_page(self) -> bool {
+        matches!(
+            self,
+            Self::KeepChange
+                | Self::TakeChangeBack
+                | Self::ChangeNext
+                | Self::ChangeBefore
+                | Self::UndoNow
+                | Self::UndoFile
+                | Self::UndoTurn
+                | Self::UndoRun
+                | Self::KeepMine
+                | Self::TakeTheirs
+                | Self::KeepBoth
+                | Self::Merge
+                | Self::EditBoth
+                | Self::MergeTool
+                | Self::CompareOthers
+                | Self::MirrorHere
+                | Self::IntoWorktree
+                | Self::AsPatch
+                | Self::TranscriptOnly
+                | Self::PieceAnswer
+                | Self::PieceMessage
+                | Self::PieceCode
+                | Self::PieceBlock(_)
+                | Self::PieceDiff
+                | Self::PieceCommand
+                | Self::PiecePath
+                | Self::PieceRun
+                | Self::PieceAll
+        )
+    }
+
     /// Moves what is read, or the chosen line of a list.
     pub(crate) fn scrolls(self) -> bool {
         matches!(

@@ -32,11 +32,19 @@ pub enum Context {
     Leader,
     Picker,
     Popup,
+    /// A file, change by change. These pages hear the keys of a box, too.
+    Review,
+    /// What an undo would do.
+    Undo,
+    Conflict,
+    FirstLook,
+    /// What can be copied.
+    Copy,
 }
 
 impl Context {
     /// In the order of the help.
-    pub const ALL: [(Context, &'static str); 7] = [
+    pub const ALL: [(Context, &'static str); 12] = [
         (Self::Edit, "Writing"),
         (Self::Everywhere, "Everywhere"),
         (Self::Browse, "Browsing"),
@@ -44,6 +52,11 @@ impl Context {
         (Self::Leader, "After"),
         (Self::Picker, "Choosing a run"),
         (Self::Popup, "In a box like this"),
+        (Self::Review, "Reviewing a file"),
+        (Self::Undo, "Before an undo"),
+        (Self::Conflict, "Deciding a conflict"),
+        (Self::FirstLook, "At the first look into a directory"),
+        (Self::Copy, "Choosing what to copy"),
     ];
 
     /// As the config names it.
@@ -56,7 +69,20 @@ impl Context {
             Self::Leader => "leader",
             Self::Picker => "picker",
             Self::Popup => "popup",
+            Self::Review => "review",
+            Self::Undo => "undo",
+            Self::Conflict => "conflict",
+            Self::FirstLook => "first_look",
+            Self::Copy => "copy",
         }
+    }
+
+    /// A page that its own keys decide.
+    pub fn is_page(self) -> bool {
+        matches!(
+            self,
+            Self::Review | Self::Undo | Self::Conflict | Self::FirstLook | Self::Copy
+        )
     }
 
     /// Printable keys write here, and mean nothing else.
@@ -104,7 +130,9 @@ type Row = (Context, Action, &'static [&'static str], &'static str);
 #[rustfmt::skip]
 const DEFAULTS: &[Row] = {
     use Action as A;
-    use Context::{Browse, Edit, Everywhere, Leader, Picker, Popup, Question};
+    use Context::{
+        Browse, Conflict, Copy, Edit, Everywhere, FirstLook, Leader, Picker, Popup, Question, Review, Undo,
+    };
     &[
         (Edit, A::Submit, &["enter"], "send; while the agent works: queue"),
         (Edit, A::Newline, &["ctrl+j", "alt+enter", "shift+enter"], "new line; also \\ and Enter"),
@@ -249,6 +277,42 @@ const DEFAULTS: &[Row] = {
         (Popup, A::Bottom, &["G", "end"], "to the end"),
         (Popup, A::Yes, &["y", "enter"], "yes"),
         (Popup, A::Escape, &["n", "q", "?"], "no, close"),
+        (Review, A::KeepChange, &["y"], "keep this change, and go on"),
+        (Review, A::TakeChangeBack, &["z"], "take this change back"),
+        (Review, A::ChangeNext, &["]"], "the next change"),
+        (Review, A::ChangeBefore, &["["], "the change before"),
+        (Undo, A::UndoNow, &["y"], "do the undo that is shown"),
+        (Undo, A::UndoFile, &["f"], "look at an undo of this file alone"),
+        (Undo, A::UndoTurn, &["t"], "look at an undo of its turn"),
+        (Undo, A::UndoRun, &["r"], "look at an undo of the whole run"),
+        (Conflict, A::KeepMine, &["1"], "keep yours"),
+        (Conflict, A::TakeTheirs, &["2"], "take theirs"),
+        (Conflict, A::KeepBoth, &["3"], "keep both"),
+        (Conflict, A::Merge, &["4"], "merge, where both changed other lines"),
+        (Conflict, A::EditBoth, &["e"], "edit both in your editor"),
+        (Conflict, A::MergeTool, &["t"], "edit both in your merge tool"),
+        (Conflict, A::CompareOthers, &["b"], "compare two other versions"),
+        (FirstLook, A::MirrorHere, &["enter", "y"], "mirror here"),
+        (FirstLook, A::IntoWorktree, &["w"], "mirror into a new git worktree"),
+        (FirstLook, A::AsPatch, &["p"], "write nothing here: a patch instead"),
+        (FirstLook, A::TranscriptOnly, &["n"], "write nothing here: the transcript only"),
+        (Copy, A::PieceAnswer, &["a"], "copy the answer"),
+        (Copy, A::PieceMessage, &["m"], "copy this message or call"),
+        (Copy, A::PieceCode, &["b"], "copy its only block of code"),
+        (Copy, A::PieceBlock(1), &["1"], "copy its first block of code; 2 to 9 the others"),
+        (Copy, A::PieceBlock(2), &["2"], ""),
+        (Copy, A::PieceBlock(3), &["3"], ""),
+        (Copy, A::PieceBlock(4), &["4"], ""),
+        (Copy, A::PieceBlock(5), &["5"], ""),
+        (Copy, A::PieceBlock(6), &["6"], ""),
+        (Copy, A::PieceBlock(7), &["7"], ""),
+        (Copy, A::PieceBlock(8), &["8"], ""),
+        (Copy, A::PieceBlock(9), &["9"], ""),
+        (Copy, A::PieceDiff, &["d"], "copy the diff"),
+        (Copy, A::PieceCommand, &["c"], "copy the command"),
+        (Copy, A::PiecePath, &["p"], "copy the path"),
+        (Copy, A::PieceRun, &["l"], "copy the way to this run"),
+        (Copy, A::PieceAll, &["t"], "copy everything that was said"),
     ]
 };
 
@@ -421,7 +485,29 @@ impl Keymap {
             | Context::Question
             | Context::Picker
             | Context::Popup => find(context).or_else(|| find(Context::Everywhere)),
+            Context::Review
+            | Context::Undo
+            | Context::Conflict
+            | Context::FirstLook
+            | Context::Copy => find(context)
+                .or_else(|| find(Context::Popup))
+                .or_else(|| find(Context::Everywhere)),
         }
+    }
+
+    /// A way on a page, `z take this one back`; `None` when no key leads there. Who writes lines is told the letter.
+    pub(crate) fn way(&self, context: Context, action: Action, words: &str) -> Option<String> {
+        let key = self.letter(context, action)?;
+        Some(format!("{key} {words}"))
+    }
+
+    /// The key of a page's action, also where actions are written by name: there it is one that can be written.
+    pub(crate) fn letter(&self, context: Context, action: Action) -> Option<String> {
+        let is_meant = |one: &&Binding| one.context == context && one.action == action;
+        let keys = &self.bindings.iter().find(is_meant)?.keys;
+        let written = keys.iter().find(|key| key.written().is_some());
+        let key = written.filter(|_| self.by_name).or(keys.first())?;
+        Some(key.to_string())
     }
 
     /// The first key of an action, as shown in hints.
@@ -653,6 +739,32 @@ mod tests {
             let wishes = wishes.into_iter().collect();
             assert_eq!(Keymap::with(&wishes).unwrap_err().to_string(), sentence);
         }
+    }
+
+    #[test]
+    fn pages_have_keys_of_their_own_above_those_of_a_box() {
+        let map = Keymap::default();
+        let table = [
+            (Context::Review, "y", Some(Action::KeepChange)),
+            (Context::Review, "n", Some(Action::Escape)),
+            (Context::Undo, "enter", Some(Action::Yes)),
+            (Context::Conflict, "pageup", Some(Action::PageUp)),
+            (Context::FirstLook, "n", Some(Action::TranscriptOnly)),
+            (Context::Copy, "t", Some(Action::PieceAll)),
+            (Context::Popup, "t", None),
+        ];
+        for (context, text, action) in table {
+            assert_eq!(map.lookup(context, key(text)), action, "{context:?} {text}");
+        }
+        for binding in &map.bindings {
+            let of_page = binding.context.is_page();
+            assert_eq!(binding.action.is_of_page(), of_page, "{}", binding.name());
+        }
+        let wishes = [wish("conflict.keep_mine", &["2"])];
+        assert_eq!(
+            Keymap::with(&wishes.into()).unwrap_err().to_string(),
+            "`2` is already used by `keys.conflict.take_theirs` (built in). Unbind one: take_theirs = []",
+        );
     }
 
     #[test]

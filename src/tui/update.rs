@@ -13,8 +13,9 @@ use crate::tui::menu;
 use crate::tui::on::{
     attachment, away, browse, cancel, choose, citizen, code, conflict, copy, draft, editor, find,
     first, follow, here, history, jump, launch, link, mention, palette, picker, place, popup,
-    question, queue, review, tabs, tastes, vim, writing,
+    question, queue, tabs, tastes, vim, writing,
 };
+use crate::tui::review::Review;
 use crate::tui::state::{Focus, Pane, Popup, Scene, Scroll, State, TOAST, Tier, Toast};
 
 /// Ctrl+C twice within this long leaves.
@@ -168,8 +169,6 @@ fn press(state: &mut State, key: Key) -> Vec<Effect> {
         .or_else(|| picker::write(state, key))
         .or_else(|| find::write(state, key))
         .or_else(|| palette::write(state, key))
-        .or_else(|| copy::write(state, key))
-        .or_else(|| review::write(state, key))
         .or_else(|| (context == Context::Edit).then(|| vim::write(state, key))?);
     if let Some(effects) = written {
         return effects;
@@ -220,7 +219,12 @@ fn bound(state: &State, context: Context, key: Key) -> Option<Action> {
         | Context::Browse
         | Context::Leader
         | Context::Picker
-        | Context::Popup => state.keymap.lookup(context, key),
+        | Context::Popup
+        | Context::Review
+        | Context::Undo
+        | Context::Conflict
+        | Context::FirstLook
+        | Context::Copy => state.keymap.lookup(context, key),
     }
 }
 
@@ -237,10 +241,33 @@ fn context(state: &State) -> Context {
 
 /// Where it is pressed when no question takes it.
 fn under(state: &State) -> Context {
-    if state.popup.is_some() {
-        Context::Popup
-    } else {
-        plain(state)
+    match (page(state), &state.popup) {
+        (Some(page), _) => page,
+        (None, Some(_)) => Context::Popup,
+        (None, None) => plain(state),
+    }
+}
+
+/// The page that is open, if it has keys of its own.
+pub(crate) fn page(state: &State) -> Option<Context> {
+    match &state.popup {
+        Some(Popup::Review(review)) => Some(match **review {
+            Review::File(_) => Context::Review,
+            Review::Undo(_) => Context::Undo,
+            Review::Conflict(_) => Context::Conflict,
+            Review::First(_) => Context::FirstLook,
+        }),
+        Some(Popup::Copy { .. }) => Some(Context::Copy),
+        Some(
+            Popup::Help { .. }
+            | Popup::Confirm(_)
+            | Popup::Asked { .. }
+            | Popup::Choose { .. }
+            | Popup::Here { .. }
+            | Popup::Palette(_)
+            | Popup::Places { .. },
+        )
+        | None => None,
     }
 }
 
@@ -326,6 +353,7 @@ fn shows(state: &mut State, action: Action) -> bool {
         Action::Away => away::jump(state),
         Action::Attach => draft::begin(state, "/attach "),
         Action::Follow => follow::turn(state),
+        _ if action.is_of_page() => toast(state, "no page is open that this decides"),
         _ => return false,
     }
     true

@@ -14,7 +14,7 @@ use crate::tui::linear::{cell, list, standing};
 use crate::tui::on::{draft, find, first, history, mention, place};
 use crate::tui::palette::{self, What};
 use crate::tui::state::{Focus, Pane, Popup, Scene, State};
-use crate::tui::update::{act, leave, update};
+use crate::tui::update::{act, leave, page, update};
 
 /// Cells that a page is.
 const PAGE: usize = 10;
@@ -388,6 +388,9 @@ fn takes_words(action: Action) -> bool {
 pub(crate) fn perform(state: &mut State, teller: &mut Teller, action: Action, rest: &str) -> Taken {
     if !rest.is_empty() && !takes_words(action) {
         return Taken::say(format!("/{} takes nothing behind it", action_name(action)));
+    }
+    if action.is_of_page() && page(state).is_some() {
+        return act(state, action).into();
     }
     // A name is another wish than what a list waits for; to say yes or to go back is about the list.
     if !matches!(action, Action::Yes | Action::Escape | Action::Interrupt) {

@@ -17,11 +17,11 @@ use crate::tui::review::{ConflictPage, Contest, Review};
 use crate::tui::state::{Pane, Popup, State};
 use crate::tui::update::toast;
 
-/// What can always be done about it: the key, and what it does.
-pub(crate) const WAYS: [(char, &str, Keep); 3] = [
-    ('1', "keep yours", Keep::Mine),
-    ('2', "take theirs", Keep::Theirs),
-    ('3', "keep both", Keep::Both),
+/// What can always be done about it, in words.
+pub(crate) const WAYS: [(Action, &str, Keep); 3] = [
+    (Action::KeepMine, "keep yours", Keep::Mine),
+    (Action::TakeTheirs, "take theirs", Keep::Theirs),
+    (Action::KeepBoth, "keep both", Keep::Both),
 ];
 
 /// The chosen file; without one, the first that is in conflict.
@@ -90,24 +90,24 @@ pub(crate) fn look(state: &mut State) {
     }
 }
 
-/// A key on the page; `None` for one that means nothing there.
-pub(crate) fn write(state: &mut State, page: ConflictPage, key: char) -> Option<Vec<Effect>> {
-    if let Some((_, _, keep)) = WAYS.iter().find(|(way, _, _)| *way == key) {
+/// What decides it; `None` for an action that means nothing here, or not now.
+pub(crate) fn act(state: &mut State, page: ConflictPage, action: Action) -> Option<Vec<Effect>> {
+    if let Some((_, _, keep)) = WAYS.iter().find(|(way, _, _)| *way == action) {
         state.popup = None;
         let path = page.path;
         return Some(order(state, Order::Resolve { path, keep: *keep }));
     }
-    match key {
-        '4' => merge(state, page),
-        'e' => {
+    match action {
+        Action::Merge => merge(state, page),
+        Action::EditBoth => {
             let editor = state.writing.editor.clone();
             combine(state, &page, format!("{editor} \"$MERGED\""))
         }
-        't' => {
+        Action::MergeTool => {
             let tool = state.writing.merge_tool.clone()?;
             combine(state, &page, tool)
         }
-        'b' => {
+        Action::CompareOthers => {
             let between = page.between.next();
             let page = ConflictPage {
                 between,

@@ -10,7 +10,7 @@ use crate::session::state::Session;
 use crate::session::tool::ToolCall;
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
-use crate::tui::keymap::Key;
+use crate::tui::keymap::Context;
 use crate::tui::source;
 use crate::tui::state::{Pane, Popup, Scene, State};
 use crate::tui::update::toast;
@@ -35,7 +35,9 @@ pub(crate) enum Piece {
 /// One line of the menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Item {
-    pub(crate) key: char,
+    pub(crate) action: Action,
+    /// What leads to it; empty when nothing does.
+    pub(crate) key: String,
     pub(crate) name: String,
     pub(crate) piece: Piece,
     /// How it begins.
@@ -46,23 +48,44 @@ pub(crate) struct Item {
 pub(crate) fn items(state: &State) -> Vec<Item> {
     let blocks = answer(state).map_or(0, |text| blocks(&text).len().min(BLOCKS));
     let mut pieces = vec![
-        ('a', "the answer".to_owned(), Piece::Answer),
-        ('m', "this message or call".to_owned(), Piece::Cell),
+        (Action::PieceAnswer, "the answer".to_owned(), Piece::Answer),
+        (
+            Action::PieceMessage,
+            "this message or call".to_owned(),
+            Piece::Cell,
+        ),
     ];
-    for (index, key) in ('1'..='9').enumerate().take(blocks) {
+    for (index, number) in (1..=9).enumerate().take(blocks) {
+        let block = Piece::Block(index);
         pieces.push(match blocks {
-            1 => ('b', "its block of code".to_owned(), Piece::Block(0)),
-            _ => (key, format!("its block of code {key}"), Piece::Block(index)),
+            1 => (Action::PieceCode, "its block of code".to_owned(), block),
+            _ => (
+                Action::PieceBlock(number),
+                format!("its block of code {number}"),
+                block,
+            ),
         });
     }
     pieces.extend([
-        ('d', "the diff".to_owned(), Piece::Diff),
-        ('c', "the command".to_owned(), Piece::Command),
-        ('p', "the path".to_owned(), Piece::Path),
-        ('l', "the way to this run".to_owned(), Piece::Run),
-        ('t', "everything that was said".to_owned(), Piece::All),
+        (Action::PieceDiff, "the diff".to_owned(), Piece::Diff),
+        (
+            Action::PieceCommand,
+            "the command".to_owned(),
+            Piece::Command,
+        ),
+        (Action::PiecePath, "the path".to_owned(), Piece::Path),
+        (
+            Action::PieceRun,
+            "the way to this run".to_owned(),
+            Piece::Run,
+        ),
+        (
+            Action::PieceAll,
+            "everything that was said".to_owned(),
+            Piece::All,
+        ),
     ]);
-    let item = |(key, name, piece): (char, String, Piece)| {
+    let item = |(action, name, piece): (Action, String, Piece)| {
         // All of it is long; that it is there is known without making it.
         let text = match piece {
             Piece::All if state.session()?.transcript.cells.is_empty() => return None,
@@ -70,8 +93,10 @@ pub(crate) fn items(state: &State) -> Vec<Item> {
             _ => text(state, piece)?,
         };
         let begins = text.lines().find(|line| !line.trim().is_empty());
+        let key = state.keymap.letter(Context::Copy, action);
         Some(Item {
-            key,
+            action,
+            key: key.unwrap_or_default(),
             name,
             piece,
             begins: begins.unwrap_or("").trim().to_owned(),
@@ -178,17 +203,6 @@ pub(crate) fn open(state: &mut State) {
     }
 }
 
-/// The letter of a line copies it; `None` for every other key, and when the menu is not open.
-pub(crate) fn write(state: &mut State, key: Key) -> Option<Vec<Effect>> {
-    if !matches!(state.popup, Some(Popup::Copy { .. })) {
-        return None;
-    }
-    let letter = key.written()?;
-    let item = items(state).into_iter().find(|item| item.key == letter)?;
-    state.popup = None;
-    Some(copy(state, &item))
-}
-
 /// An action while the menu is open.
 pub(crate) fn act(state: &mut State, chosen: usize, action: Action) -> Vec<Effect> {
     let items = items(state);
@@ -206,7 +220,13 @@ pub(crate) fn act(state: &mut State, chosen: usize, action: Action) -> Vec<Effec
             state.popup = None;
             return Vec::new();
         }
-        _ => chosen,
+        action => match items.iter().find(|item| item.action == action) {
+            Some(item) => {
+                state.popup = None;
+                return copy(state, item);
+            }
+            None => chosen,
+        },
     };
     state.popup = Some(Popup::Copy { chosen });
     Vec::new()

@@ -44,23 +44,16 @@ pub(crate) fn deaf_until(state: &State) -> Option<Instant> {
     (state.now < until).then_some(until)
 }
 
-/// A letter on the page; `None` for one that means nothing there.
-pub(crate) fn write(state: &mut State, page: &FirstPage, key: char) -> Option<Vec<Effect>> {
-    let answer = match key {
-        'w' if page.look.worktree.is_ok() => Answer::Worktree,
-        'p' => Answer::Patch,
-        'n' => Answer::Transcript,
-        'y' => Answer::Here,
-        _ => return None,
-    };
-    Some(say(state, page, answer))
-}
-
 /// An action that ends the page; `None` for every other.
 pub(crate) fn act(state: &mut State, page: &FirstPage, action: Action) -> Option<Vec<Effect>> {
     let is_open = matches!(state.scene, Scene::Run(_));
     match action {
-        Action::Yes => Some(say(state, page, Answer::Here)),
+        Action::MirrorHere | Action::Yes => Some(say(state, page, Answer::Here)),
+        Action::IntoWorktree if page.look.worktree.is_ok() => {
+            Some(say(state, page, Answer::Worktree))
+        }
+        Action::AsPatch => Some(say(state, page, Answer::Patch)),
+        Action::TranscriptOnly => Some(say(state, page, Answer::Transcript)),
         Action::Escape if is_open => {
             state.popup = None;
             Some(Vec::new())

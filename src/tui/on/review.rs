@@ -14,7 +14,7 @@ use crate::session::state::{FileEntry, Session};
 use crate::tui::action::Action;
 use crate::tui::effect::Effect;
 use crate::tui::hunks;
-use crate::tui::keymap::{Context, Key};
+use crate::tui::keymap::Context;
 use crate::tui::on::{conflict, first, link};
 use crate::tui::review::{Changes, FilePage, Review, UndoPage};
 use crate::tui::state::{Pane, Popup, State};
@@ -203,29 +203,27 @@ fn weigh(state: &mut State) -> Vec<Effect> {
     vec![Effect::Attach(at, order)]
 }
 
-/// A letter on a page decides; `None` for every other key, and when no page is open.
-pub(crate) fn write(state: &mut State, key: Key) -> Option<Vec<Effect>> {
-    let Some(Popup::Review(review)) = &state.popup else {
-        return None;
-    };
-    let review = (**review).clone();
-    match (review, key.written()?) {
-        (Review::File(page), 'y') => Some(keep(state, page)),
-        (Review::File(page), 'z') => Some(take_back(state, page)),
-        (Review::File(page), ']') => Some(go(state, page, 1)),
-        (Review::File(page), '[') => Some(go(state, page, -1)),
-        (Review::Conflict(page), key) => conflict::write(state, page, key),
-        (Review::First(page), key) => first::write(state, &page, key),
-        (Review::Undo(page), 'y') => Some(sure(state, &page)),
-        (Review::Undo(page), 'f') => {
+/// What decides on a page; `None` for every other action. The page stands while it does.
+fn decide(state: &mut State, review: Review, action: Action) -> Option<Vec<Effect>> {
+    match (review, action) {
+        (Review::File(page), Action::KeepChange | Action::Yes) => Some(keep(state, page)),
+        (Review::File(page), Action::TakeChangeBack) => Some(take_back(state, page)),
+        (Review::File(page), Action::ChangeNext) => Some(go(state, page, 1)),
+        (Review::File(page), Action::ChangeBefore) => Some(go(state, page, -1)),
+        (Review::Conflict(page), action) => conflict::act(state, page, action),
+        (Review::First(page), action) => first::act(state, &page, action),
+        (Review::Undo(page), Action::UndoNow | Action::Yes) => Some(sure(state, &page)),
+        (Review::Undo(page), Action::UndoFile) => {
             let path = page.file.clone()?;
             Some(look_at(state, Scope::File { path }, page.file, page.turn))
         }
-        (Review::Undo(page), 't') => {
+        (Review::Undo(page), Action::UndoTurn) => {
             let turn = page.turn?;
             Some(look_at(state, Scope::Turn { turn }, page.file, page.turn))
         }
-        (Review::Undo(page), 'r') => Some(look_at(state, Scope::Run, page.file, page.turn)),
+        (Review::Undo(page), Action::UndoRun) => {
+            Some(look_at(state, Scope::Run, page.file, page.turn))
+        }
         _ => None,
     }
 }
@@ -297,12 +295,11 @@ fn sure(state: &mut State, page: &UndoPage) -> Vec<Effect> {
 
 /// An action while a page is open.
 pub(crate) fn act(state: &mut State, mut review: Box<Review>, action: Action) -> Vec<Effect> {
-    if let Review::First(page) = &*review {
-        state.popup = Some(Popup::Review(review.clone()));
-        if let Some(effects) = first::act(state, page, action) {
-            return effects;
-        }
+    state.popup = Some(Popup::Review(review.clone()));
+    if let Some(effects) = decide(state, (*review).clone(), action) {
+        return effects;
     }
+    state.popup = None;
     let page = i64::from(state.size.1.saturating_sub(6)).max(1);
     let by = match action {
         Action::StepUp => -1,
@@ -311,15 +308,10 @@ pub(crate) fn act(state: &mut State, mut review: Box<Review>, action: Action) ->
         Action::PageDown => page,
         Action::Top => i64::from(i32::MIN),
         Action::Bottom => i64::from(i32::MAX),
-        Action::Yes => {
-            state.popup = Some(Popup::Review(review.clone()));
-            return match *review {
-                Review::File(page) => keep(state, page),
-                Review::Undo(page) => sure(state, &page),
-                Review::Conflict(_) | Review::First(_) => Vec::new(),
-            };
-        }
-        Action::Escape | Action::Interrupt | Action::Leave | Action::Conflict => {
+        // The first look is not put away like this.
+        Action::Escape | Action::Interrupt | Action::Leave | Action::Conflict
+            if !matches!(*review, Review::First(_)) =>
+        {
             return Vec::new();
         }
         _ => 0,

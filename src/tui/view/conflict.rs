@@ -8,6 +8,8 @@ use crate::mirror::merge::Merged;
 use crate::mirror::show::Side;
 use crate::mirror::versions::Version;
 use crate::protocol::file::size;
+use crate::tui::action::Action;
+use crate::tui::keymap::Context;
 use crate::tui::on::conflict::WAYS;
 use crate::tui::review::{ConflictPage, Contest};
 use crate::tui::state::State;
@@ -87,9 +89,10 @@ fn versions(state: &State, read: &Contest) -> Vec<(Role, String)> {
 
 /// What can be done about it.
 pub(crate) fn foot(state: &State, page: &ConflictPage) -> Vec<(Role, String)> {
+    let way = |action, words| state.keymap.way(Context::Conflict, action, words);
     let mut ways: Vec<String> = WAYS
         .iter()
-        .map(|(key, name, _)| format!("{key} {name}"))
+        .filter_map(|(action, name, _)| way(*action, name))
         .collect();
     let merged = page
         .read
@@ -97,7 +100,7 @@ pub(crate) fn foot(state: &State, page: &ConflictPage) -> Vec<(Role, String)> {
         .and_then(|read| read.versions.merged.as_ref());
     let fits = match merged {
         Some(Merged::Clean(_)) => {
-            ways.push("4 merge".to_owned());
+            ways.extend(way(Action::Merge, "merge"));
             Some("Both changed other lines: a merge has all of them.".to_owned())
         }
         Some(Merged::Overlaps { places, .. }) => {
@@ -107,13 +110,13 @@ pub(crate) fn foot(state: &State, page: &ConflictPage) -> Vec<(Role, String)> {
         None => None,
     };
     if merged.is_some() {
-        ways.push("e edit both".to_owned());
+        ways.extend(way(Action::EditBoth, "edit both"));
         if state.writing.merge_tool.is_some() {
-            ways.push("t merge tool".to_owned());
+            ways.extend(way(Action::MergeTool, "merge tool"));
         }
     }
     if page.read.is_some() {
-        ways.push("b compare others".to_owned());
+        ways.extend(way(Action::CompareOthers, "compare others"));
     }
     ways.push("Esc later".to_owned());
     let mut foot = vec![(Role::Accent, ways.join(" · "))];

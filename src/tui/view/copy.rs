@@ -25,6 +25,7 @@ pub(crate) fn draw(state: &State, chosen: usize, paint: &Paint, area: Rect, buff
         .max()
         .unwrap_or(0);
     let names = names.min(columns.saturating_sub(4)) + 2;
+    let keys = items.iter().map(|item| width(&item.key)).max().unwrap_or(1);
     let chosen = chosen.min(items.len().saturating_sub(1));
     let rows = usize::from(inner.height);
     let top = (chosen + 1).saturating_sub(rows);
@@ -34,9 +35,9 @@ pub(crate) fn draw(state: &State, chosen: usize, paint: &Paint, area: Rect, buff
         } else {
             Role::Text
         };
-        let room = columns.saturating_sub(names + 3);
+        let room = columns.saturating_sub(names + keys + 2);
         Line::from(vec![
-            paint.span(Role::Accent, format!("{}  ", item.key)),
+            paint.span(Role::Accent, format!("{}  ", pad(&item.key, keys))),
             paint.span(role, fit(&item.name, names)),
             Span::raw(" ".repeat(names.saturating_sub(width(&item.name)))),
             paint.span(Role::Dim, pad(&clean_line(&item.begins), room)),

@@ -7,6 +7,8 @@ use ratatui::text::{Line, Span};
 use crate::attach::first::{Here, Look, There};
 use crate::mirror::forecast::Forecast;
 use crate::mirror::status::{Direction, FileReport, Outcome, Way};
+use crate::tui::action::Action;
+use crate::tui::keymap::Context;
 use crate::tui::on::first::deaf_until;
 use crate::tui::review::FirstPage;
 use crate::tui::state::State;
@@ -206,13 +208,13 @@ pub(crate) fn foot(state: &State, page: &FirstPage) -> Vec<(Role, String)> {
 }
 
 fn ways(state: &State, page: &FirstPage) -> Vec<(Role, String)> {
-    let here = if state.keymap.by_name { "y" } else { "Enter" };
-    let mut ways = vec![format!("{here} mirror here")];
+    let way = |action, words| state.keymap.way(Context::FirstLook, action, words);
+    let mut ways: Vec<String> = way(Action::MirrorHere, "mirror here").into_iter().collect();
     if page.look.worktree.is_ok() {
-        ways.push("w into a new git worktree".to_owned());
+        ways.extend(way(Action::IntoWorktree, "into a new git worktree"));
     }
-    ways.push("p as a patch, nothing here".to_owned());
-    ways.push("n transcript only".to_owned());
+    ways.extend(way(Action::AsPatch, "as a patch, nothing here"));
+    ways.extend(way(Action::TranscriptOnly, "transcript only"));
     let later = match state.keymap.by_name {
         true => "An empty line decides later.",
         false => "Esc decides later.",

@@ -16,6 +16,7 @@ use crate::tui::palette::{Palette, rows};
 use crate::tui::review::Review;
 use crate::tui::state::{Launching, Picker, Popup, Scene, State};
 use crate::tui::theme::Role;
+use crate::tui::update;
 use crate::tui::view::cell::{Look, seconds, whole};
 use crate::tui::view::ink::{Ink, Notes};
 use crate::tui::view::paint::Paint;
@@ -109,7 +110,7 @@ fn wish(state: &State, paint: &Paint, room: usize) -> Wish {
                 let told = places.get(*chosen).map(crate::tui::place::told);
                 asks("open", "", clean_line(&told.unwrap_or_default()))
             }
-            Popup::Review(page) => asks(reviews(state, page), "", String::new()),
+            Popup::Review(page) => asks(&reviews(state, page), "", String::new()),
             Popup::Help { .. } | Popup::Asked { .. } | Popup::Here { .. } => {
                 asks("…", "", String::new())
             }
@@ -143,12 +144,20 @@ fn wish(state: &State, paint: &Paint, room: usize) -> Wish {
 }
 
 /// What decides on the page that was printed.
-fn reviews(state: &State, page: &Review) -> &'static str {
-    match page {
-        Review::First(_) if deaf_until(state).is_some() => "…",
-        Review::First(_) => "Enter/n/Esc",
-        Review::File(_) | Review::Undo(_) | Review::Conflict(_) => "y/Esc",
-    }
+fn reviews(state: &State, page: &Review) -> String {
+    let ways = match page {
+        Review::First(_) if deaf_until(state).is_some() => return "…".to_owned(),
+        Review::First(_) => &[Action::MirrorHere, Action::TranscriptOnly][..],
+        Review::File(_) => &[Action::KeepChange],
+        Review::Undo(_) => &[Action::UndoNow],
+        Review::Conflict(_) => &[Action::KeepMine],
+    };
+    let context = update::page(state).unwrap_or(Context::Popup);
+    let keys = ways.iter();
+    let keys = keys.filter_map(|action| state.keymap.letter(context, *action));
+    let mut keys: Vec<String> = keys.collect();
+    keys.push("Esc".to_owned());
+    keys.join("/")
 }
 
 fn draft(state: &State, paint: &Paint, room: usize) -> Wish {

@@ -160,7 +160,12 @@ fn help(keymap: &Keymap, span: Draw, columns: usize) -> Vec<Line<'static>> {
             | Context::Browse
             | Context::Question
             | Context::Picker
-            | Context::Popup => name.to_owned(),
+            | Context::Popup
+            | Context::Review
+            | Context::Undo
+            | Context::Conflict
+            | Context::FirstLook
+            | Context::Copy => name.to_owned(),
         };
         lines.push(Line::from(span(Role::Heading, &name)));
         let here = |binding: &&Binding| {

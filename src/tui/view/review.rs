@@ -8,6 +8,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 
 use crate::mirror::preview::Preview;
+use crate::tui::action::Action;
+use crate::tui::keymap::Context;
 use crate::tui::review::{Changes, FilePage, Review, UndoPage};
 use crate::tui::state::State;
 use crate::tui::theme::Role;
@@ -27,7 +29,12 @@ pub(crate) fn draw(state: &State, review: &Review, paint: &Paint, area: Rect, bu
     let (head, lines, top, foot) = match review {
         Review::File(page) => {
             let (lines, top) = file(state, page, paint, columns);
-            (file_head(page, paint, columns), lines, top, file_foot(page))
+            (
+                file_head(page, paint, columns),
+                lines,
+                top,
+                file_foot(state, page),
+            )
         }
         Review::Conflict(page) => (
             conflict::head(page, paint, columns),
@@ -152,7 +159,7 @@ fn changes(
     (lines, starts)
 }
 
-fn file_foot(page: &FilePage) -> Vec<(Role, String)> {
+fn file_foot(state: &State, page: &FilePage) -> Vec<(Role, String)> {
     let hunks = page.read.as_ref().map_or(0, |read| read.hunks());
     if page.waits {
         return vec![(Role::Accent, "is being written…".to_owned())];
@@ -160,10 +167,20 @@ fn file_foot(page: &FilePage) -> Vec<(Role, String)> {
     if hunks == 0 {
         return vec![(Role::Dim, "Esc closes".to_owned())];
     }
-    let keys = "y keep · z take this one back · ] next · [ before · Esc closes";
+    let way = |action, words| state.keymap.way(Context::Review, action, words);
+    let mut ways: Vec<String> = [
+        way(Action::KeepChange, "keep"),
+        way(Action::TakeChangeBack, "take this one back"),
+        way(Action::ChangeNext, "next"),
+        way(Action::ChangeBefore, "before"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    ways.push("Esc closes".to_owned());
     vec![
         (Role::Accent, format!("hunk {} of {hunks}", page.at + 1)),
-        (Role::Dim, keys.to_owned()),
+        (Role::Dim, ways.join(" · ")),
     ]
 }
 
@@ -212,17 +229,18 @@ fn outcome(preview: &Preview) -> String {
 pub(crate) fn undo_foot(state: &State, page: &UndoPage) -> Vec<(Role, String)> {
     let preview = state.attached().and_then(|one| one.looks.preview.as_ref());
     let can = preview.is_some_and(|preview| preview.scope == page.scope && preview.done > 0);
+    let way = |action, words: &str| state.keymap.way(Context::Undo, action, words);
     let mut ways = Vec::new();
     if can {
-        ways.push("y do it".to_owned());
+        ways.extend(way(Action::UndoNow, "do it"));
     }
     if page.file.is_some() {
-        ways.push("f this file".to_owned());
+        ways.extend(way(Action::UndoFile, "this file"));
     }
     if let Some(turn) = page.turn {
-        ways.push(format!("t turn {turn}"));
+        ways.extend(way(Action::UndoTurn, &format!("turn {turn}")));
     }
-    ways.push("r the whole run".to_owned());
+    ways.extend(way(Action::UndoRun, "the whole run"));
     ways.push("Esc leaves it".to_owned());
     vec![
         (Role::Accent, ways.join(" · ")),
@@ -258,6 +276,6 @@ pub(crate) fn said(state: &State, review: &Review) -> Vec<String> {
         let line = |row: &crate::tui::view::diff::Row| fit(&row.plain().1, 400);
         told.extend(part.rows.iter().map(line));
     }
-    told.extend(file_foot(page).into_iter().map(|(_, text)| text));
+    told.extend(file_foot(state, page).into_iter().map(|(_, text)| text));
     told
 }

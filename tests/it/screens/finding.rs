@@ -212,8 +212,9 @@ fn everything_that_has_a_name_is_in_the_palette_with_its_key() {
     ];
     let rows: Vec<_> = screens.iter().flat_map(|state| rows(state, "")).collect();
     for binding in &screens[0].keymap.bindings {
-        // In a box there is only a yes and a no to the box.
-        if binding.label.is_empty() || binding.context == Context::Popup {
+        // In a box there is only a yes and a no to the box, and a page has its own keys.
+        let boxed = binding.context == Context::Popup || binding.context.is_page();
+        if binding.label.is_empty() || boxed {
             continue;
         }
         let row = rows

@@ -6,6 +6,7 @@ use ashore::mirror::status::{Direction, FileReport, Outcome, Way};
 use ashore::protocol::file::ChangeKind;
 use ashore::tui::effect::Effect;
 use ashore::tui::event::Event;
+use ashore::tui::keymap::Keymap;
 use ashore::tui::linear::take::take;
 use ashore::tui::linear::tell::Teller;
 use ashore::tui::state::Scene;
@@ -132,6 +133,29 @@ fn the_page_names_the_direction_and_both_repositories() {
 }
 
 #[test]
+fn the_choices_are_keys_of_the_table() {
+    let wish = |path: &str, keys: &[&str]| {
+        let (context, action) = path.split_once('.').expect("a test's own");
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        ((context.to_owned(), action.to_owned()), keys)
+    };
+    let wishes = [
+        wish("first_look.as_patch", &["x"]),
+        wish("first_look.into_worktree", &[]),
+    ];
+    let mut screen = asked(120, 40, look());
+    screen.state.keymap = Keymap::with(&wishes.into()).expect("can be had");
+    screen.after(1000);
+    let shown = screen.text();
+    assert!(
+        shown.contains("Enter mirror here · x as a patch, nothing here · n transcript only"),
+        "{shown}"
+    );
+    assert_eq!(screen.keys("pw"), []);
+    assert_eq!(screen.keys("x"), [opened(Answer::Patch)]);
+}
+
+#[test]
 fn the_choices_stay_in_sight_while_the_list_is_scrolled() {
     let mut screen = asked(80, 24, look());
     screen.after(1000);
@@ -245,6 +269,13 @@ fn whole_lines_say_the_page_and_take_a_letter() {
     let mut empty = screen.state.clone();
     let taken = take(&mut empty, &mut teller, "");
     assert_eq!(taken.effects, [opened(Answer::Later)]);
+    let mut named = screen.state.clone();
+    let taken = take(&mut named, &mut teller, "/as_patch");
+    assert_eq!(taken.effects, [opened(Answer::Patch)]);
+    let taken = take(&mut named, &mut teller, "/as_patch");
+    assert_eq!(taken.effects, []);
+    let said = taken.lines.join("\n");
+    assert!(said.contains("no page is open that this decides"), "{said}");
     let taken = take(&mut screen.state, &mut teller, "n");
     assert_eq!(taken.effects, [opened(Answer::Transcript)]);
 }
