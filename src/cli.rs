@@ -198,8 +198,13 @@ pub enum Command {
         #[command(subcommand)]
         what: Mirror,
     },
-    /// Remove a run, its journal and its workspace
-    Rm { run: String },
+    /// Remove a run, its journal and its workspace; with --yes also what undo could still put back here
+    Rm {
+        run: String,
+        /// Do it
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Remove old runs
     Prune {
         #[arg(long, value_name = "AGE")]

@@ -146,7 +146,7 @@ async fn one_shot(context: &Context, global: &Global, command: Command) -> Resul
         Command::Attach(wish) if format == Format::Ndjson => {
             headless::attach(context, &wish, format).await
         }
-        Command::Rm { run } => runs::rm(context, &run, format).await,
+        Command::Rm { run, yes } => runs::rm(context, &run, yes, format).await,
         Command::Wait {
             run,
             until,

@@ -15,7 +15,9 @@ use crate::client::runs::{self, Known};
 use crate::commands::context::{Context, Found};
 use crate::commands::failure::{Exit, Failure};
 use crate::commands::{attached, mirrored, output, read};
+use crate::mirror::preimage;
 use crate::protocol::command::{Command, What};
+use crate::protocol::file::size;
 use crate::protocol::ids::RunRef;
 use crate::protocol::run::{Brief, Run, Status};
 use crate::session::state::{Session, Turn};
@@ -223,8 +225,25 @@ pub async fn stop(context: &Context, run: &str, format: Format) -> Result<Exit, 
     )
 }
 
-pub async fn rm(context: &Context, run: &str, format: Format) -> Result<Exit, Failure> {
+/// Without `yes` only a run of which nothing is kept that an undo could put back.
+pub async fn rm(context: &Context, run: &str, yes: bool, format: Format) -> Result<Exit, Failure> {
     let found = context.find(run).await?;
+    let kept = context.places.run(&found.at.run).join("pre-images");
+    let (count, bytes) = preimage::weigh(&kept);
+    if count > 0 && !yes {
+        let short = found.at.run.short();
+        let versions = match count {
+            1 => "1 version".to_owned(),
+            many => format!("{many} versions"),
+        };
+        return Err(Failure::usage(format!(
+            "nothing was removed: with run {short} would go what stood in your files before it wrote to them ({versions}, {}, in {}), and then no undo can put that back",
+            size(bytes),
+            kept.display()
+        ))
+        .hint(format!("ashore mirror undo {short} --run shows what an undo would put back"))
+        .hint(format!("ashore rm {short} --yes removes the run and all of it")));
+    }
     found.api.delete_run(&found.at).await?;
     runs::forget(&context.places.runs(), &found.at.run).map_err(|error| {
         Failure::new(

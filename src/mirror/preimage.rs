@@ -63,6 +63,17 @@ impl Preimages {
     }
 }
 
+/// How many pre-images lie in this folder, and their bytes.
+pub(crate) fn weigh(folder: &Path) -> (usize, u64) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = entries.filter_map(|entry| {
+        let name = entry.file_name();
+        name.to_str()?.parse::<ContentHash>().ok()?;
+        Some(entry.metadata().ok()?.len())
+    });
+    sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +93,10 @@ mod tests {
                 .count(),
             1
         );
+        kept.keep(&mut b"other".as_slice()).unwrap();
+        std::fs::File::create(dir.path().join("pre-images/half")).unwrap();
+        assert_eq!(weigh(&dir.path().join("pre-images")), (2, 11));
+        assert_eq!(weigh(&dir.path().join("none")), (0, 0));
         let back = dir.path().join("back");
         kept.copy_to(hash, &back).unwrap();
         assert_eq!(std::fs::read(back).unwrap(), b"before");

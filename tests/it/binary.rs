@@ -308,6 +308,27 @@ fn an_undone_file_is_again_what_it_was() {
 }
 
 #[test]
+fn a_run_is_not_removed_with_what_an_undo_could_put_back_before_somebody_says_so() {
+    let home = Home::new();
+    home.write("a.txt", "before\n");
+    home.run(&["run", "-p", "/write a.txt after", "--agent", "demo"])
+        .exits(0);
+    let refused = home.run(&["rm", "last"]).exits(2).stderr();
+    assert!(refused.contains("nothing was removed"), "{refused}");
+    assert!(refused.contains("1 version, 7 B"), "{refused}");
+    assert!(refused.contains("--yes"), "{refused}");
+    home.run(&["mirror", "undo", "last", "a.txt", "--yes"])
+        .exits(0);
+    assert_eq!(home.read("a.txt").as_deref(), Some("before\n"));
+    home.run(&["rm", "last", "--yes"]).exits(0);
+    home.run(&["status", "last"]).exits(4);
+    // Of a run that replaced nothing nothing is lost.
+    home.run(&["run", "-p", "/write b.txt new", "--agent", "demo"])
+        .exits(0);
+    home.run(&["rm", "last"]).exits(0);
+}
+
+#[test]
 fn bad_input_gets_a_sentence_and_its_exit_code() {
     let home = Home::new();
     let says = |arguments: &[&str], code: i32, part: &str| {
