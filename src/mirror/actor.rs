@@ -590,7 +590,7 @@ impl Worker {
             return None;
         }
         let done = self.deletes_in(change.turn);
-        guard::deletes(done + self.inbox.deletes(), done + self.known.base.len())
+        guard::deletes(done, self.inbox.deletes(), self.known.base.len())
     }
 
     fn deletes_in(&self, turn: Option<u64>) -> usize {
@@ -657,7 +657,10 @@ impl Worker {
             Finished::Lifted(lifted) => self.lifted(lifted).await,
             Finished::Scanned(Err(why)) => {
                 self.scanned();
-                self.halt(Halt::Disk(why));
+                // What cannot be looked at may be gone, and that has its own way out.
+                let recorded = self.known.root;
+                let gone = recorded.and_then(|id| guard::root(id, id_of(&self.hand.root), 0, 0));
+                self.halt(gone.unwrap_or(Halt::Disk(why)));
             }
             Finished::Looked(begun, seen) => self.looked(begun, seen).await,
             Finished::Answered => (),

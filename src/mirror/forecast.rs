@@ -284,7 +284,7 @@ impl Outlook {
         let halt = swapped.or_else(|| {
             let accepted = self.inbox.deletes_waiting().all(|one| one.change.accepted);
             let (_, done) = self.known.deletes;
-            guard::deletes(done + deletes, done + base).filter(|_| !accepted)
+            guard::deletes(done, deletes, base).filter(|_| !accepted)
         });
         let halt = halt.or_else(|| guard::deletes_here(gone, base));
         let paused = || "paused: nothing is written until `ashore mirror resume RUN`".to_owned();

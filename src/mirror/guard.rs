@@ -28,38 +28,57 @@ const FEW_DELETES: usize = 50;
 /// A tree of fewer files than this may lose them all: an agent that cleans up after itself is no accident.
 const SMALL_TREE: usize = 10;
 
-/// Why the mirror stopped. It says what to type.
+/// Why the mirror stopped: what was seen, what it means, and what to type, whether it was meant or not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Halt {
     #[error(
-        "{deletes} of {files} files would be deleted here: if that is meant, `ashore mirror resume --accept-deletes RUN` lets them go (each keeps its pre-image); if not, `ashore rm RUN` gives the run up and leaves this directory as it is"
+        "{deletes} of {files} files were deleted there at once: that looks like an emptied or newly cloned directory, so {}. If it is meant, `ashore mirror resume --accept-deletes RUN` lets them go (each keeps its pre-image); if not, `ashore rm RUN` gives the run up and leaves this directory as it is",
+        so_far(*.done)
     )]
-    MassDelete { deletes: usize, files: usize },
+    MassDelete {
+        deletes: usize,
+        files: usize,
+        /// Of the deletes, those that came one by one before the wave was seen.
+        done: usize,
+    },
     #[error(
-        "{deletes} of {files} files were deleted here: if that is meant, `ashore mirror resume --accept-deletes RUN` deletes them there too; if not, `ashore mirror resume --bring-back RUN` puts them back here"
+        "{deletes} of {files} files were deleted here at once: that looks like an accident, so those that have not gone there yet wait. If it is meant, `ashore mirror resume --accept-deletes RUN` deletes them there too; if not, `ashore mirror resume --bring-back RUN` puts them back here"
     )]
     DeletesHere { deletes: usize, files: usize },
     #[error(
-        "every file is gone from this directory: if that was meant, `ashore mirror resume RUN` goes on without them; if not, `ashore mirror resume --bring-back RUN` puts them back, or `ashore rm RUN` gives the run up"
+        "every file is gone from this directory: that looks like an accident or another disk in its place, so nothing more is deleted there. If it was meant, `ashore mirror resume RUN` goes on without them; if not, `ashore mirror resume --bring-back RUN` puts them back, or `ashore rm RUN` gives the run up"
     )]
     Emptied,
     #[error(
-        "another directory stands where the mirrored one was: if that was meant, `ashore mirror resume RUN` goes on in this one; if not, put the old one back first, or `ashore attach --mirror DIR RUN` names the directory it is now"
+        "another directory stands where the mirrored one was: perhaps it was cloned anew, so nothing is written into it and nothing more is deleted there. If it was meant, `ashore mirror resume RUN` goes on in this one; if not, put the old one back first, or `ashore attach --mirror DIR RUN` names the directory it is now"
     )]
     Replaced,
     #[error(
-        "the mirrored directory is gone: if that was not meant, put it back, then `ashore mirror resume RUN`; if it was, `ashore attach --mirror DIR RUN` goes on in another one"
+        "the mirrored directory is gone: it was removed, renamed, or its disk is away, so nothing more is deleted there. If it was not meant, put it back, then `ashore mirror resume RUN`; if it was, `ashore attach --mirror DIR RUN` goes on in another one"
     )]
     Gone,
     #[error("{0}, then `ashore mirror resume RUN`")]
     Disk(String),
 }
 
-/// Deletes of one turn, done and waiting, against the files the base has (with those already deleted in the turn).
-pub(crate) fn deletes(deletes: usize, files: usize) -> Option<Halt> {
+fn so_far(done: usize) -> String {
+    match done {
+        0 => "none of them is deleted here".to_owned(),
+        1 => "only the one that came before this was seen is deleted here".to_owned(),
+        many => format!("only the {many} that came before this was seen are deleted here"),
+    }
+}
+
+/// Deletes of one turn, done and waiting, against the files the base has now.
+pub(crate) fn deletes(done: usize, waiting: usize, base: usize) -> Option<Halt> {
+    let (deletes, files) = (done + waiting, done + base);
     let wave = deletes > FEW_DELETES && deletes * 4 > files;
     let emptied = deletes >= files && files >= SMALL_TREE;
-    (wave || emptied).then_some(Halt::MassDelete { deletes, files })
+    (wave || emptied).then_some(Halt::MassDelete {
+        deletes,
+        files,
+        done,
+    })
 }
 
 /// Deletes made here, told in the last moments or to be told, against the files the base has.
@@ -101,7 +120,10 @@ mod tests {
             (0, 0, false),
             (1, 1, false),
         ] {
-            assert_eq!(deletes(gone, files).is_some(), halts, "{gone} of {files}");
+            for done in [0, gone / 2] {
+                let halt = deletes(done, gone - done, files - done);
+                assert_eq!(halt.is_some(), halts, "{gone} of {files}, {done} done");
+            }
         }
     }
 
@@ -134,10 +156,24 @@ mod tests {
         let wave = Halt::MassDelete {
             deletes: 60,
             files: 80,
+            done: 7,
         };
-        assert!(wave.to_string().starts_with("60 of 80"), "{wave}");
+        let said = wave.to_string();
+        assert!(
+            said.starts_with("60 of 80") && said.contains("the 7 that came"),
+            "{said}"
+        );
+        let here = Halt::DeletesHere {
+            deletes: 60,
+            files: 80,
+        };
         for (halt, meant, not) in [
             (wave, "mirror resume --accept-deletes RUN", "ashore rm RUN"),
+            (
+                here,
+                "resume --accept-deletes RUN",
+                "resume --bring-back RUN",
+            ),
             (Halt::Emptied, "mirror resume RUN", "ashore rm RUN"),
             (
                 Halt::Replaced,
@@ -148,7 +184,10 @@ mod tests {
         ] {
             let text = halt.to_string();
             assert!(text.contains(meant) && text.contains(not), "{text}");
-            assert!(text.contains("not"), "{text}");
+            assert!(
+                text.contains("if not") || text.contains("not meant"),
+                "{text}"
+            );
         }
     }
 }

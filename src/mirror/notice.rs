@@ -94,8 +94,12 @@ impl Worker {
         self.touched = self.busy.keys().cloned().collect();
         let hand = Arc::clone(&self.hand);
         let work = move || {
-            scan::scan(&hand.root, &hand.rules, hand.limits, &hand.cache)
-                .map_err(|error| error.to_string())
+            scan::scan(&hand.root, &hand.rules, hand.limits, &hand.cache).map_err(|error| {
+                match std::error::Error::source(&error) {
+                    Some(cause) => format!("{error} ({cause})"),
+                    None => error.to_string(),
+                }
+            })
         };
         self.jobs.spawn(async move {
             let scanned = ground::blocking(work).await;

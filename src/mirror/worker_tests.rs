@@ -1209,3 +1209,26 @@ async fn what_could_not_be_written_down_is_not_forgotten_for_what_comes_next() {
     assert_eq!(world.read("a").as_deref(), Some("five"));
     assert_eq!(world.read("b").as_deref(), Some("six"));
 }
+
+#[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "somebody moves the directory away"
+)]
+async fn a_directory_that_is_gone_is_said_to_be_gone_and_nothing_is_deleted_there() {
+    let files = [("a", "a"), ("b", "b"), ("d/c", "c")];
+    let world = World::new(&files);
+    let mut live = world.seeded(&files).await;
+    live.state(MirrorState::Live).await;
+    std::fs::rename(world.root(), world.dir.path().join("moved")).unwrap();
+    live.order(Order::Check).await;
+    let says = |live: &Live| {
+        live.status
+            .reason
+            .as_ref()
+            .is_some_and(|why| why.contains("directory is gone"))
+    };
+    live.until(says).await;
+    assert_eq!(live.status.state, MirrorState::Halted);
+    assert!(live.edits.is_empty(), "{:?}", live.edits);
+}
