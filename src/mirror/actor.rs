@@ -719,12 +719,7 @@ impl Worker {
         let over = end == End::Settled && (taken.change.forced || answered);
         let told_before = self.hold(&taken, &end, &mut facts);
         self.inbox.decided(&taken);
-        let seqs = taken
-            .overtaken
-            .iter()
-            .map(|(seq, _)| *seq)
-            .chain([taken.seq]);
-        facts.extend(seqs.map(|seq| Fact::Decided(seq, path.clone())));
+        facts.extend(taken.are_decided());
         self.save(&facts).await;
         if over {
             self.is_over(&path);

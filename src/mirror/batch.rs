@@ -301,9 +301,7 @@ impl Worker {
             self.is_free(path);
             self.inbox.decided(taken);
             facts.extend(own.iter().cloned());
-            let seqs = taken.overtaken.iter().map(|(seq, _)| *seq);
-            let seqs = seqs.chain([taken.seq]);
-            facts.extend(seqs.map(|seq| Fact::Decided(seq, path.clone())));
+            facts.extend(taken.are_decided());
         }
         self.save(&facts).await;
         for Done { taken, end, .. } in smooth {

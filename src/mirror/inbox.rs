@@ -35,6 +35,13 @@ impl Taken {
         }
     }
 
+    /// That it, and what it has overtaken, need not be done any more.
+    pub(crate) fn are_decided(&self) -> impl Iterator<Item = Fact> + '_ {
+        let seqs = self.overtaken.iter().map(|(seq, _)| *seq);
+        let seqs = seqs.chain([self.seq]);
+        seqs.map(|seq| Fact::Decided(seq, self.change.path.clone()))
+    }
+
     /// Whether it is a delete that nobody has judged before.
     fn is_new_delete(&self) -> bool {
         self.change.now.is_none() && !self.again

@@ -131,6 +131,29 @@ impl Ground {
     }
 }
 
+/// The conflicts among them have copies: their fixed pattern, and nothing else, may have come behind what stood in one file.
+fn without_our_lines(
+    ground: &Ground,
+    mut after: BTreeMap<PathBuf, Vec<u8>>,
+    before: &BTreeMap<PathBuf, Vec<u8>>,
+) -> BTreeMap<PathBuf, Vec<u8>> {
+    let exclude = ground.home.work().join(".git/info/exclude");
+    let bare = |rest: &str| rest.replace("[0-9a-f]", "").replace("[0-9]", "") == "-";
+    let is_ours = |line: &str| {
+        let mut starts = ["?*.remote-", "?*.late-"].into_iter();
+        line.starts_with("# ashore: ")
+            || line == "?*.late-sandbox-0"
+            || starts.any(|start| line.strip_prefix(start).is_some_and(bare))
+    };
+    if let (Some(now), Some(then)) = (after.get_mut(&exclude), before.get(&exclude)) {
+        let ours = now.strip_prefix(then.as_slice()).expect("kept as it was");
+        let ours = String::from_utf8(ours.to_vec()).expect("text");
+        assert!(ours.lines().all(is_ours), "{ours}");
+        now.clone_from(then);
+    }
+    after
+}
+
 #[test]
 fn no_path_of_the_corpus_leads_out_or_into_a_repository() {
     let corpus = corpus();
@@ -160,7 +183,8 @@ fn no_path_of_the_corpus_leads_out_or_into_a_repository() {
     }
     lines.push(event("file_created", "good.txt", b"evil", "100644"));
     let seen = ground.attach(lines, blobs);
-    assert_eq!(ground.untouchable(), before);
+    let after = without_our_lines(&ground, ground.untouchable(), &before);
+    assert_eq!(after, before);
     assert_eq!(
         ground.home.read("good.txt").as_deref(),
         Some("evil"),
