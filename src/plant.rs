@@ -49,7 +49,6 @@ pub(crate) enum Bug {
     EditsBehindPrompt,
     SwappedOutForgotten,
     DeafAfterRewind,
-    OtherLineTaken,
 }
 
 #[cfg(not(test))]

@@ -295,7 +295,7 @@ impl Road<'_> {
         let same = line.is_none_or(|(seq, line)| seq != mark.at || mark.says(&line));
         self.send(Heard::Opened { last, same }).await?;
         self.reaches(Some(last))?;
-        if !same && !planted!(OtherLineTaken) {
+        if !same {
             return Err(End::Failed(Error::Malformed {
                 text: format!("its line {} is not the one that was read here", mark.at),
             }));
