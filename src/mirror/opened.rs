@@ -78,7 +78,7 @@ impl Worker {
         }
         if told {
             self.note(format!(
-                "the agent's {path} lets through what it kept back before: what is here already stays here. Change that file yourself, or say `ashore mirror resume {} --accept-rules`, and it goes up",
+                "the agent's {path} lets through what it kept back: yours stays here until you say `ashore mirror resume {} --accept-rules`",
                 self.hand.run.short()
             ));
         }

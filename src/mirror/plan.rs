@@ -161,57 +161,66 @@ mod tests {
         }
     }
 
+    /// The word of a value in the table, as it stands here.
+    fn word(word: &str) -> Local {
+        match word {
+            "-" => Local::Absent,
+            "a" | "b" | "c" => Local::File(file(word, Mode::File)),
+            "a+x" => Local::File(file("a", Mode::Executable)),
+            "link" => Local::File(file("a", Mode::Symlink)),
+            "folder" => Local::Directory,
+            "large" => Local::File(FileState {
+                size: LIMIT + 1,
+                ..file("large", Mode::File)
+            }),
+            "ignored" => Local::Ignored(Why::ConflictCopy),
+            "unreadable" => Local::Obstacle(Obstacle::Unreadable("no".to_owned())),
+            other => panic!("{other}"),
+        }
+    }
+
+    fn value(of: &str) -> Option<FileState> {
+        match word(of) {
+            Local::Absent => None,
+            Local::File(state) => Some(state),
+            Local::Directory => Some(folder()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What the table says is done, with the values of that line.
+    fn is_said(of: &str, got: &Move, here: &str, there: &str) -> bool {
+        let at = value(there);
+        match of {
+            "agree" => *got == Move::Agree,
+            "push" => *got == Move::Push(value(here)),
+            "fetch" => at.map(Move::Fetch).as_ref() == Some(got),
+            "fetch over an empty folder" => at.map(Move::FetchOverFolder).as_ref() == Some(got),
+            "set the exec bit" => at.map(Move::Chmod).as_ref() == Some(got),
+            "make the folder" => *got == Move::MakeFolder && at == Some(folder()),
+            "remove" => *got == Move::Remove && at.is_none(),
+            "conflict" => *got == Move::Conflict(at),
+            "refuse" => matches!(got, Move::Refuse(_)),
+            other => panic!("{other}"),
+        }
+    }
+
     #[test]
-    fn each_case_has_its_move() {
-        let a = Some(file("a", Mode::File));
-        let x = Some(file("a", Mode::Executable));
-        let b = Some(file("b", Mode::File));
-        let c = Some(file("c", Mode::File));
-        let l = Some(file("a", Mode::Symlink));
-        let d = Some(folder());
-        let fetch = |state: Option<FileState>| Move::Fetch(state.unwrap());
-        let over = |state: Option<FileState>| Move::FetchOverFolder(state.unwrap());
-        let chmod = |state: Option<FileState>| Move::Chmod(state.unwrap());
-        let push = Move::Push;
-        let table = [
-            // base, local, remote
-            (None, None, None, Move::Agree),
-            (None, None, a, fetch(a)),
-            (None, None, l, fetch(l)),
-            (None, None, d, Move::MakeFolder),
-            (None, a, None, push(a)),
-            (None, d, None, push(d)),
-            (None, a, a, Move::Agree),
-            (None, a, b, Move::Conflict(b)),
-            (None, d, a, over(a)),
-            (None, a, d, Move::Conflict(d)),
-            (None, d, d, Move::Agree),
-            (a, None, None, Move::Agree),
-            (a, None, a, push(None)),
-            (a, None, b, Move::Conflict(b)),
-            (a, a, None, Move::Remove),
-            (a, a, a, Move::Agree),
-            (a, a, b, fetch(b)),
-            (a, a, x, chmod(x)),
-            (x, x, a, chmod(a)),
-            (a, a, l, fetch(l)),
-            (l, l, a, fetch(a)),
-            (a, a, d, Move::MakeFolder),
-            (a, b, None, Move::Conflict(None)),
-            (a, b, a, push(b)),
-            (a, b, b, Move::Agree),
-            (a, b, c, Move::Conflict(c)),
-            (a, x, b, Move::Conflict(b)),
-            (a, d, a, push(d)),
-            (a, d, None, Move::Conflict(None)),
-            (a, d, b, Move::Conflict(b)),
-            (d, d, None, Move::Remove),
-            (d, d, a, over(a)),
-            (d, None, a, Move::Conflict(a)),
-        ];
-        for (base, local, remote, want) in table {
-            let got = decide(base, &standing(local), remote, LIMIT);
-            assert_eq!(got, want, "base {base:?} local {local:?} remote {remote:?}");
+    fn each_line_of_the_table_in_the_docs_is_what_is_done() {
+        let text = include_str!("../../docs/mirror.md");
+        let table = text.lines().skip_while(|line| *line != "|---|---|---|---|");
+        let lines: Vec<&str> = table
+            .skip(1)
+            .take_while(|line| line.starts_with('|'))
+            .collect();
+        assert!(lines.len() > 40, "the table has been found");
+        for line in lines {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let [base, here, there, done] = cells[..] else {
+                panic!("{line}");
+            };
+            let got = decide(value(base), &word(here), value(there), LIMIT);
+            assert!(is_said(done, &got, here, there), "{line}: {got:?}");
         }
     }
 
