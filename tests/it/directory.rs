@@ -244,9 +244,14 @@ fn whatever_the_agent_does_to_its_files_is_done_here_and_named_with_turn_and_too
 fn a_client_killed_again_and_again_while_files_land_ends_with_every_file_right() {
     let home = Home::new();
     let run = detached(&home, "/files 200 1000", &[]);
-    for landed in [1, 30, 60] {
+    // Counted on the disk: many land together, and of those that stand here nothing more is said.
+    for landed in [1, 100, 199] {
         let mut client = Client::start(&home, &["attach", &run, "--format", "ndjson"]);
-        client.files(landed);
+        client.line().expect("it begins");
+        let stand = || std::fs::read_dir(home.work().join("bulk")).map_or(0, Iterator::count);
+        while stand() < landed {
+            client.line().expect("it goes on");
+        }
         client.kill();
     }
     let there = sandbox(&home, &run);
