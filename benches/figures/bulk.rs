@@ -10,14 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ashore::mirror::blobs::Blobs;
-use ashore::mirror::worker::{Order, Report, Setup, start};
-use ashore::protocol::file::{ChangeKind, FileChange, FileManifest, FileState, Mode};
+use ashore::mirror::worker::{Order, Report, start};
+use ashore::protocol::file::{FileChange, FileManifest};
 use ashore::protocol::hash::ContentHash;
 use ashore::protocol::ids::Seq;
 use tokio::task::JoinSet;
 
 use crate::data::Chance;
 use crate::endpoint::Endpoint;
+use crate::land::{change, setup};
 use crate::measure::{Figure, Goal, Unit, millis, now, timed, turns};
 
 const FILES: usize = 10_000;
@@ -137,7 +138,10 @@ async fn mirror(place: &Path, files: &[(String, Vec<u8>)], blobs: Arc<dyn Blobs>
         reports.recv().await,
         Some(Report::Status(status)) if status.checked_at.is_some()
     ) {}
-    let changes: Vec<FileChange> = files.iter().map(change).collect();
+    let changes: Vec<FileChange> = files
+        .iter()
+        .map(|(name, bytes)| change(name, bytes))
+        .collect();
     let last = Seq(changes.len() as u64);
     let began = now();
     tasks.spawn(async move {
@@ -181,22 +185,6 @@ fn copy(from: &Path, to: &Path, files: &[(String, Vec<u8>)], rsync: bool) {
     }
 }
 
-fn change((name, bytes): &(String, Vec<u8>)) -> FileChange {
-    FileChange {
-        kind: ChangeKind::Created,
-        path: name.parse().expect("a name"),
-        now: Some(FileState {
-            hash: ContentHash::of(bytes),
-            size: bytes.len() as u64,
-            mode: Mode::File,
-        }),
-        before: None,
-        storage_path: None,
-        turn: Some(1),
-        tool_call: None,
-    }
-}
-
 fn nothing() -> FileManifest {
     FileManifest {
         version: 1,
@@ -208,19 +196,5 @@ fn nothing() -> FileManifest {
         head: None,
         branch: None,
         remotes: std::collections::BTreeMap::new(),
-    }
-}
-
-fn setup(folder: &Path, root: &Path, blobs: Arc<dyn Blobs>) -> Setup {
-    Setup {
-        root: root.to_owned(),
-        run: crate::at().run,
-        run_folder: folder.join("run"),
-        mirrors: folder.join("mirrors"),
-        ignore: Vec::new(),
-        include: Vec::new(),
-        limits: ashore::mirror::scan::Limits::default(),
-        blobs: Some(blobs),
-        seeded_here: true,
     }
 }

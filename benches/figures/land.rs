@@ -150,7 +150,7 @@ fn by_hand(folder: &Path, name: &str, bytes: &[u8]) -> Duration {
     began.elapsed()
 }
 
-fn change(name: &str, bytes: &[u8]) -> FileChange {
+pub(crate) fn change(name: &str, bytes: &[u8]) -> FileChange {
     FileChange {
         kind: ChangeKind::Created,
         path: name.parse().expect("a name"),
@@ -166,7 +166,7 @@ fn change(name: &str, bytes: &[u8]) -> FileChange {
     }
 }
 
-fn setup(folder: &Path, root: &Path, blobs: Arc<dyn Blobs>) -> Setup {
+pub(crate) fn setup(folder: &Path, root: &Path, blobs: Arc<dyn Blobs>) -> Setup {
     Setup {
         root: root.to_owned(),
         run: crate::at().run,

@@ -144,8 +144,8 @@ fn every_way_out_gives_the_terminal_back() {
     }
 }
 
-#[test]
-fn suspended_it_gives_the_terminal_back_and_takes_it_again() {
+/// Stopped in this way under a shell, and called back by it.
+fn is_stopped_and_goes_on(stop: impl FnOnce(&mut Terminal)) {
     let home = Home::new();
     let script = format!(
         "\"{}\" run; echo was stopped; read go; fg; echo is over",
@@ -155,7 +155,7 @@ fn suspended_it_gives_the_terminal_back_and_takes_it_again() {
     terminal.shows("what shall be done?");
     terminal.write("half a thought");
     terminal.shows("half a thought");
-    terminal.write(CTRL_Z);
+    stop(&mut terminal);
     terminal.shows("was stopped");
     is_given_back(&terminal);
     terminal.write("go\r");
@@ -171,29 +171,13 @@ fn suspended_it_gives_the_terminal_back_and_takes_it_again() {
 }
 
 #[test]
+fn suspended_it_gives_the_terminal_back_and_takes_it_again() {
+    is_stopped_and_goes_on(|terminal| terminal.write(CTRL_Z));
+}
+
+#[test]
 fn stopped_from_outside_it_gives_the_terminal_back_too() {
-    let home = Home::new();
-    let script = format!(
-        "\"{}\" run; echo was stopped; read go; fg; echo is over",
-        env!("CARGO_BIN_EXE_ashore")
-    );
-    let mut terminal = Terminal::start(&home, "/bin/sh", &["-mc", &script], 80, 24);
-    terminal.shows("what shall be done?");
-    terminal.write("half a thought");
-    terminal.shows("half a thought");
-    terminal.signal_foreground(Signal::TSTP);
-    terminal.shows("was stopped");
-    is_given_back(&terminal);
-    terminal.write("go\r");
-    terminal.until("the screen again", |screen| {
-        screen.alternate_screen() && screen.contents().contains("half a thought")
-    });
-    terminal.write(CTRL_U);
-    terminal.shows("what shall be done?");
-    terminal.write(CTRL_D);
-    terminal.shows("is over");
-    terminal.ends();
-    is_given_back(&terminal);
+    is_stopped_and_goes_on(|terminal| terminal.signal_foreground(Signal::TSTP));
 }
 
 #[test]
